@@ -1,0 +1,52 @@
+# Every chore of the project. `make run` and `make test` install what is missing into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MARKS ?= not slow and not gpu
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow lint types rooms pytest format shapesnet clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(STAMP) ## install the package and its tools into .venv
+
+run: $(STAMP) ## the default job: data=shapes, model=shapesnet, about a minute
+	$(BIN)/python train.py
+
+test: lint types rooms pytest ## lint, types, import order, tests: all that CI runs
+
+test-slow: $(STAMP) ## the tests that take minutes, on the real images beside the project
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+rooms: $(STAMP)
+	$(BIN)/lint-imports
+
+pytest: $(STAMP)
+	$(BIN)/python -m pytest -m "$(MARKS)"
+
+format: $(STAMP) ## let ruff mend and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+shapesnet: $(STAMP) ## train the shipped network anew, some minutes
+	$(BIN)/python scripts/train_shapesnet.py
+
+clean: ## remove caches and build outputs; runs/ and .venv stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

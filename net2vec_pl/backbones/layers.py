@@ -1,0 +1,107 @@
+"""Find out what a network's layers give, by running it once."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from net2vec_pl.errors import BackboneError, unknown
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A module's output, as one forward pass showed it.
+
+    Args:
+        module_path: Dotted path in the network.
+        shape: Shape of the output for one image, without the batch; None if it is no tensor.
+        calls: How often the module runs in one pass.
+    """
+
+    module_path: str
+    shape: tuple[int, ...] | None
+    calls: int
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the output is an activation map (K, h, w) with some room in it."""
+        return self.shape is not None and len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
+
+
+def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> dict[str, LayerInfo]:
+    """Run a blank image through a network and note every module's output.
+
+    Args:
+        network: The network; is left as it came, in eval mode.
+        image_size: (H, W) of the input.
+
+    Returns:
+        Module path -> what it gives, in the order in which modules finish last.
+
+    Raises:
+        BackboneError: If the network cannot take such an image.
+    """
+    seen: dict[str, LayerInfo] = {}
+    calls: Counter[str] = Counter()
+
+    def note(path: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            calls[path] += 1
+            shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+            seen.pop(path, None)
+            seen[path] = LayerInfo(path, shape, calls[path])
+
+        return hook
+
+    network.eval()
+    handles = [m.register_forward_hook(note(path)) for path, m in network.named_modules() if path]
+    try:
+        parameter = next(network.parameters(), torch.zeros(0))
+        with torch.no_grad():
+            network(torch.zeros(1, 3, *image_size, device=parameter.device))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        # A head may refuse a size that the layers before it take; they are enough to go on with.
+        if not any(info.is_map for info in seen.values()):
+            raise BackboneError(
+                f"the network cannot take an RGB image of {image_size[0]}x{image_size[1]}: {error}"
+            ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def resolve_layer(
+    name: str | None, paper_names: Mapping[str, str], traced: Mapping[str, LayerInfo], model: str
+) -> tuple[str, LayerInfo]:
+    """Find the module a layer name means.
+
+    Args:
+        name: A paper name or a module path; None means the last layer that gives an activation map.
+        paper_names: Paper name -> module path.
+        traced: From :func:`trace_layers`.
+        model: The model's name, for messages.
+
+    Returns:
+        The name by which to call the layer, and what it gives.
+
+    Raises:
+        BackboneError: If the layer is unknown, never runs, or gives no activation map.
+    """
+    maps = [path for path, info in traced.items() if info.is_map]
+    if name is None:
+        return maps[-1], traced[maps[-1]]
+    path = paper_names.get(name, name)
+    if path not in traced:
+        raise BackboneError(unknown(f"layer of {model}", name, [*paper_names, *maps]))
+    info = traced[path]
+    if not info.is_map:
+        given = "no tensor" if info.shape is None else f"an output of shape {info.shape}"
+        raise BackboneError(
+            f"layer {name!r} of {model} gives {given} for an image, not an activation map "
+            f"(filters, height, width). The last layer that does: {maps[-1]!r}."
+        )
+    return name, info

@@ -1,0 +1,141 @@
+"""Networks by name, with the layer names papers use.
+
+Every torchvision model can be built by its name; the ones registered here also know the paper's
+names for their layers. Any other ``torch.nn.Module`` is built from its import path.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torchvision
+from torch import nn
+
+from net2vec_pl.backbones.shapesnet import ShapesNet
+from net2vec_pl.errors import BackboneError, unknown
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of a network by name.
+
+    Args:
+        layers: Paper name -> module path; outputs are read after the ReLU where the network has a
+            module for it.
+        kwargs: Further arguments for the builder.
+        spare_keys: Prefixes of weights that a file may hold and that no probed layer needs, such as
+            the auxiliary classifiers of GoogLeNet.
+    """
+
+    layers: Mapping[str, str] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    spare_keys: tuple[str, ...] = ()
+
+
+_VGG16_CONVS = {
+    "conv1_1": 1, "conv1_2": 3, "conv2_1": 6, "conv2_2": 8,
+    "conv3_1": 11, "conv3_2": 13, "conv3_3": 15, "conv4_1": 18, "conv4_2": 20, "conv4_3": 22,
+    "conv5_1": 25, "conv5_2": 27, "conv5_3": 29,
+}  # fmt: skip
+_ALEXNET_CONVS = {"conv1": 1, "conv2": 4, "conv3": 7, "conv4": 9, "conv5": 11}
+_INCEPTIONS = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+_RESNET = Architecture(layers={"conv1": "relu"} | {f"layer{n}": f"layer{n}" for n in range(1, 5)})
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "shapesnet": Architecture(layers={f"conv{n}": f"conv{n}" for n in range(1, 6)}),
+    "alexnet": Architecture(
+        layers={name: f"features.{at}" for name, at in _ALEXNET_CONVS.items()}
+        | {"fc6": "classifier.2", "fc7": "classifier.5", "fc8": "classifier.6"}
+    ),
+    "vgg16": Architecture(
+        layers={name: f"features.{at}" for name, at in _VGG16_CONVS.items()}
+        | {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"}
+    ),
+    "googlenet": Architecture(
+        layers={"conv1": "conv1", "conv2": "conv2", "conv3": "conv3"}
+        | {f"inception_{n}": f"inception{n}" for n in _INCEPTIONS},
+        # torchvision's weights expect the input in [-1, 1]; the network converts it from the usual
+        # scaling.
+        kwargs={"aux_logits": False, "transform_input": True, "init_weights": True},
+        spare_keys=("aux1.", "aux2."),
+    ),
+    "resnet18": _RESNET,
+    "resnet50": _RESNET,
+    "resnet152": _RESNET,
+    "mobilenet_v2": Architecture(),
+    "densenet161": Architecture(
+        layers={f"denseblock{n}": f"features.denseblock{n}" for n in range(1, 5)}
+        | {"norm5": "features.norm5"}
+    ),
+}  # fmt: skip
+
+
+def known_models() -> list[str]:
+    """Return the registered names, then every other classification model of torchvision."""
+    others = torchvision.models.list_models(module=torchvision.models)
+    return [*ARCHITECTURES, *(name for name in others if name not in ARCHITECTURES)]
+
+
+def architecture(name: str) -> Architecture:
+    """Return what is known of a model; layers of unregistered models go by module path."""
+    return ARCHITECTURES.get(name, Architecture())
+
+
+def build_network(name: str) -> nn.Module:
+    """Build a network with random weights.
+
+    Args:
+        name: A registered name or a torchvision model.
+
+    Raises:
+        BackboneError: If no model has this name; near names are listed.
+    """
+    if name == "shapesnet":
+        return ShapesNet()
+    known = known_models()
+    if name not in known:
+        raise BackboneError(unknown("model", name, known))
+    network: nn.Module = torchvision.models.get_model(
+        name, weights=None, **architecture(name).kwargs
+    )
+    return network
+
+
+def build_custom(target: str, kwargs: Mapping[str, Any]) -> nn.Module:
+    """Build any ``torch.nn.Module`` from the import path of a class, or a function, that makes it.
+
+    Args:
+        target: ``package.module.Name``.
+        kwargs: Arguments of the call.
+
+    Raises:
+        BackboneError: If the path leads nowhere, the call fails or its result is no module.
+    """
+    module_name, _, attribute = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name) if module_name else None
+    except ImportError as error:
+        raise BackboneError(
+            f"model._target_={target}: cannot import {module_name!r} ({error})."
+        ) from error
+    if module is None:
+        raise BackboneError(f"model._target_={target} must be an import path, package.module.Name.")
+    if not hasattr(module, attribute):
+        names = [
+            n for n, value in vars(module).items() if callable(value) and not n.startswith("_")
+        ]
+        raise BackboneError(
+            f"model._target_: {unknown(f'name in {module_name}', attribute, names)}"
+        )
+    try:
+        network = getattr(module, attribute)(**kwargs)
+    except TypeError as error:
+        raise BackboneError(
+            f"model._target_={target}, model.kwargs={dict(kwargs)}: {error}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise BackboneError(
+            f"model._target_={target} gives a {type(network).__name__}, no torch.nn.Module."
+        )
+    return network

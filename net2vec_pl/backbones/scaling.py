@@ -1,0 +1,72 @@
+"""Input scaling: how pixels in 0 to 255 become what a network was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from net2vec_pl.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True)
+class InputScaling:
+    """(pixel / 255 - mean) / std, per channel in RGB order.
+
+    Args:
+        name: How to call it.
+        mean: Mean of each channel, in [0, 1].
+        std: Divisor of each channel, above 0.
+    """
+
+    name: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def named(cls, name: str) -> "InputScaling":
+        """Return a scaling by name.
+
+        Raises:
+            ConfigError: If there is none of this name.
+        """
+        if name not in _SCALINGS:
+            raise ConfigError(unknown("input scaling", name, _SCALINGS))
+        return _SCALINGS[name]
+
+    @classmethod
+    def parse(cls, given: "str | Mapping[str, Any]") -> "InputScaling":
+        """Read a scaling from a configuration: a name, or ``{mean: [...], std: [...]}``.
+
+        Raises:
+            ConfigError: If it is neither.
+        """
+        if isinstance(given, str):
+            return cls.named(given)
+        mean, std = given.get("mean", ()), given.get("std", ())
+        if not (_is_rgb(mean) and _is_rgb(std) and min(std) > 0) or set(given) != {"mean", "std"}:
+            raise ConfigError(
+                f"model.scaling={dict(given)} must be one of {', '.join(_SCALINGS)} or "
+                "{mean: [r, g, b], std: [r, g, b]} with std above 0."
+            )
+        return cls("custom", tuple(map(float, mean)), tuple(map(float, std)))  # type: ignore[arg-type]
+
+
+def _is_rgb(value: Any) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 3
+        and all(isinstance(v, int | float) for v in value)
+    )
+
+
+_SCALINGS = {
+    scaling.name: scaling
+    for scaling in (
+        InputScaling("torchvision", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        # Net2Vec's own code: minus (124.6901, 118.6897, 109.5388), divided by 255 * 0.224.
+        InputScaling(
+            "paper", (124.6901 / 255, 118.6897 / 255, 109.5388 / 255), (0.224, 0.224, 0.224)
+        ),
+        InputScaling("half", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        InputScaling("unit", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    )
+}

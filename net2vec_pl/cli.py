@@ -1,0 +1,133 @@
+"""The one entry: compose the configuration, call the task, end in one message if that fails.
+
+Heavy imports happen inside the task, so that ``--help`` and a mistyped option answer at once.
+"""
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from net2vec_pl.errors import Net2VecError, unknown
+
+TASKS = ("run",)
+
+
+def config_dir() -> Path:
+    """Return conf/: at the top of a checkout, inside the package of an installed wheel."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def main() -> None:
+    """Run the task that the command line asks for; exit 1 with one message if it cannot be done."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let us, not Hydra, word the message
+    OmegaConf.register_new_resolver("layer_slug", _layer_slug, replace=True)
+    sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
+    _register_other_models(sys.argv[1:])
+    try:
+        hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(
+            _dispatch
+        )()
+    except Net2VecError as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(explain(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(
+            f"the disk is full: {error}. What was written before stays; free some room and rerun."
+        )
+
+
+def _dispatch(config: DictConfig) -> float:
+    if config.task not in TASKS:
+        raise Net2VecError(unknown("task", str(config.task), TASKS))
+    from net2vec_pl.tasks.run import run
+
+    return run(config)
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(1)
+
+
+def _layer_slug(layer: Any) -> str:
+    """Make a layer's name, a list of them, or none, fit for a folder name."""
+    names = (
+        layer if isinstance(layer, Iterable) and not isinstance(layer, str) else [layer or "last"]
+    )
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", "+".join(map(str, names)))
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(
+        p.stem for p in (config_dir() / group).glob("*.yaml") if not p.stem.startswith("_")
+    )
+
+
+def _register_other_models(arguments: Iterable[str]) -> None:
+    """Let ``model=NAME`` mean any torchvision model; the registry refuses unknown names."""
+    given = [a.removeprefix("model=").split(",") for a in arguments if a.startswith("model=")]
+    plain = OmegaConf.load(config_dir() / "model" / "torchvision.yaml")
+    for name in {name for names in given for name in names} - set(_choices("model")):
+        if re.fullmatch(r"[\w-]+", name):
+            node = OmegaConf.merge(plain, {"name": name})
+            ConfigStore.instance().store(group="model", name=name, node=node)
+
+
+def explain(error: Exception) -> str:
+    """Turn what Hydra says of a command line into one message that names the near options.
+
+    Args:
+        error: From composing the configuration.
+    """
+    text = str(error)
+    if isinstance(error, MissingConfigException):
+        missing = str(error.missing_cfg_file or "")
+        group, _, choice = missing.rpartition("/")
+        if group and (config_dir() / group).is_dir():
+            return unknown(f"choice of {group}", choice, _choices(group))
+    if match := re.search(r"Could not override '([^']+)'", text):
+        group, _, key = match[1].rpartition("@")
+        return unknown("option", group or key, _all_options()) + " `--help` shows every option."
+    if match := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"the option {match[1]} must be given: {match[1]}=VALUE."
+    cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) not in text else ""
+    kind = (
+        "the command line" if isinstance(error, ConfigCompositionException) else "the configuration"
+    )
+    return f"{kind} cannot be read: {text.strip()}{cause}"
+
+
+def _all_options() -> list[str]:
+    """List every dotted option of the tree, over all choices of every group."""
+    options: dict[str, None] = {}
+    for path in sorted(config_dir().rglob("*.yaml")):
+        group = path.relative_to(config_dir()).parent.as_posix().replace("/", ".")
+        if group.startswith("hydra") or group == "experiment":
+            continue
+        plain = OmegaConf.to_container(OmegaConf.load(path))
+        prefix = "" if group in (".", "task") else f"{group}."
+        options.update(dict.fromkeys(_leaves(plain, prefix)))
+        options.update({} if group == "." else {group: None})
+    return list(options)
+
+
+def _leaves(node: Any, prefix: str) -> list[str]:
+    if not isinstance(node, dict) or not node:
+        return [prefix.rstrip(".")]
+    names = [key for key in node if key not in ("defaults", "hydra")]
+    return [leaf for key in names for leaf in _leaves(node[key], f"{prefix}{key}.")]

@@ -1,0 +1,27 @@
+"""Datasets of images with concept annotations, and the stream of batches made from them."""
+
+from net2vec_pl.data.batch import ConceptBatch, PairIndex, collate
+from net2vec_pl.data.broden import BrodenReader
+from net2vec_pl.data.census import Census, take_census
+from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
+from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.selection import Considered, Selection, select_concepts
+from net2vec_pl.data.shapes import ShapesReader
+
+__all__ = [
+    "BrodenReader",
+    "Census",
+    "ConceptBatch",
+    "ConceptDataModule",
+    "ConceptReader",
+    "Considered",
+    "PairIndex",
+    "Sample",
+    "Selection",
+    "ShapesReader",
+    "UnreadableRowError",
+    "collate",
+    "epoch_order",
+    "select_concepts",
+    "take_census",
+]

@@ -1,0 +1,138 @@
+"""One pass that reads every file once: what is where, how large, and what is unreadable.
+
+Later steps never meet a damaged file, because rows that cannot be read are known, and named, before
+any network runs. The same pass counts the pixels of every label (alpha and the train and val counts
+follow from them) and digests the content.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.errors import ConfigError, DataError, shorten, unknown
+
+Track = Callable[[Iterable[list["RowFacts"]]], Iterable[list["RowFacts"]]]
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What the census learns of one row: label numbers, their pixels, a digest, or a fault."""
+
+    row: int
+    numbers: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
+    fingerprint: bytes
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Census:
+    """Which labels each image carries, and on how many pixels.
+
+    Args:
+        row: Row of the dataset, one per (image, label) entry, rising, shape (E,).
+        number: Label number of the entry, rising within a row.
+        pixels: Pixels of the label in the image: the union over categories and layers; all of them
+            for an image-level label.
+        readable: The rows that can be used, rising.
+        unreadable: The others as (row, fault).
+        digest: Digest of everything the dataset holds, hexadecimal.
+    """
+
+    row: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
+    readable: npt.NDArray[np.int64]
+    unreadable: tuple[tuple[int, str], ...]
+    digest: str
+
+
+def label_pixels(sample: Sample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Count the pixels of each label of one image.
+
+    Returns:
+        Label numbers in rising order, and their pixels: the union over all layers, every pixel of
+        the mask grid for an image-level label.
+    """
+    maps = sample.label_maps
+    counts: dict[int, int] = {}
+    for layer in range(maps.shape[0]):
+        tally = torch.bincount(maps[layer].flatten())
+        for number in tally.nonzero().flatten().tolist():
+            again = number in counts
+            counts[number] = int((maps == number).any(0).sum()) if again else int(tally[number])
+    counts.pop(0, None)
+    area = maps.shape[1] * maps.shape[2]
+    counts.update({number: area for _, number in sample.image_labels})
+    numbers = np.array(sorted(counts), dtype=np.int64)
+    return numbers, np.array([counts[n] for n in sorted(counts)], dtype=np.int64)
+
+
+class _Facts(Dataset[RowFacts]):
+    def __init__(self, reader: ConceptReader) -> None:
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, row: int) -> RowFacts:
+        fingerprint = self.reader.fingerprint(row)
+        try:
+            numbers, pixels = label_pixels(self.reader[row])
+        except UnreadableRowError as error:
+            none = np.zeros(0, dtype=np.int64)
+            return RowFacts(row, none, none, fingerprint, fault=str(error))
+        return RowFacts(row, numbers, pixels, fingerprint)
+
+
+def take_census(
+    reader: ConceptReader, *, workers: int = 0, on_error: str = "raise", track: Track = iter
+) -> Census:
+    """Read every row of a dataset once.
+
+    Args:
+        reader: The dataset.
+        workers: Processes that read; 0 reads in this one.
+        on_error: ``raise`` stops at unreadable rows, naming them; ``skip`` goes on without them.
+        track: Wraps the batches, for a progress bar.
+
+    Raises:
+        DataError: If a row cannot be read and ``on_error`` is ``raise``, or none can.
+        ConfigError: If ``on_error`` is neither.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(unknown("value of data.on_error", on_error, ["raise", "skip"]))
+    loader = DataLoader(_Facts(reader), batch_size=16, num_workers=workers, collate_fn=list)
+    facts = [fact for batch in track(loader) for fact in batch]
+    unreadable = tuple((fact.row, fact.fault) for fact in facts if fact.fault)
+    if unreadable and (on_error == "raise" or len(unreadable) == len(facts)):
+        raise DataError(_describe(reader, unreadable))
+    digest = blake2b(
+        repr((reader.vocabulary.to_plain(), reader.mask_size)).encode(), digest_size=16
+    )
+    for fact in facts:
+        digest.update(fact.fingerprint)
+    readable = np.array([fact.row for fact in facts if not fact.fault], dtype=np.int64)
+    used = [fact for fact in facts if not fact.fault]
+    return Census(
+        row=np.repeat(readable, [len(fact.numbers) for fact in used]),
+        number=np.concatenate([fact.numbers for fact in used]),
+        pixels=np.concatenate([fact.pixels for fact in used]),
+        readable=readable,
+        unreadable=unreadable,
+        digest=digest.hexdigest(),
+    )
+
+
+def _describe(reader: ConceptReader, unreadable: tuple[tuple[int, str], ...]) -> str:
+    lines = [f"\n  row {row} ({reader.image_names[row]}): {fault}" for row, fault in unreadable]
+    return (
+        f"{len(unreadable)} of {len(reader)} rows of {reader.name} cannot be used; "
+        f"data.on_error=skip goes on without them.{shorten(lines)}"
+    )

@@ -1,0 +1,132 @@
+"""Stream images, label maps and pairs through worker processes."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.data.batch import ConceptBatch, PairIndex, collate
+from net2vec_pl.data.census import Census
+from net2vec_pl.data.reader import ConceptReader, Sample
+
+_Item = tuple[int, Sample, npt.NDArray[np.int64]]
+
+
+class _Pairs(Dataset[_Item]):
+    def __init__(self, reader: ConceptReader, index: PairIndex) -> None:
+        self.reader = reader
+        self.index = index
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, row: int) -> _Item:
+        return row, self.reader[row], self.index[row]
+
+    def collate(self, items: Sequence[_Item]) -> ConceptBatch:
+        rows, samples, concepts = zip(*items, strict=True)
+        return collate(rows, samples, concepts, self.index.numbers)
+
+
+def epoch_order(
+    rows: npt.NDArray[np.int64], seed: int, epoch: int, *, shuffle: bool = True
+) -> npt.NDArray[np.int64]:
+    """Return the order in which an epoch visits rows: a function of seed and epoch alone.
+
+    Example:
+        >>> epoch_order(np.arange(4), seed=0, epoch=1).tolist()
+        [2, 3, 0, 1]
+    """
+    return np.random.default_rng([seed, epoch]).permutation(rows) if shuffle else rows
+
+
+class EpochSampler(Sampler[int]):
+    """Visit rows in :func:`epoch_order`; Lightning tells it the epoch."""
+
+    def __init__(self, rows: npt.NDArray[np.int64], seed: int, *, shuffle: bool) -> None:
+        self.rows, self.seed, self.shuffle, self.epoch = rows, seed, shuffle, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(epoch_order(self.rows, self.seed, self.epoch, shuffle=self.shuffle).tolist())
+
+
+class ConceptDataModule(pl.LightningDataModule):
+    """Images and concept masks of a dataset, for every step of a run.
+
+    Args:
+        reader: The dataset.
+        vocabulary: The probed concepts.
+        census: The census of the dataset; unreadable rows are never visited.
+        batch_size: Images a batch.
+        workers: Worker processes; 0 reads in the main process.
+        seed: Seed of the order of train images.
+        shuffle: Whether train images come in a new order each epoch.
+    """
+
+    def __init__(
+        self,
+        reader: ConceptReader,
+        vocabulary: Vocabulary,
+        census: Census,
+        *,
+        batch_size: int = 64,
+        workers: int = 0,
+        seed: int = 0,
+        shuffle: bool = True,
+    ) -> None:
+        super().__init__()
+        self.index = PairIndex(vocabulary, census, len(reader))
+        self.batch_size = batch_size
+        self.workers = workers
+        self.seed = seed
+        self.shuffle = shuffle
+        self._dataset = _Pairs(reader, self.index)
+        is_train = reader.is_train[census.readable]
+        has_pairs = self.index.pairs_per_image[census.readable] > 0
+        self.all_rows = census.readable
+        self.train_rows = census.readable[is_train]
+        self.train_pair_rows = census.readable[is_train & has_pairs]
+        self.val_pair_rows = census.readable[~is_train & has_pairs]
+
+    def train_dataloader(self) -> DataLoader[ConceptBatch]:
+        """Every train image with a probed concept, in seeded order."""
+        sampler = EpochSampler(self.train_pair_rows, self.seed, shuffle=self.shuffle)
+        return self._loader(sampler, persistent=True)
+
+    def val_dataloader(self) -> DataLoader[ConceptBatch]:
+        """Every val image with a probed concept, in row order."""
+        return self.rows_dataloader(self.val_pair_rows, persistent=True)
+
+    def rows_dataloader(
+        self, rows: npt.NDArray[np.int64], *, persistent: bool = False
+    ) -> DataLoader[ConceptBatch]:
+        """Any rows, in the order given."""
+        return self._loader(EpochSampler(rows, 0, shuffle=False), persistent=persistent)
+
+    def transfer_batch_to_device(
+        self, batch: ConceptBatch, device: torch.device, dataloader_idx: int
+    ) -> ConceptBatch:
+        """Move a batch; Lightning does not know our class."""
+        return batch.to(device, non_blocking=True)
+
+    def _loader(self, sampler: EpochSampler, *, persistent: bool) -> DataLoader[ConceptBatch]:
+        return DataLoader(
+            self._dataset,  # type: ignore[arg-type]  # the collate function makes batches of samples
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=self._dataset.collate,
+            persistent_workers=persistent and self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )

@@ -1,0 +1,137 @@
+"""Choose the concepts to probe, count their images, and say why the others were left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from net2vec_pl.concepts import Concept, Vocabulary
+from net2vec_pl.data.census import Census
+from net2vec_pl.data.reader import ConceptReader
+from net2vec_pl.errors import ConfigError, DataError, shorten
+
+PROBED = "ok"
+
+
+@dataclass(frozen=True)
+class Considered:
+    """A concept that was asked for.
+
+    Args:
+        concept: The concept.
+        n_train: Readable train images that contain it.
+        n_val: Readable val images that contain it.
+        status: ``ok`` if it is probed, otherwise why not.
+        alpha: 1 - the mean share of a train image it covers; NaN without train images. Net2Vec,
+            section 3.2.
+    """
+
+    concept: Concept
+    n_train: int
+    n_val: int
+    status: str
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The concepts that were asked for; those that are probed make the vocabulary."""
+
+    considered: tuple[Considered, ...]
+
+    @property
+    def probed(self) -> list[Considered]:
+        """The concepts that get an embedding; their order is the order of rows."""
+        return [entry for entry in self.considered if entry.status == PROBED]
+
+    @property
+    def dropped(self) -> list[Considered]:
+        """The concepts that get none."""
+        return [entry for entry in self.considered if entry.status != PROBED]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The probed concepts by row."""
+        return Vocabulary(entry.concept for entry in self.probed)
+
+
+def select_concepts(
+    reader: ConceptReader,
+    census: Census,
+    *,
+    categories: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    min_train: int = 1,
+    min_val: int = 1,
+) -> Selection:
+    """Choose concepts by category, name and number of images.
+
+    Args:
+        reader: The dataset.
+        census: Its census.
+        categories: Keep concepts of these categories; all if None.
+        names: Keep concepts whose name fits one of these shell patterns; all if None.
+        min_train: Fewest train images, at least 1.
+        min_val: Fewest val images, at least 1: a score needs one.
+
+    Raises:
+        ConfigError: If a category or pattern fits nothing, or a minimum is below 1.
+        DataError: If no concept is left, or a split is empty.
+    """
+    if min_train < 1 or min_val < 1:
+        raise ConfigError(
+            f"data.min_train={min_train} and data.min_val={min_val} must be 1 or more: "
+            "a concept needs images to learn from and to be scored on."
+        )
+    asked = reader.vocabulary
+    if categories is not None:
+        asked = asked.in_categories(categories)
+    if names is not None:
+        asked = asked.matching(names)
+    train = reader.is_train[census.readable]
+    for split, count in (("train", int(train.sum())), ("val", int((~train).sum()))):
+        if count == 0:
+            raise DataError(f"{reader.name} has no readable {split} image.")
+    entries = _count(reader, census, asked)
+    selection = Selection(tuple(_with_status(entry, min_train, min_val) for entry in entries))
+    if not selection.probed:
+        reasons = shorten(f"{e.concept.name} ({e.status})" for e in selection.dropped)
+        raise DataError(
+            f"no concept is left of the {len(asked)} asked for"
+            f" (data.categories={categories}, data.names={names}): {reasons or 'none matched'}."
+        )
+    return selection
+
+
+def _count(reader: ConceptReader, census: Census, asked: Vocabulary) -> list[Considered]:
+    entry_is_train = reader.is_train[census.row]
+    length = int(max(asked.numbers.max(initial=0), census.number.max(initial=0))) + 1
+    n_train = np.bincount(census.number[entry_is_train], minlength=length)
+    n_val = np.bincount(census.number[~entry_is_train], minlength=length)
+    # Integer sums, one division: alpha does not depend on the order of images.
+    pixels = np.zeros(length, dtype=np.int64)
+    np.add.at(pixels, census.number[entry_is_train], census.pixels[entry_is_train])
+    area = reader.mask_size[0] * reader.mask_size[1]
+    return [
+        Considered(
+            concept=c,
+            n_train=int(n_train[c.number]),
+            n_val=int(n_val[c.number]),
+            status=PROBED,
+            alpha=1 - float(pixels[c.number]) / (area * n)
+            if (n := int(n_train[c.number]))
+            else np.nan,
+        )
+        for c in asked
+    ]
+
+
+def _with_status(entry: Considered, min_train: int, min_val: int) -> Considered:
+    status = PROBED
+    if not entry.concept.pixels:
+        status = "image-level: not segmented"
+    elif entry.n_train < min_train:
+        status = f"too few train images: {entry.n_train} < {min_train}"
+    elif entry.n_val < min_val:
+        status = f"too few val images: {entry.n_val} < {min_val}"
+    return Considered(entry.concept, entry.n_train, entry.n_val, status, entry.alpha)

@@ -1,0 +1,7 @@
+"""What maps activations to concept scores: single filters and the bank of embeddings."""
+
+from net2vec_pl.probes.bank import ConceptBank, initial_rows
+from net2vec_pl.probes.bank_file import BankFile
+from net2vec_pl.probes.single_filter import SingleFilterBaseline, SingleFilterCounts
+
+__all__ = ["BankFile", "ConceptBank", "SingleFilterBaseline", "SingleFilterCounts", "initial_rows"]

@@ -1,0 +1,88 @@
+"""``bank.safetensors``: a bank, its thresholds, and a JSON header that says what they belong to."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.errors import RunFolderError
+
+FORMAT_VERSION = 1
+_HEADER = "net2vec_pl"
+
+
+@dataclass(frozen=True)
+class BankFile:
+    """What a run learned, free of any run folder.
+
+    Args:
+        weight: Row c is the embedding of concept c.
+        threshold: T_k of each filter.
+        alpha: Weight of the positive pixels of each concept.
+        bias: Bias of each concept, if the bank has one.
+        vocabulary: The concepts by row.
+        header: Model, weights digest, layer, tau, protocol, data digest, input transform; plain
+            JSON.
+    """
+
+    weight: Float[Tensor, "C K"]
+    threshold: Float[Tensor, "K"]
+    alpha: Float[Tensor, "C"]
+    bias: Float[Tensor, "C"] | None
+    vocabulary: Vocabulary
+    header: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        tensors = {"weight": self.weight, "threshold": self.threshold, "alpha": self.alpha}
+        if self.bias is not None:
+            tensors["bias"] = self.bias
+        header = self.header | {
+            "format_version": FORMAT_VERSION,
+            "vocabulary": self.vocabulary.to_plain(),
+        }
+        part = path.with_suffix(".part")
+        safetensors.torch.save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            part,
+            metadata={_HEADER: json.dumps(header)},
+        )
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "BankFile":
+        """Read a bank.
+
+        Raises:
+            RunFolderError: If the file is absent, damaged, no bank, or of a newer format.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+            tensors = safetensors.torch.load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise RunFolderError(f"bank {path} cannot be read: {error}") from error
+        header = json.loads(metadata.get(_HEADER, "{}"))
+        version = header.pop("format_version", None)
+        if version is None:
+            raise RunFolderError(f"{path} is a safetensors file, but no concept bank.")
+        if version > FORMAT_VERSION:
+            raise RunFolderError(
+                f"bank {path} has format {version}; this version reads up to {FORMAT_VERSION}."
+            )
+        vocabulary = Vocabulary.from_plain(header.pop("vocabulary"))
+        return cls(
+            weight=tensors["weight"],
+            threshold=tensors["threshold"],
+            alpha=tensors["alpha"],
+            bias=tensors.get("bias"),
+            vocabulary=vocabulary,
+            header=header,
+        )

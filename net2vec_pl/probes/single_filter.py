@@ -1,0 +1,79 @@
+"""The best single filter of every concept: all filters and all concepts in one pass.
+
+A filter's mask is its bit map, upsampled bilinearly and cut at one half: M_k(x) = [up([A_k(x) >
+T_k]) > 0.5]. Source: Net2Vec, section 3.1; NetDissect (CVPR 2017) upsamples first and thresholds
+afterwards.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from net2vec_pl.functional.cells import BilinearCells, cell_patterns, count_overlaps
+from net2vec_pl.functional.iou import set_iou
+
+NO_FILTER = -1
+
+
+class SingleFilterCounts:
+    """Intersections and unions of every concept with every filter, summed over images.
+
+    Args:
+        num_concepts: C.
+        num_filters: K.
+        device: Where the counts live.
+    """
+
+    def __init__(self, num_concepts: int, num_filters: int, device: torch.device) -> None:
+        shape = (num_concepts, num_filters)
+        self.intersection = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.union = torch.zeros(shape, dtype=torch.int64, device=device)
+
+    def add_image(
+        self,
+        fired: Bool[Tensor, "K h w"],
+        masks: Bool[Tensor, "P sh sw"],
+        concept: Int64[Tensor, "P"],
+        cells: BilinearCells,
+    ) -> None:
+        """Count one image: its bits against the masks of the concepts it contains."""
+        whole = torch.ones_like(masks[:1])
+        counts = cells.count_patterns(torch.cat([masks, whole]))
+        overlaps = count_overlaps(cell_patterns(fired), counts)
+        inside, area = overlaps[:, :-1].T, overlaps[:, -1]
+        self.intersection[concept] += inside
+        self.union[concept] += masks.sum((1, 2))[:, None] + area[None] - inside
+
+    def set_iou(self) -> Float[Tensor, "C K"]:
+        """Set IoU of every concept with every filter; NaN where nothing was counted."""
+        return set_iou(self.intersection, self.union)
+
+
+@dataclass(frozen=True)
+class SingleFilterBaseline:
+    """Set IoU of every filter on every concept, for both splits.
+
+    Args:
+        train: Set IoU on train images that contain the concept.
+        val: The same on val images.
+    """
+
+    train: Float[Tensor, "C K"]
+    val: Float[Tensor, "C K"]
+
+    def best_filter(self) -> Int64[Tensor, "C"]:
+        """Choose each concept's filter on train images; the lowest index on ties.
+
+        Returns:
+            A filter per concept, or -1 if no filter overlaps the concept at all.
+        """
+        scores = self.train.nan_to_num(0.0)
+        best = scores.argmax(1)  # not defined to be the first on ties, so ask for it
+        first = (scores == scores.gather(1, best[:, None])).int().argmax(1)
+        return torch.where(scores.amax(1) > 0, first, NO_FILTER)
+
+    def best_concept(self) -> Int64[Tensor, "K"]:
+        """Choose each filter's concept on train images; -1 if it overlaps none."""
+        return SingleFilterBaseline(self.train.T, self.val.T).best_filter()

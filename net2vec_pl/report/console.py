@@ -1,0 +1,110 @@
+"""The last words of a run: what gains most, the means, and where everything lies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from net2vec_pl.report.tables import Row
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How often several filters beat the best one, over concepts that both score on val.
+
+    Args:
+        won: Concepts with multi_val above single_val.
+        scored: Concepts with both scores.
+    """
+
+    won: int
+    scored: int
+
+    @property
+    def share(self) -> float:
+        """Share of concepts won; NaN if none was scored."""
+        return self.won / self.scored if self.scored else np.nan
+
+
+def gain(rows: Sequence[Row]) -> Gain:
+    """Compare the learned combination with the best single filter, on val.
+
+    Example:
+        >>> gain([{"multi_val": 0.4, "single_val": 0.1}, {"multi_val": np.nan, "single_val": 0.1}])
+        Gain(won=1, scored=1)
+    """
+    scored = _scored(rows)
+    return Gain(sum(row["multi_val"] > row["single_val"] for row in scored), len(scored))
+
+
+def _scored(rows: Sequence[Row]) -> list[Row]:
+    return [r for r in rows if np.isfinite(r["multi_val"]) and np.isfinite(r["single_val"])]
+
+
+def print_summary(rows: Sequence[Row], folder: Path, console: Console) -> None:
+    """Print the concepts that gain most, the means by category, the share won, and the run folder.
+
+    Args:
+        rows: The concept table.
+        folder: The run folder.
+        console: Where to print.
+    """
+    scored = _scored(rows)
+    if scored:
+        console.print(_gainers(scored))
+        console.print(_means(rows, scored))
+        result = gain(rows)
+        console.print(
+            f"Several filters beat the best single one on val for "
+            f"[bold]{result.won} of {result.scored}[/bold] concepts ({result.share:.0%})."
+        )
+    else:
+        console.print("No concept could be scored on val; concepts.csv says why.")
+    console.print(f"Run folder: {folder}", soft_wrap=True, highlight=False)
+
+
+def _gainers(scored: Sequence[Row]) -> Table:
+    ordered = sorted(scored, key=lambda row: row["single_val"] - row["multi_val"])[:_SHOWN]
+    table = Table(
+        title=f"Set IoU on val: the {len(ordered)} concepts that gain most from several filters"
+    )
+    for name in ("concept", "category"):
+        table.add_column(name)
+    for name in ("images", "best filter", "single", "several", "gain"):
+        table.add_column(name, justify="right")
+    for row in ordered:
+        table.add_row(
+            row["name"],
+            row["category"],
+            str(row["n_val"]),
+            str(row["best_filter"]),
+            f"{row['single_val']:.3f}",
+            f"{row['multi_val']:.3f}",
+            f"{row['multi_val'] - row['single_val']:+.3f}",
+        )
+    return table
+
+
+def _means(rows: Sequence[Row], scored: Sequence[Row]) -> Table:
+    table = Table(title="Means over concepts, by category")
+    table.add_column("category")
+    for name in ("concepts", "scored", "single", "several", "AP", "won"):
+        table.add_column(name, justify="right")
+    categories = list(dict.fromkeys(row["category"] for row in rows))
+    for category in [*categories, "all"]:
+        asked = [r for r in rows if category in (r["category"], "all")]
+        chosen = [r for r in scored if category in (r["category"], "all")]
+        if category == "all":
+            table.add_section()
+        means = [
+            f"{np.mean([r[key] for r in chosen]):.3f}" if chosen else "-"
+            for key in ("single_val", "multi_val", "ap_val")
+        ]
+        won = f"{gain(chosen).share:.0%}" if chosen else "-"
+        table.add_row(category, str(len(asked)), str(len(chosen)), *means, won)
+    return table

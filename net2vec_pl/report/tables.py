@@ -1,0 +1,123 @@
+"""``concepts.csv`` and ``filters.csv``: a row per concept, a row per filter."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.data import Selection
+from net2vec_pl.probes import SingleFilterBaseline
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BankScores:
+    """How well each embedding segments its concept, and how long it is.
+
+    Args:
+        train: Set IoU on the train images that contain the concept.
+        val: The same on val images.
+        ap_val: Pixel average precision on the same val images.
+        norm: Euclidean length of the embedding.
+    """
+
+    train: Float[Tensor, "C"]
+    val: Float[Tensor, "C"]
+    ap_val: Float[Tensor, "C"]
+    norm: Float[Tensor, "C"]
+
+
+def concept_table(
+    selection: Selection, baseline: SingleFilterBaseline, scores: BankScores
+) -> list[Row]:
+    """Tabulate every concept that was asked for, also those that are not probed.
+
+    Args:
+        selection: The concepts asked for; the probed ones are the rows of the other two.
+        baseline: Set IoU of all filters.
+        scores: Scores of the bank.
+
+    Returns:
+        Rows in the dataset's order; NaN where there is nothing to score, with the reason in
+        ``status``.
+    """
+    best = baseline.best_filter().tolist()
+    row_of = {name: row for row, name in enumerate(selection.vocabulary.names)}
+    table = []
+    for entry in selection.considered:
+        row = row_of.get(entry.concept.name)
+        filter_ = best[row] if row is not None else -1
+        has_filter = row is not None and filter_ >= 0
+        table.append(
+            {
+                "id": entry.concept.number,
+                "name": entry.concept.name,
+                "category": entry.concept.category,
+                "n_train": entry.n_train,
+                "n_val": entry.n_val,
+                "alpha": entry.alpha,
+                "best_filter": filter_ if has_filter else np.nan,
+                "single_train": float(baseline.train[row, filter_]) if has_filter else np.nan,
+                "single_val": float(baseline.val[row, filter_]) if has_filter else np.nan,
+                "multi_train": _at(scores.train, row),
+                "multi_val": _at(scores.val, row),
+                "ap_val": _at(scores.ap_val, row),
+                "norm": _at(scores.norm, row),
+                "status": "no filter overlaps it"
+                if row is not None and not has_filter
+                else entry.status,
+            }
+        )
+    return table
+
+
+def _at(values: Float[Tensor, "C"], row: int | None) -> float:
+    return np.nan if row is None else float(values[row])
+
+
+def filter_table(
+    thresholds: Float[Tensor, "K"], baseline: SingleFilterBaseline, vocabulary: Vocabulary
+) -> list[Row]:
+    """Tabulate every filter: threshold, the concept it segments best, how many concepts chose it.
+
+    Args:
+        thresholds: T_k.
+        baseline: Set IoU of all filters on all concepts.
+        vocabulary: The concepts by row.
+
+    Returns:
+        Rows by filter. A filter that overlaps no concept (a dead one, say) has no best concept, and
+        NaN.
+    """
+    chosen = np.bincount(
+        [k for k in baseline.best_filter().tolist() if k >= 0], minlength=len(thresholds)
+    )
+    return [
+        {
+            "filter": k,
+            "threshold": float(thresholds[k]),
+            "best_concept": vocabulary.names[c] if c >= 0 else "",
+            "single_train": float(baseline.train[c, k]) if c >= 0 else np.nan,
+            "single_val": float(baseline.val[c, k]) if c >= 0 else np.nan,
+            "n_concepts": int(chosen[k]),
+        }
+        for k, c in enumerate(baseline.best_concept().tolist())
+    ]
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write a table whole or not at all."""
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(part, path)

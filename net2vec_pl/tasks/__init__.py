@@ -1,0 +1,1 @@
+"""Whole jobs, one file each; ``train.py task=NAME`` runs one."""

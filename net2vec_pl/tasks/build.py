@@ -1,0 +1,187 @@
+"""From configuration to objects: a plain table of names instead of import paths in YAML."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from net2vec_pl.backbones import FrozenBackbone, InputScaling, build_backbone
+from net2vec_pl.callbacks import LogEmbeddingNorms, LogScores
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.protocol import Protocol
+
+_log = logging.getLogger(__name__)
+_MAX_WORKERS = 8
+_WandbMode = Literal["online", "offline", "disabled"]
+# What Lightning says of things that are so on purpose here.
+_EXPECTED = (
+    ".*exists and is not empty.*",  # metrics.csv lies in the run folder itself
+    ".*smaller than the logging interval.*",
+    ".*module\\(s\\) in eval mode.*",  # the frozen backbone
+    ".*does not have many workers.*",
+    ".*treespec, LeafSpec.*",
+)
+
+
+def reader_from(data: DictConfig) -> ConceptReader:
+    """Open the dataset of ``data=``.
+
+    Raises:
+        ConfigError: If its name is unknown or an argument is missing.
+        DataError: If it cannot be opened.
+    """
+    if data.name == "broden":
+        if data.root is None:
+            raise ConfigError("data=broden needs data.root=DIR, the folder that holds index.csv.")
+        return BrodenReader(data.root)
+    if data.name == "shapes":
+        return ShapesReader(num_images=data.num_images, image_size=data.image_size, seed=data.seed)
+    raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes"]))
+
+
+def protocol_from(config: DictConfig) -> Protocol:
+    """Read and check ``protocol=``."""
+    return Protocol(**plain(config))
+
+
+def backbone_from(
+    model: DictConfig, layer: object, protocol: Protocol, image_size: tuple[int, int]
+) -> FrozenBackbone:
+    """Build the network of ``model=`` and freeze it at a layer.
+
+    Raises:
+        ConfigError: If the layer is not one name.
+        BackboneError: If network, weights or layer cannot be had.
+    """
+    if not (layer is None or isinstance(layer, str)):
+        raise ConfigError(f"layer={layer} must be one layer's name.")
+    options = plain(model)
+    scaling = "paper" if protocol.scaling == "paper" else options["scaling"]
+    return build_backbone(
+        name=options["name"],
+        image_size=image_size,
+        layer=layer,
+        weights=options["weights"],
+        target=options.get("_target_"),
+        kwargs=options.get("kwargs"),
+        scaling=InputScaling.parse(scaling),
+    )
+
+
+def workers_from(workers: object) -> int:
+    """Read ``loader.workers``: a number of processes, or ``auto``: one per core, 8 at most."""
+    if workers == "auto":
+        return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
+    if not isinstance(workers, int) or workers < 0:
+        raise ConfigError(f"loader.workers={workers} must be auto or a whole number from 0.")
+    return workers
+
+
+def logger_from(config: DictConfig, folder: Path) -> Logger | bool:
+    """Build the logger of ``logger=``; it writes into the run folder.
+
+    Raises:
+        ConfigError: If its name is unknown.
+    """
+    makers: dict[str, Callable[[], Logger | bool]] = {
+        "csv": lambda: CSVLogger(folder, name="", version=""),
+        "tensorboard": lambda: TensorBoardLogger(folder, name="", version="tensorboard"),
+        "wandb": lambda: _wandb_logger(config, folder),
+        "none": lambda: False,
+    }
+    if config.name not in makers:
+        raise ConfigError(unknown("logger", str(config.name), makers))
+    return makers[config.name]()
+
+
+def _wandb_logger(config: DictConfig, folder: Path) -> Logger:
+    import wandb
+
+    mode = config.mode or os.environ.get("WANDB_MODE")
+    if mode is None:
+        mode = "online" if wandb.api.api_key else "offline"
+        _log.info("W&B: %s (logger.mode=null)", mode)
+    if mode not in get_args(_WandbMode):
+        raise ConfigError(unknown("logger.mode", mode, get_args(_WandbMode)))
+    settings = wandb.Settings(mode=cast(_WandbMode, mode), silent=True)
+    return WandbLogger(project=config.project, save_dir=folder, name=folder.name, settings=settings)
+
+
+def callbacks_from(config: DictConfig, vocabulary: Vocabulary, folder: Path) -> list[pl.Callback]:
+    """Build what ``callbacks=`` switches on."""
+    chosen: list[pl.Callback] = []
+    if config.scores:
+        chosen.append(LogScores(vocabulary))
+    if config.norms:
+        chosen.append(LogEmbeddingNorms(vocabulary))
+    if config.checkpoint:
+        chosen.append(
+            ModelCheckpoint(
+                folder / "checkpoints",
+                "last",
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            )
+        )
+    if config.progress:
+        chosen.append(RichProgressBar(leave=True))
+    return chosen
+
+
+def trainer_from(
+    config: DictConfig,
+    protocol: Protocol,
+    folder: Path,
+    logger: Logger | bool,
+    callbacks: list[pl.Callback],
+) -> pl.Trainer:
+    """Build the Lightning trainer of ``trainer=``.
+
+    Raises:
+        ConfigError: If Lightning refuses the arguments or more than one process is asked for.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in _EXPECTED:
+        warnings.filterwarnings("ignore", message)
+    progress = any(isinstance(callback, RichProgressBar) for callback in callbacks)
+    checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    try:
+        trainer = pl.Trainer(
+            **plain(config),
+            max_epochs=protocol.epochs,
+            default_root_dir=folder,
+            logger=logger,
+            callbacks=callbacks,
+            enable_progress_bar=progress,
+            enable_checkpointing=checkpoint,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        MisconfigurationException,
+    ) as error:
+        raise ConfigError(f"trainer={plain(config)}: {error}") from error
+    if trainer.world_size != 1:
+        raise ConfigError(f"trainer.devices={config.devices}: one process only, for now.")
+    return trainer
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Resolve a configuration into plain dicts, lists, strings and numbers."""
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}

@@ -1,0 +1,1 @@
+"""Tiny datasets with the folder layout of the real ones, written without the package."""
