@@ -15,7 +15,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from net2vec_pl.errors import Net2VecError, unknown
 
@@ -29,10 +29,15 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+def register_resolvers() -> None:
+    """Make ``${layer_slug:NAME}`` known to configurations."""
+    OmegaConf.register_new_resolver("layer_slug", _layer_slug, replace=True)
+
+
 def main() -> None:
     """Run the task that the command line asks for; exit 1 with one message if it cannot be done."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let us, not Hydra, word the message
-    OmegaConf.register_new_resolver("layer_slug", _layer_slug, replace=True)
+    register_resolvers()
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
     _register_other_models(sys.argv[1:])
     try:
@@ -103,8 +108,8 @@ def explain(error: Exception) -> str:
     if match := re.search(r"Could not override '([^']+)'", text):
         group, _, key = match[1].rpartition("@")
         return unknown("option", group or key, _all_options()) + " `--help` shows every option."
-    if match := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"the option {match[1]} must be given: {match[1]}=VALUE."
+    if isinstance(error, MissingMandatoryValue):
+        return f"the option {error.full_key} must be given: {error.full_key}=VALUE."
     cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) not in text else ""
     kind = (
         "the command line" if isinstance(error, ConfigCompositionException) else "the configuration"

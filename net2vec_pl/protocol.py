@@ -1,7 +1,8 @@
 """The choices in which papers and codes differ, by name, with the paper's values as defaults."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args
 
 from net2vec_pl.errors import ConfigError, unknown
 
@@ -40,32 +41,31 @@ class Protocol:
     scaling: Literal["model", "paper"] = "model"
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if get_origin(field.type) is Literal and value not in get_args(field.type):
-                raise ConfigError(
-                    unknown(f"value of protocol.{field.name}", str(value), get_args(field.type))
-                )
-        _check_range(
-            "tau", self.tau, 0 < self.tau < 1, "above 0 and below 1; the paper takes 0.005"
-        )
-        _check_range("lr", self.lr, self.lr > 0, "above 0")
-        _check_range("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
-        _check_range("epochs", self.epochs, self.epochs >= 1, "at least 1")
-        _check_range(
-            "reference_batch_size",
-            self.reference_batch_size,
-            self.reference_batch_size >= 1,
-            "at least 1",
-        )
+        _check("tau", self.tau, 0 < self.tau < 1, "above 0 and below 1; the paper takes 0.005")
+        _check("lr", self.lr, self.lr > 0, "above 0")
+        _check("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
+        for name in ("epochs", "reference_batch_size"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> "Protocol":
+        """Read a protocol from a configuration.
+
+        Raises:
+            ConfigError: If an option is unknown, of another type or out of range.
+        """
+        types = {field.name: field.type for field in fields(cls)}
+        for name in options:
+            if name not in types:
+                raise ConfigError(unknown("option of protocol", name, types))
+        return cls(**{name: _typed(name, value, types[name]) for name, value in options.items()})
 
     def deviations(self) -> list[str]:
         """List every choice that differs from the paper's, as ``tau = 0.01 (paper: 0.005)``."""
-        paper = _PAPER
         return [
-            f"{field.name} = {getattr(self, field.name)} (paper: {paper[field.name]})"
-            for field in fields(self)
-            if field.name in paper and getattr(self, field.name) != paper[field.name]
+            f"{name} = {getattr(self, name)} (paper: {value})"
+            for name, value in _PAPER.items()
+            if getattr(self, name) != value
         ]
 
 
@@ -75,6 +75,19 @@ _PAPER: dict[str, Any] = {
 } | {"shuffle": False, "scaling": "paper"}
 
 
-def _check_range(name: str, value: object, inside: bool, allowed: str) -> None:
+def _typed(name: str, value: object, wanted: Any) -> Any:
+    if choices := get_args(wanted):
+        if value not in choices:
+            raise ConfigError(unknown(f"value of protocol.{name}", str(value), choices))
+        return value
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not wanted:
+        kinds = {float: "a number", int: "a whole number", bool: "true or false", str: "a name"}
+        raise ConfigError(f"protocol.{name}={value} must be {kinds[wanted]}.")
+    return value
+
+
+def _check(name: str, value: object, inside: bool, allowed: str) -> None:
     if not inside:
         raise ConfigError(f"protocol.{name}={value} is out of range: it must be {allowed}.")

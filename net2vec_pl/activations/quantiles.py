@@ -27,7 +27,7 @@ def sampling_shift(num_values: int, tau: float, max_rank_error: float) -> int:
     Args:
         num_values: Values per filter.
         tau: Share of values above the threshold.
-        max_rank_error: Largest error of that share.
+        max_rank_error: Largest error of that share; tau itself, if that is smaller.
 
     Returns:
         0 if every position fits, which makes the quantile exact.
@@ -38,7 +38,7 @@ def sampling_shift(num_values: int, tau: float, max_rank_error: float) -> int:
         >>> sampling_shift(63305 * 50176, tau=0.005, max_rank_error=1e-4)  # at conv1_1
         7
     """
-    needed = (_SIGMAS * tau / max_rank_error) ** 2
+    needed = (_SIGMAS * tau / min(max_rank_error, tau)) ** 2
     return max(0, math.floor(math.log2(max(num_values * tau / needed, 1.0))))
 
 
@@ -93,7 +93,9 @@ class UpperTails:
             activation: The layer's output.
             row: Which image of the dataset each one is; decides what is sampled.
         """
-        values = activation.detach().permute(1, 0, 2, 3).flatten(1)
+        # A copy even of one image, for an in-place layer may overwrite what came by.
+        by_filter = activation.detach().transpose(0, 1)
+        values = by_filter.clone(memory_format=torch.contiguous_format).flatten(1)
         if self.shift:
             values = values[:, self._sampled(row, activation.shape[2] * activation.shape[3])]
         self._take(values, values.shape[1])

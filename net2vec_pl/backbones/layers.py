@@ -92,6 +92,8 @@ def resolve_layer(
         BackboneError: If the layer is unknown, never runs, or gives no activation map.
     """
     maps = [path for path, info in traced.items() if info.is_map]
+    if not maps:
+        raise BackboneError(f"no layer of {model} gives an activation map (K, h, w).")
     if name is None:
         return maps[-1], traced[maps[-1]]
     path = paper_names.get(name, name)

@@ -69,6 +69,8 @@ class BrodenReader(ConceptReader):
             if row.maps or row.labels:
                 rows.append(row)
                 splits.append(line["split"])
+        if not rows:
+            raise DataError(f"{self.root / 'index.csv'} annotates none of its images.")
         self._rows = rows
         self.image_names = [row.image for row in rows]
         _check_unique("image", self.image_names, self.root / "index.csv")
@@ -154,7 +156,7 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _integer(text: str, what: str, where: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise DataError(f"{where}: {what} must be a whole number, not {text!r}.")
     return int(text)
 
@@ -175,8 +177,8 @@ def _parse_row(line: Mapping[str, str], categories: list[str], where: str) -> _R
         image=line["image"],
         image_size=(ih, iw),
         mask_size=(sh, sw),
-        maps=tuple((category, text) for category, text in cells if not text.isdigit()),
-        labels=tuple((category, int(text)) for category, text in cells if text.isdigit()),
+        maps=tuple((category, text) for category, text in cells if not text.isdecimal()),
+        labels=tuple((category, int(text)) for category, text in cells if text.isdecimal()),
     )
 
 

@@ -45,20 +45,39 @@ def epoch_order(
 
 
 class EpochSampler(Sampler[int]):
-    """Visit rows in :func:`epoch_order`; Lightning tells it the epoch."""
+    """Visit rows in :func:`epoch_order`; Lightning tells it the epoch.
 
-    def __init__(self, rows: npt.NDArray[np.int64], seed: int, *, shuffle: bool) -> None:
+    All rows are put in order and those not kept are passed over, so that two images come in the
+    same order whichever concepts are probed.
+
+    Args:
+        rows: The rows to put in order.
+        keep: Whether to visit each of them.
+        seed: Seed of the order.
+        shuffle: Whether to visit them in a new order each epoch.
+    """
+
+    def __init__(
+        self,
+        rows: npt.NDArray[np.int64],
+        keep: npt.NDArray[np.bool_],
+        seed: int,
+        *,
+        shuffle: bool,
+    ) -> None:
         self.rows, self.seed, self.shuffle, self.epoch = rows, seed, shuffle, 0
+        self._kept = set(rows[keep].tolist())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._kept)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(epoch_order(self.rows, self.seed, self.epoch, shuffle=self.shuffle).tolist())
+        order = epoch_order(self.rows, self.seed, self.epoch, shuffle=self.shuffle)
+        return iter([row for row in order.tolist() if row in self._kept])
 
 
 class ConceptDataModule(pl.LightningDataModule):
@@ -101,7 +120,8 @@ class ConceptDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[ConceptBatch]:
         """Every train image with a probed concept, in seeded order."""
-        sampler = EpochSampler(self.train_pair_rows, self.seed, shuffle=self.shuffle)
+        keep = np.isin(self.train_rows, self.train_pair_rows)
+        sampler = EpochSampler(self.train_rows, keep, self.seed, shuffle=self.shuffle)
         return self._loader(sampler, persistent=True)
 
     def val_dataloader(self) -> DataLoader[ConceptBatch]:
@@ -112,7 +132,8 @@ class ConceptDataModule(pl.LightningDataModule):
         self, rows: npt.NDArray[np.int64], *, persistent: bool = False
     ) -> DataLoader[ConceptBatch]:
         """Any rows, in the order given."""
-        return self._loader(EpochSampler(rows, 0, shuffle=False), persistent=persistent)
+        every = np.ones(len(rows), dtype=bool)
+        return self._loader(EpochSampler(rows, every, 0, shuffle=False), persistent=persistent)
 
     def transfer_batch_to_device(
         self, batch: ConceptBatch, device: torch.device, dataloader_idx: int

@@ -44,6 +44,8 @@ def read_image(path: Path, size: tuple[int, int]) -> UInt8[Tensor, "3 H W"]:
         image: Tensor = decode_image(data, ImageReadMode.RGB)
     except RuntimeError:
         image = _read_with_pil(path)  # CMYK, unusual formats; or a better word on what is wrong
+    if image.dtype != torch.uint8:
+        raise UnreadableRowError(f"image {path} is of {image.dtype}; 8 bits a channel are read")
     _check_size((image.shape[1], image.shape[2]), size, path, "image")
     return image
 

@@ -112,7 +112,7 @@ class Sketch:
 
 
 def slanted_light(size: int, rng: np.random.Generator) -> Float32[np.ndarray, "S S"]:
-    """Light a picture from a random side: bright there, up to a third darker opposite."""
+    """Light a picture from a random side, at most a quarter up or down from its middle."""
     angle = rng.uniform(0.0, 2.0 * np.pi)
     strength = rng.uniform(0.05, 0.18)
     ramp = np.linspace(-1.0, 1.0, size, dtype=np.float32)

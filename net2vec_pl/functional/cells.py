@@ -100,4 +100,4 @@ def count_overlaps(
     filter_, cell = patterns.nonzero(as_tuple=True)
     which = cell * PATTERNS + patterns[filter_, cell]
     overlaps = counts.new_zeros(patterns.shape[0], counts.shape[2])
-    return overlaps.index_add_(0, filter_, counts.reshape(-1, counts.shape[2])[which]).long()
+    return overlaps.index_add_(0, filter_, counts.flatten(0, 1)[which]).long()

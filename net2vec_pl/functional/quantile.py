@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -33,8 +34,8 @@ def upper_quantile(tail: Float[Tensor, "K m"], num_values: int, tau: float) -> F
     second = min(first + 1, num_values - 1)
     if second >= tail.shape[1]:
         raise ValueError(f"a tail of {tail.shape[1]} values does not reach position {position:.1f}")
-    share = position - first
-    return tail[:, first] * (1 - share) + tail[:, second] * share
+    # lerp gives equal neighbours back exactly; a filter saturated there must not fire by rounding.
+    return torch.lerp(tail[:, first], tail[:, second], position - first)
 
 
 def tail_length(num_values: int, tau: float) -> int:

@@ -51,7 +51,7 @@ def reader_from(data: DictConfig) -> ConceptReader:
 
 def protocol_from(config: DictConfig) -> Protocol:
     """Read and check ``protocol=``."""
-    return Protocol(**plain(config))
+    return Protocol.parse(plain(config))
 
 
 def backbone_from(
@@ -78,13 +78,22 @@ def backbone_from(
     )
 
 
+def whole_number(name: str, value: object, minimum: int) -> int:
+    """Check an option that counts something.
+
+    Raises:
+        ConfigError: If it is no whole number, or too small.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise ConfigError(f"{name}={value} must be a whole number from {minimum}.")
+    return value
+
+
 def workers_from(workers: object) -> int:
     """Read ``loader.workers``: a number of processes, or ``auto``: one per core, 8 at most."""
     if workers == "auto":
         return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
-    if not isinstance(workers, int) or workers < 0:
-        raise ConfigError(f"loader.workers={workers} must be auto or a whole number from 0.")
-    return workers
+    return whole_number("loader.workers", workers, 0)
 
 
 def logger_from(config: DictConfig, folder: Path) -> Logger | bool:

@@ -52,12 +52,16 @@ def run(config: DictConfig) -> float:
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     protocol = build.protocol_from(config.protocol)
+    seed = build.whole_number("seed", config.seed, 0)
+    batch_size = build.whole_number("loader.batch_size", config.loader.batch_size, 1)
+    workers = build.workers_from(config.loader.workers)
     prepare_folder(folder, config)
-    pl.seed_everything(config.seed, verbose=False)
+    pl.seed_everything(seed, verbose=False)
     progress = Progress(enabled=config.callbacks.progress)
 
     reader = build.reader_from(config.data)
-    workers = build.workers_from(config.loader.workers)
+    backbone = build.backbone_from(config.model, config.layer, protocol, reader.image_size)
+    _tell_backbone(backbone, protocol)
     census = take_census(
         reader,
         workers=workers,
@@ -77,13 +81,11 @@ def run(config: DictConfig) -> float:
         reader,
         selection.vocabulary,
         census,
-        batch_size=config.loader.batch_size,
+        batch_size=batch_size,
         workers=workers,
-        seed=config.seed,
+        seed=seed,
         shuffle=protocol.shuffle,
     )
-    backbone = build.backbone_from(config.model, config.layer, protocol, reader.image_size)
-    _tell_backbone(backbone, protocol)
 
     logger = build.logger_from(config.logger, folder)
     try:
@@ -96,9 +98,7 @@ def run(config: DictConfig) -> float:
         baseline = _baseline(
             backbone, thresholds, stream, selection, reader.mask_size, protocol, progress
         )
-        probe = _fit(
-            backbone, thresholds, selection, reader, protocol, config.seed, trainer, stream
-        )
+        probe = _fit(backbone, thresholds, selection, reader, protocol, seed, trainer, stream)
         scores = _score(probe, stream, progress)
     finally:
         if isinstance(logger, WandbLogger):

@@ -52,10 +52,11 @@ def grid(*rows: Sequence[int]) -> Grid:
 GOLDEN_LABELS = (
     FakeLabel(2, "red-c", ("color",)),
     FakeLabel(5, "wheel", ("object", "part")),  # 8 and 3 pixels as an object, 20 + 3 as a part
-    FakeLabel(40, "street-s", ("scene",)),
-    FakeLabel(41, "dotted", ("texture",)),
     FakeLabel(60, "handle", ("object", "part"), {"object": 0.25, "part": 0.25}),
     FakeLabel(61, "door", ("part", "object"), {"object": 0.5, "part": 0.25}),
+    FakeLabel(62, "brick", ("material",)),
+    FakeLabel(70, "street-s", ("scene",)),
+    FakeLabel(71, "dotted", ("texture",)),
     FakeLabel(256, "car", ("object",)),
     FakeLabel(300, "lid", ("part",)),
     FakeLabel(700, "paint", ("material",)),
@@ -72,7 +73,7 @@ GOLDEN_IMAGES = (
                 grid([5, 5, 0, 0, 0], [0] * 5, [0, 0, 0, 0, 60], [0] * 5),
                 grid([300, 0, 300, 0, 0], [0] * 5, [0] * 5, [0, 0, 0, 0, 5]),
             ],
-            "scene": [40],
+            "scene": [70],
         },
     ),
     FakeImage(  # a mixed cell: a map, and the wheel as a number, so everywhere
@@ -81,7 +82,7 @@ GOLDEN_IMAGES = (
         {
             "object": [grid([0] * 5, [0, 5, 5, 0, 0], [0] * 5, [0, 0, 0, 0, 256])],
             "part": [grid([61, 300, 0, 0, 0], [0] * 5, [0] * 5, [0] * 5), 5],
-            "scene": [40],
+            "scene": [70],
         },
     ),
     FakeImage("none/zero.jpg", "train"),  # nothing annotated: no row of the dataset
@@ -90,10 +91,10 @@ GOLDEN_IMAGES = (
         "val",
         {
             "color": [grid([2] * 5, [0] * 5, [0] * 5, [0] * 5)],
-            "material": [grid([700] * 5, [700] * 5, [0, 0, 0, 700, 700], [0] * 5)],
+            "material": [grid([700] * 5, [700] * 5, [0, 0, 62, 700, 700], [0] * 5)],
         },
     ),
-    FakeImage("dtd/four.jpg", "val", {"texture": [41]}),
+    FakeImage("dtd/four.jpg", "val", {"texture": [71]}),
     FakeImage(  # objects were annotated, and there are none
         "pascal/five.jpg",
         "val",
@@ -122,7 +123,7 @@ def random_images(count: int, seed: int = 0) -> tuple[FakeImage, ...]:
                     for _ in range(layers)
                 ]
         if rng.random() < 0.4:
-            cells["scene"] = [40]
+            cells["scene"] = [70]
         if rng.random() < 0.3:
             cells["part"] = [*cells.get("part", []), 5]
         images.append(FakeImage(f"some/{i:03d}.jpg", "val" if i % 3 == 2 else "train", cells))
@@ -227,9 +228,9 @@ def _write_label_tables(
         ]
         columns = ("code", "number", "name", "frequency", "coverage")
         write_table(folder / f"c_{category}.csv", codes, columns)
-        numbers = [code["number"] for code in codes] or [0]
-        total = sum(int(str(code["frequency"])) for code in codes)
-        row = (category, min(map(str, numbers)), max(map(str, numbers)), len(codes), total)
+        numbers = [label.number for label in labels if category in label.categories] or [0]
+        total = sum(frequency[category, number] for number in numbers)
+        row = (category, min(numbers), max(numbers), len(codes), total)
         category_rows.append(
             dict(zip(("name", "first", "last", "count", "frequency"), row, strict=True))
         )

@@ -1,0 +1,164 @@
+"""FrozenBackbone: what is read, when the network stops, and that nothing in it ever changes."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from net2vec_pl.backbones import FrozenBackbone, InputScaling
+from net2vec_pl.backbones.frozen import build_backbone
+from net2vec_pl.backbones.weights import weights_digest
+from net2vec_pl.errors import BackboneError
+
+UNIT = InputScaling.named("unit")
+
+
+class Tower(nn.Module):
+    """Convolution, in-place ReLU, batch norm, one ReLU called twice, and a head not to run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.norm = nn.BatchNorm2d(4)
+        self.second = nn.Conv2d(4, 5, 1)
+        self.shared = nn.ReLU(inplace=True)
+        self.head = nn.Linear(5, 2)
+        self.ran: list[str] = []
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.norm(self.relu(self.conv(image)))
+        self.ran.append("norm")
+        x = self.shared(self.second(self.shared(x)) - 1)
+        self.ran.append("shared")
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def images(n: int = 3, size: int = 8) -> Tensor:
+    return torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8)
+
+
+def frozen(layer: str, network: nn.Module | None = None) -> FrozenBackbone:
+    torch.manual_seed(0)
+    return FrozenBackbone(network or Tower(), layer, UNIT, (8, 8), model="tower")
+
+
+def test_a_convolution_is_read_before_the_in_place_relu_that_follows_it() -> None:
+    backbone = frozen("conv")
+    x = images()
+    expected = backbone.network.conv(x.float() / 255)  # type: ignore[operator]
+    torch.testing.assert_close(backbone(x), expected)
+    assert (backbone(x) < 0).any()
+
+
+def test_an_in_place_relu_is_read_after_it() -> None:
+    x = images()
+    torch.testing.assert_close(frozen("relu")(x), frozen("conv")(x).relu())
+
+
+def test_a_module_that_runs_twice_is_read_the_second_time() -> None:
+    backbone = frozen("shared")
+    x = images()
+    network = backbone.network
+    inner = frozen("norm")(x).relu()
+    expected = (network.second(inner) - 1).relu()  # type: ignore[operator]
+    torch.testing.assert_close(backbone(x), expected)
+
+
+def test_nothing_runs_past_the_layer_and_no_hook_stays() -> None:
+    network = Tower()
+    backbone = frozen("norm", network)
+    network.ran.clear()
+    backbone(images())
+    assert network.ran == []
+    assert all(not module._forward_hooks for module in network.modules())
+
+
+def test_an_image_is_answered_alike_in_any_batch() -> None:
+    backbone = frozen("shared")
+    x = images(21)
+    alone = torch.cat([backbone(x[i : i + 1]) for i in range(len(x))])
+    torch.testing.assert_close(backbone(x), alone)
+
+
+def test_train_mode_never_reaches_the_network() -> None:
+    backbone = frozen("norm")
+    holder = nn.Sequential(backbone)
+    before = weights_digest(backbone.network)
+    holder.train()
+    assert not any(module.training for module in backbone.modules())
+    backbone(images())
+    assert weights_digest(backbone.network) == before
+    assert not any(p.requires_grad for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("name", ["torchvision", "paper", "half", "unit"])
+def test_input_scaling_is_that_of_its_name(name: str) -> None:
+    scaling = InputScaling.named(name)
+    backbone = FrozenBackbone(nn.Sequential(nn.Identity()), "0", scaling, (8, 8))
+    x = images()
+    expected = (x / 255 - torch.tensor(scaling.mean)[:, None, None]) / torch.tensor(scaling.std)[
+        :, None, None
+    ]
+    torch.testing.assert_close(backbone(x), expected)
+
+
+def test_the_papers_scaling_is_its_codes_constants() -> None:
+    backbone = FrozenBackbone(
+        nn.Sequential(nn.Identity()), "0", InputScaling.named("paper"), (8, 8)
+    )
+    x = images()
+    offset = torch.tensor([124.6901, 118.6897, 109.5388])[:, None, None]
+    torch.testing.assert_close(backbone(x), (x - offset) / 57.12, rtol=1e-4, atol=1e-4)
+
+
+def test_an_unknown_layer_names_the_near_ones() -> None:
+    with pytest.raises(BackboneError, match=r"unknown layer of tower 'conf'. Did you mean 'conv'"):
+        frozen("conf")
+
+
+def test_a_layer_without_a_map_is_refused_with_the_last_that_has_one() -> None:
+    with pytest.raises(
+        BackboneError, match=r"layer 'head'.*shape \(2,\).*not an activation map.*shared"
+    ):
+        frozen("head")
+
+
+def test_no_layer_means_the_last_map() -> None:
+    assert FrozenBackbone(Tower(), None, UNIT, (8, 8)).layer == "shared"
+
+
+def test_a_network_that_cannot_take_the_image_says_so() -> None:
+    with pytest.raises(BackboneError, match="cannot take an RGB image of 8x8"):
+        FrozenBackbone(nn.Sequential(nn.Conv2d(1, 2, 1)), "0", UNIT, (8, 8))
+
+
+def test_a_network_without_parameters_can_be_probed() -> None:
+    assert FrozenBackbone(nn.Sequential(nn.AvgPool2d(2)), "0", UNIT, (8, 8)).shape == (3, 4, 4)
+
+
+def test_any_module_can_be_built_from_its_import_path() -> None:
+    target = "torchvision.models.squeezenet.squeezenet1_1"
+    kwargs = {"num_classes": 7}
+    backbone = build_backbone(name="mine", target=target, kwargs=kwargs, image_size=(64, 64))
+    assert backbone.layer == "classifier.2"
+    assert backbone.shape == (7, 3, 3)
+
+
+def test_a_network_without_any_map_is_refused() -> None:
+    with pytest.raises(BackboneError, match="no layer of mine gives an activation map"):
+        FrozenBackbone(nn.Sequential(nn.Flatten()), None, UNIT, (8, 8), model="mine")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("torch.nn.Conv2e", r"unknown name in torch.nn 'Conv2e'. Did you mean 'Conv2d'"),
+        ("no_such_package.Net", "cannot import 'no_such_package'"),
+        ("Net", "must be an import path"),
+        ("torch.nn.Conv2d", "missing"),
+        ("builtins.dict", "gives a dict, no torch.nn.Module"),
+    ],
+)
+def test_a_wrong_import_path_says_what_is_wrong(target: str, message: str) -> None:
+    with pytest.raises(BackboneError, match=message):
+        build_backbone(name="mine", target=target, image_size=(8, 8))

@@ -1,0 +1,74 @@
+"""Every registered network: its paper names lead to real layers, read after their ReLU."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from net2vec_pl.backbones import ARCHITECTURES, known_models, trace_layers
+from net2vec_pl.backbones.registry import build_network
+from net2vec_pl.cli import config_dir
+from net2vec_pl.errors import BackboneError
+
+# Published shapes at 224 (alexnet: 227), K x h x w.
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "alexnet": {"conv1": (64, 56, 56), "conv2": (192, 27, 27), "conv3": (384, 13, 13),
+                "conv4": (256, 13, 13), "conv5": (256, 13, 13), "fc6": (4096,), "fc8": (1000,)},
+    "vgg16": {"conv1_1": (64, 224, 224), "conv3_3": (256, 56, 56), "conv4_3": (512, 28, 28),
+              "conv5_1": (512, 14, 14), "conv5_3": (512, 14, 14), "fc7": (4096,)},
+    "googlenet": {"inception_4c": (512, 14, 14), "inception_4e": (832, 14, 14),
+                  "inception_5b": (1024, 7, 7)},
+    "resnet18": {"conv1": (64, 112, 112), "layer1": (64, 56, 56), "layer4": (512, 7, 7)},
+    "resnet50": {"layer3": (1024, 14, 14), "layer4": (2048, 7, 7)},
+    "resnet152": {"layer3": (1024, 14, 14), "layer4": (2048, 7, 7)},
+    "mobilenet_v2": {"features.14.conv.0": (576, 14, 14), "features.18": (1280, 7, 7)},
+    "densenet161": {"denseblock3": (2112, 14, 14), "norm5": (2208, 7, 7)},
+    "shapesnet": {"conv1": (32, 112, 112), "conv5": (128, 28, 28)},
+}  # fmt: skip
+# Layers that are read without a ReLU of their own: logits, concatenations and a norm.
+SIGNED = {"fc8", "norm5"}
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_paper_names_lead_to_layers_of_the_published_shape(name: str) -> None:
+    size = 227 if name == "alexnet" else 224
+    network = build_network(name)
+    traced = trace_layers(network, (size, size))
+    layers = ARCHITECTURES[name].layers
+    for layer, shape in SHAPES[name].items():
+        assert traced[layers.get(layer, layer)].shape == shape, layer
+    assert set(layers.values()) <= set(traced)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "googlenet", "resnet18", "shapesnet"])
+def test_paper_names_mean_activations_after_the_relu(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(name).eval()
+    seen: dict[str, torch.Tensor] = {}
+    for layer, path in ARCHITECTURES[name].layers.items():
+        network.get_submodule(path).register_forward_hook(
+            lambda _m, _i, out, layer=layer: seen.update({layer: out.detach().clone()})
+        )
+    network(torch.randn(1, 3, 96, 96))
+    for layer, out in seen.items():
+        assert layer in SIGNED or (out >= 0).all(), layer
+
+
+def test_every_model_file_has_a_default_layer_that_exists() -> None:
+    for path in sorted((config_dir() / "model").glob("*.yaml")):
+        config = OmegaConf.load(path)
+        if OmegaConf.is_missing(config, "name") or config.name == "custom":
+            continue
+        traced = trace_layers(build_network(config.name), (96, 96))
+        layer = ARCHITECTURES[config.name].layers.get(config.default_layer, config.default_layer)
+        assert traced[layer].is_map, path
+
+
+def test_any_other_torchvision_model_is_built_by_its_name() -> None:
+    assert "regnet_y_400mf" in known_models()
+    traced = trace_layers(build_network("squeezenet1_1"), (96, 96))
+    assert traced["features.12"].is_map
+
+
+def test_an_unknown_model_names_the_near_ones() -> None:
+    with pytest.raises(BackboneError, match=r"unknown model 'vgg61'. Did you mean .*'vgg16'"):
+        build_network("vgg61")

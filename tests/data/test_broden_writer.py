@@ -1,0 +1,157 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from net2vec_pl.concepts import Category, Concept, Vocabulary
+from net2vec_pl.data.broden import BrodenReader
+from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.data.reader import ConceptReader, Sample
+from net2vec_pl.data.shapes import ShapesReader
+from net2vec_pl.errors import DataError
+
+
+class TinyReader(ConceptReader):
+    """Two images of 4 x 4 pixels with masks of 2 x 2, numbers above 255 and two layers of parts."""
+
+    def __init__(self) -> None:
+        self.name = "tiny"
+        self.categories = (
+            Category("object", pixels=True),
+            Category("part", pixels=True),
+            Category("scene", pixels=False),
+        )
+        self.vocabulary = Vocabulary(
+            [
+                Concept(7, "door", "part", ("part", "object"), pixels=True),
+                Concept(300, "house", "object", ("object",), pixels=True),
+                Concept(301, "street-s", "scene", ("scene",), pixels=False),
+            ]
+        )
+        self.image_names = ["a/one.jpg", "b/two.png"]
+        self.is_train = np.array([True, False])
+        self.annotated = np.array([[True, True, True], [True, True, False]])
+        self.image_size, self.mask_size = (4, 4), (2, 2)
+        image = torch.arange(48, dtype=torch.uint8).reshape(3, 4, 4)
+        one = torch.tensor([[[300, 300], [300, 7]], [[7, 0], [0, 0]], [[7, 7], [0, 0]]])
+        self.samples = [
+            Sample(image, one.int(), ("object", "part", "part"), (("scene", 301),)),
+            Sample(image + 1, torch.tensor([[[300, 0], [0, 0]]]).int(), ("object",), ()),
+        ]
+
+    def __getitem__(self, row: int) -> Sample:
+        return self.samples[row]
+
+    def fingerprint(self, row: int) -> bytes:
+        return bytes([row])
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_written_reads_back_as_it_was(tmp_path: Path) -> None:
+    given = ShapesReader(num_images=150, image_size=48)
+    write_broden(given, tmp_path / "shapes")
+    found = BrodenReader(tmp_path / "shapes")
+    assert found.vocabulary == given.vocabulary
+    assert found.categories == given.categories
+    assert found.image_names == given.image_names
+    assert (found.image_size, found.mask_size) == (given.image_size, given.mask_size)
+    np.testing.assert_array_equal(found.is_train, given.is_train)
+    np.testing.assert_array_equal(found.annotated, given.annotated)
+    for row in range(len(given)):
+        one, other = given[row], found[row]
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.label_maps, other.label_maps)
+        assert one.map_categories == other.map_categories
+        assert one.image_labels == other.image_labels
+
+
+def test_rows_of_the_index_are_brodens(tmp_path: Path) -> None:
+    write_broden(TinyReader(), tmp_path / "tiny")
+    lines = (tmp_path / "tiny" / "index.csv").read_text().splitlines()
+    assert lines == [
+        "image,split,ih,iw,sh,sw,object,part,scene",
+        "a/one.png,train,4,4,2,2,a/one_object.png,a/one_part_1.png;a/one_part_2.png,301",
+        "b/two.png,val,4,4,2,2,b/two_object.png,b/two_part.png,",
+    ]
+
+
+def test_maps_hold_the_number_as_red_and_green(tmp_path: Path) -> None:
+    write_broden(TinyReader(), tmp_path / "tiny")
+    pixels = np.asarray(Image.open(tmp_path / "tiny" / "images" / "a" / "one_object.png"))
+    assert pixels[0, 0].tolist() == [300 - 256, 1, 0]
+    assert pixels[1, 1].tolist() == [7, 0, 0]
+
+
+def test_tables_count_images_and_covered_shares(tmp_path: Path) -> None:
+    write_broden(TinyReader(), tmp_path / "tiny")
+    labels = {line["name"]: line for line in read_table(tmp_path / "tiny" / "label.csv")}
+    # The door covers 1/4 as an object, and 1/4 and 2/4 in the two layers of parts.
+    assert labels["door"]["category"] == "part(1);object(1)"
+    assert (labels["door"]["frequency"], float(labels["door"]["coverage"])) == ("2", 1.0)
+    assert (labels["house"]["frequency"], float(labels["house"]["coverage"])) == ("2", 1.0)
+    assert labels["street-s"]["category"] == "scene(1)"
+    (door,) = read_table(tmp_path / "tiny" / "c_part.csv")
+    assert (door["code"], door["number"], door["frequency"]) == ("1", "7", "1")
+    assert float(door["coverage"]) == 0.75
+    assert read_table(tmp_path / "tiny" / "category.csv")[0] == {
+        "name": "object",
+        "first": "7",
+        "last": "300",
+        "count": "2",
+        "frequency": "3",
+    }
+
+
+def test_a_category_annotated_but_not_seen_stays_annotated(tmp_path: Path) -> None:
+    write_broden(TinyReader(), tmp_path / "tiny")
+    found = BrodenReader(tmp_path / "tiny")
+    np.testing.assert_array_equal(found.annotated, TinyReader().annotated)
+    assert not found[1].label_maps[1].any()
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(DataError, match="not empty"):
+        write_broden(TinyReader(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    write_broden(TinyReader(), tmp_path)
+    assert (tmp_path / "index.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a/../../x.png", "b.png"], "cannot hold"),
+        (["a;b.png", "b.png"], "cannot hold"),
+        (["a.png", "a.jpg"], "would both become a.png"),
+        (["a.png", "a_object.png"], "would both become a_object.png"),
+    ],
+)
+def test_names_that_the_layout_cannot_hold_leave_nothing_behind(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    reader = TinyReader()
+    reader.image_names = names
+    with pytest.raises(DataError, match=message):
+        write_broden(reader, tmp_path / "tiny")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_fault_of_the_dataset_leaves_nothing_behind(tmp_path: Path) -> None:
+    reader = TinyReader()
+    reader.samples[1] = replace(reader.samples[1], image_labels=(("scene", 301),))
+    reader.samples.pop()
+    with pytest.raises(IndexError):
+        write_broden(reader, tmp_path / "tiny")
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,32 @@
+"""The bank: a 1x1 convolution whose rows start from seed and concept alone."""
+
+import numpy as np
+import torch
+
+from net2vec_pl.probes import ConceptBank, initial_rows
+
+
+def test_a_row_starts_alike_whichever_concepts_are_beside_it() -> None:
+    together = initial_rows([3, 700, 5], 16, seed=1)
+    torch.testing.assert_close(initial_rows([700], 16, seed=1), together[1:2], rtol=0, atol=0)
+    assert not torch.equal(initial_rows([700], 16, seed=2), together[1:2])
+
+
+def test_rows_start_uniform_within_one_over_the_root_of_the_filters() -> None:
+    rows = initial_rows(range(200), 64, seed=0).numpy()
+    assert np.abs(rows).max() <= 1 / 8
+    assert abs(rows.std() - (2 / 8) / np.sqrt(12)) < 1e-3
+    assert abs(rows.mean()) < 1e-3
+
+
+def test_logits_are_weighted_sums_of_filters() -> None:
+    weight, activation = torch.randn(3, 5), torch.randn(2, 5, 4, 6)
+    bank = ConceptBank(weight, bias=True)
+    assert bank.bias is not None
+    torch.nn.init.constant_(bank.bias, 2.0)
+    expected = torch.einsum("ck,nkhw->nchw", weight, activation) + 2
+    torch.testing.assert_close(bank(activation), expected)
+
+
+def test_the_paper_has_no_bias() -> None:
+    assert ConceptBank(torch.zeros(1, 2)).bias is None

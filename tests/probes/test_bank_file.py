@@ -1,0 +1,58 @@
+"""bank.safetensors: what goes in comes out, and nothing else is taken for a bank."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from net2vec_pl.concepts import Concept, Vocabulary
+from net2vec_pl.errors import RunFolderError
+from net2vec_pl.probes import BankFile
+
+SKY = Concept(9, "sky", "object", ("object", "part"), True)
+
+
+def bank(bias: bool) -> BankFile:
+    return BankFile(
+        weight=torch.randn(1, 4),
+        threshold=torch.rand(4),
+        alpha=torch.rand(1),
+        bias=torch.randn(1) if bias else None,
+        vocabulary=Vocabulary([SKY]),
+        header={"layer": "conv5", "tau": 0.005, "model": {"name": "alexnet"}},
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_bank_reads_back_as_it_was(bias: bool, tmp_path: Path) -> None:
+    saved = bank(bias)
+    saved.save(tmp_path / "bank.safetensors")
+    loaded = BankFile.load(tmp_path / "bank.safetensors")
+    assert loaded.header == saved.header
+    assert loaded.vocabulary == saved.vocabulary
+    torch.testing.assert_close(loaded.weight, saved.weight, rtol=0, atol=0)
+    assert (loaded.bias is None) == (not bias)
+    assert [p.name for p in tmp_path.iterdir()] == ["bank.safetensors"]
+
+
+def test_what_is_no_bank_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bank.safetensors"
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        BankFile.load(path)
+    path.write_bytes(b"no bank at all")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        BankFile.load(path)
+    safetensors.torch.save_file({"weight": torch.zeros(1)}, path)
+    with pytest.raises(RunFolderError, match="no concept bank"):
+        BankFile.load(path)
+
+
+def test_a_bank_of_a_newer_format_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("net2vec_pl.probes.bank_file.FORMAT_VERSION", 99)
+    bank(False).save(tmp_path / "bank.safetensors")
+    monkeypatch.undo()
+    with pytest.raises(RunFolderError, match="has format 99; this version reads up to 1"):
+        BankFile.load(tmp_path / "bank.safetensors")

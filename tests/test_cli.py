@@ -1,0 +1,196 @@
+"""The command line: every mistake ends in one message and a non-zero exit, and loses nothing."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from net2vec_pl import cli
+from net2vec_pl.data import ShapesReader
+from net2vec_pl.data.broden_writer import write_broden
+
+QUICK = [
+    "data.num_images=60",
+    "data.image_size=32",
+    "protocol.epochs=1",
+    "loader.workers=0",
+    "callbacks.progress=false",
+    "trainer=cpu",
+]
+
+
+def run_cli(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
+    """Run the command line in a folder of its own and return its exit status."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    GlobalHydra.instance().clear()
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "small"
+    write_broden(ShapesReader(num_images=40, image_size=32), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["layr=conv5"], "unknown option 'layr'. Did you mean 'layer'"),
+        (["protocol.taw=0.1"], "unknown option 'protocol.taw'. Did you mean 'protocol.tau'"),
+        (["data=brodn"], "unknown choice of data 'brodn'. Did you mean 'broden'"),
+        (["protocol=papr"], "unknown choice of protocol 'papr'. Did you mean 'paper'"),
+        (["model=vgg61"], "unknown model 'vgg61'. Did you mean"),
+        (["model=custom"], "the option model._target_ must be given"),
+        (["layer=conv6"], "unknown layer of shapesnet 'conv6'. Did you mean 'conv5'"),
+        (["layer=head"], "layer 'head' of shapesnet gives an output of shape (54,)"),
+        (["layer=[conv1,conv2]"], "layer=['conv1', 'conv2'] must be one layer's name"),
+        (["protocol.tau=0"], "protocol.tau=0.0 is out of range"),
+        (["protocol.tau=1.5"], "protocol.tau=1.5 is out of range"),
+        (["protocol.tau=high"], "protocol.tau=high must be a number"),
+        (["protocol.loss=bse"], "unknown value of protocol.loss 'bse'. Did you mean 'bce'"),
+        (["protocol.epochs=0"], "protocol.epochs=0 is out of range"),
+        (["task=fly"], "unknown choice of task 'fly'"),
+        (["data=broden"], "data=broden needs data.root=DIR"),
+        (["data=broden", "data.root=nowhere"], "data.root=nowhere: no such folder"),
+        (["data=broden", "data.root=."], "label.csv, images absent"),
+        (["data.names=[doog]"], "unknown concept 'doog'"),
+        (["data.categories=[objet]"], "unknown category 'objet'. Did you mean 'object'"),
+        (["data.categories=[scene]"], "no concept is left of the 6 asked for"),
+        (["data.min_train=100000"], "no concept is left"),
+        (["data.min_train=0"], "data.min_train=0"),
+        (["data.on_error=ignore"], "unknown value of data.on_error 'ignore'"),
+        (["data.num_images=0"], "num_images"),
+        (["data.image_size=7"], "image_size"),
+        (["model.weights=nowhere.pth"], "model.weights=nowhere.pth: no such file"),
+        (["model.scaling=imagenet"], "unknown input scaling 'imagenet'"),
+        (["model.scaling={mean:[0,0,0],std:[1,1,0]}"], "std above 0"),
+        (["loader.workers=many"], "loader.workers=many must be a whole number from 0"),
+        (["loader.batch_size=0"], "loader.batch_size=0 must be a whole number from 1"),
+        (["seed=-1"], "seed=-1 must be a whole number from 0"),
+        (["trainer.devices=2"], "trainer.devices=2"),
+        (["+trainer.no_such=1"], "no_such"),
+        (["logger=wandb", "logger.mode=of"], "unknown logger.mode 'of'"),
+    ],
+)
+def test_a_mistake_is_named_in_one_message(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quick = [a for a in QUICK if a.split("=")[0] not in {g.split("=")[0] for g in arguments}]
+    if any(a.startswith("data=") for a in arguments):
+        quick = [a for a in quick if not a.startswith(("data.num", "data.image"))]
+    if any(a.startswith("trainer.") for a in arguments):
+        (tmp_path / "note").touch()
+    assert run_cli(monkeypatch, tmp_path, *quick, *arguments) == 1
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert "Traceback" not in stderr
+    assert stderr.count("error: ") == 1
+    assert not list(tmp_path.rglob("bank.safetensors"))
+
+
+def test_weights_of_another_network_name_the_first_keys_that_differ(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "model.weights=other.pth") == 1
+    stderr = capsys.readouterr().err
+    assert "belong to another network than shapesnet" in stderr
+    assert "absent: conv1.conv.weight" in stderr
+    assert "not in the network: features.0.weight" in stderr
+
+
+def damaged(broden: Path, folder: Path) -> Path:
+    """Copy a dataset, truncate one image and remove another."""
+    copy = folder / "damaged"
+    shutil.copytree(broden, copy)
+    images = sorted(p for p in (copy / "images").rglob("*.png") if "_" not in p.stem)
+    data = images[3].read_bytes()
+    images[3].write_bytes(data[: len(data) // 2])
+    images[5].unlink()
+    return copy
+
+
+def test_unreadable_rows_stop_a_run_before_it_starts_and_are_all_named(
+    broden: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = damaged(broden, tmp_path)
+    quick = [a for a in QUICK if not a.startswith("data.")]
+    assert run_cli(monkeypatch, tmp_path, *quick, "data=broden", f"data.root={root}") == 1
+    stderr = capsys.readouterr().err
+    assert "2 of 40 rows of damaged cannot be used; data.on_error=skip" in stderr
+    assert stderr.count("\n  row ") == 2
+    assert "is absent" in stderr
+
+
+def test_unreadable_rows_can_be_left_out_and_are_listed(
+    broden: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = damaged(broden, tmp_path)
+    quick = [a for a in QUICK if not a.startswith("data.")]
+    arguments = ["data=broden", f"data.root={root}", "data.on_error=skip", "run.dir=out"]
+    assert run_cli(monkeypatch, tmp_path, *quick, *arguments) == 0
+    skipped = (tmp_path / "out" / "skipped.csv").read_text().splitlines()
+    assert len(skipped) == 3
+    assert (tmp_path / "out" / "bank.safetensors").exists()
+
+
+def test_a_finished_run_is_never_overwritten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 0
+    before = (tmp_path / "out" / "bank.safetensors").read_bytes()
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out", "seed=5") == 1
+    assert "already holds a finished run" in capsys.readouterr().err
+    assert (tmp_path / "out" / "bank.safetensors").read_bytes() == before
+
+
+def test_a_full_disk_is_one_message_and_what_was_written_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_args: object, **_kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("net2vec_pl.tasks.run.write_csv", full)
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
+    assert "error: the disk is full" in capsys.readouterr().err
+    assert (tmp_path / "out" / "bank.safetensors").exists()
+
+
+def test_too_little_disk_is_said_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    assert run_cli(monkeypatch, tmp_path, *QUICK) == 1
+    assert "has 1 MiB of disk left" in capsys.readouterr().err
+
+
+def test_help_answers_without_loading_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['train.py', '--help']\n"
+        "from net2vec_pl.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "protocol" in done.stdout

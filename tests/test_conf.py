@@ -1,0 +1,68 @@
+"""Every file in conf/ composes, and says what the code says."""
+
+import re
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from net2vec_pl.backbones import ARCHITECTURES, InputScaling
+from net2vec_pl.cli import config_dir, register_resolvers
+from net2vec_pl.protocol import Protocol
+from net2vec_pl.tasks import build
+
+GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
+CHOICES = [
+    f"{group}={path.stem}"
+    for group in GROUPS
+    for path in sorted((config_dir() / group).glob("*.yaml"))
+    if not path.stem.startswith("_")
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    register_resolvers()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_composes(choice: str) -> None:
+    needed = {
+        "model=torchvision": ["model.name=regnet_y_400mf"],
+        "model=custom": ["model._target_=a.B"],
+    }
+    config = composed(choice, *needed.get(choice, []))
+    for group in ("data", "model", "protocol", "trainer", "logger", "callbacks"):
+        build.plain(config[group])
+    Protocol.parse(build.plain(config.protocol))
+    InputScaling.parse(build.plain(config.model)["scaling"])
+
+
+def test_the_paper_is_the_default_and_its_file_says_what_the_code_says() -> None:
+    assert Protocol.parse(build.plain(composed().protocol)) == Protocol()
+
+
+def test_every_registered_network_has_a_file_of_its_name() -> None:
+    files = {path.stem for path in (config_dir() / "model").glob("*.yaml")}
+    assert set(ARCHITECTURES) <= files
+
+
+def test_the_layer_defaults_to_the_models_own_and_can_be_given() -> None:
+    assert composed("model=vgg16").layer == "conv5_3"
+    assert composed("model=vgg16", "layer=conv4_3").layer == "conv4_3"
+
+
+def test_an_experiment_wins_over_the_defaults() -> None:
+    config = composed("experiment=shapes_layers")
+    assert config.protocol.epochs != composed().protocol.epochs
+
+
+def test_run_folders_name_data_model_and_layer_without_awkward_signs() -> None:
+    for layer, slug in (
+        ("features.14.conv.0", "features.14.conv.0"),
+        ("null", "last"),
+        ("'a/b c'", "a_b_c"),
+    ):
+        config = composed("model=mobilenet_v2", f"layer={layer}")
+        assert re.fullmatch(rf"runs/[\d_-]+-shapes-mobilenet_v2-{re.escape(slug)}", config.run.dir)

@@ -1,0 +1,139 @@
+"""The probe: joint equals separate, the oracle's training, gradients and checkpoints."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import oracles
+import pytest
+import pytorch_lightning as pl
+import torch
+from planted import PlantedReader, World
+
+from net2vec_pl.backbones.weights import weights_digest
+from net2vec_pl.data import epoch_order
+from net2vec_pl.errors import BackboneError
+from net2vec_pl.protocol import Protocol
+from net2vec_pl.training import SegmentationProbe, score_bank
+
+FAST = Protocol(lr=0.02, epochs=5, reference_batch_size=8)
+
+
+def fit(world: World, folder: Path | None = None) -> SegmentationProbe:
+    probe = world.probe()
+    trainer = pl.Trainer(
+        max_epochs=world.protocol.epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+    trainer.fit(probe, datamodule=world.stream())
+    if folder is not None:
+        trainer.save_checkpoint(folder / "last.ckpt")
+    return probe
+
+
+@pytest.mark.parametrize(
+    ("bias", "batch_size", "names"),
+    [
+        (False, 16, ("concept 1", "concept 2")),
+        (True, 16, ("concept 1", "concept 2")),
+        # Concept 3 is not in every image: one image a batch makes its batches the same.
+        (False, 1, ("concept 1", "concept 2", "concept 3")),
+    ],
+)
+def test_joint_training_equals_separate_training_on_the_same_batches(
+    reader: PlantedReader, bias: bool, batch_size: int, names: tuple[str, ...]
+) -> None:
+    protocol = replace(FAST, bias=bias)
+    joint = fit(World(reader, protocol, batch_size))
+    for row, name in enumerate(names):
+        alone = fit(World(reader, protocol, batch_size, names=(name,)))
+        torch.testing.assert_close(alone.bank.weight[0], joint.bank.weight[row], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [8, 16, 64])
+@pytest.mark.parametrize("loss", ["agreement", "bce"])
+def test_a_concept_in_every_image_learns_what_the_oracle_learns(
+    reader: PlantedReader, loss: str, batch_size: int
+) -> None:
+    """Batches that the reference batch divides give the oracle's own batches, one after another."""
+    protocol = replace(FAST, loss=loss, lr=0.005, reference_batch_size=batch_size)  # type: ignore[arg-type]
+    world = World(reader, protocol, batch_size=batch_size, names=("concept 1",))
+    start = world.probe()
+    stream = world.stream()
+    rows = stream.train_pair_rows
+    activation = start.backbone(reader.images)
+    fired = (activation > start.thresholds[:, None, None]).numpy()
+    place = {row: i for i, row in enumerate(rows.tolist())}
+    orders = [
+        np.array([place[r] for r in epoch_order(rows, 0, epoch).tolist()])
+        for epoch in range(protocol.epochs)
+    ]
+    expected = oracles.train_one_concept(
+        fired[rows],
+        (reader.maps[:, 0] == 1).numpy()[rows],
+        float(start.alpha[0]),
+        start.bank.weight[0].detach().numpy().astype(np.float64),
+        orders,
+        lr=protocol.lr,
+        batch=batch_size,
+        loss=loss,  # type: ignore[arg-type]
+    )
+    learned = fit(world).bank.weight[0].detach().numpy()
+    np.testing.assert_allclose(learned, expected, atol=1e-5)
+
+
+def test_planted_concepts_are_found(reader: PlantedReader) -> None:
+    world = World(reader, replace(FAST, epochs=30))
+    set_iou, ap = score_bank(fit(world), world.stream().val_dataloader())
+    assert set_iou[0] > 0.9
+    assert set_iou[1] > 0.8
+    assert ap[0] > 0.9
+    assert set_iou[2] < 0.7  # noise cannot be found
+
+
+def test_gradients_reach_the_bank_only_and_the_backbone_stays_as_it_was(
+    reader: PlantedReader,
+) -> None:
+    world = World(reader, FAST)
+    before = world.probe()
+    probe = fit(world)
+    trained = [name for name, p in probe.named_parameters() if p.requires_grad]
+    assert trained == ["bank.weight"]
+    assert not torch.equal(probe.bank.weight, before.bank.weight)
+    assert weights_digest(probe.backbone) == weights_digest(before.backbone)
+    torch.testing.assert_close(probe.thresholds, before.thresholds, rtol=0, atol=0)
+
+
+def test_a_checkpoint_holds_bank_and_thresholds_and_loads_without_pickled_code(
+    reader: PlantedReader, tmp_path: Path
+) -> None:
+    world = World(reader, FAST)
+    probe = fit(world, tmp_path)
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert not any(key.startswith("backbone") for key in checkpoint["state_dict"])
+    assert {"bank.weight", "thresholds"} <= set(checkpoint["state_dict"])
+    fresh = world.probe()
+    trainer = pl.Trainer(
+        max_epochs=FAST.epochs + 1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(fresh, datamodule=world.stream(), ckpt_path=tmp_path / "last.ckpt")
+    longer = fit(World(reader, replace(FAST, epochs=FAST.epochs + 1)))
+    torch.testing.assert_close(fresh.bank.weight, longer.bank.weight, rtol=0, atol=0)
+    assert not torch.equal(fresh.bank.weight, probe.bank.weight)
+
+
+def test_a_checkpoint_of_another_network_is_refused(reader: PlantedReader, tmp_path: Path) -> None:
+    world = World(reader, FAST)
+    fit(world, tmp_path)
+    other = world.probe()
+    other.backbone.digest = "another"
+    trainer = pl.Trainer(max_epochs=9, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(BackboneError, match="digest"):
+        trainer.fit(other, datamodule=world.stream(), ckpt_path=tmp_path / "last.ckpt")
