@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 
 from net2vec_pl.errors import ConfigError, unknown
 
+_LR_AREA = 112 * 112
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -20,6 +22,9 @@ class Protocol:
         loss: ``agreement`` (the paper's, without logarithms) or ``bce``.
         bias: Whether a concept has a bias besides its weights.
         lr: Learning rate of SGD, for a loss summed over pixels and averaged over images.
+        lr_scaling: ``area`` takes ``lr`` for masks of 112 x 112 pixels, those of BRODEN at 224, and
+            scales it by the number of pixels for others, since the loss is a sum over them;
+            ``none`` takes it as it is.
         momentum: Momentum of SGD, in [0, 1).
         epochs: Passes over the train images.
         reference_batch_size: A concept's row takes a step after so many of its own train images.
@@ -34,6 +39,7 @@ class Protocol:
     loss: Literal["agreement", "bce"] = "agreement"
     bias: bool = False
     lr: float = 1e-4
+    lr_scaling: Literal["area", "none"] = "area"
     momentum: float = 0.9
     epochs: int = 30
     reference_batch_size: int = 64
@@ -60,6 +66,16 @@ class Protocol:
                 raise ConfigError(unknown("option of protocol", name, types))
         return cls(**{name: _typed(name, value, types[name]) for name, value in options.items()})
 
+    def lr_for(self, mask_size: tuple[int, int]) -> float:
+        """Return the learning rate for masks of (sh, sw) pixels.
+
+        Example:
+            >>> Protocol().lr_for((112, 112)), Protocol().lr_for((56, 56))
+            (0.0001, 0.0004)
+        """
+        area = mask_size[0] * mask_size[1]
+        return self.lr * (_LR_AREA / area if self.lr_scaling == "area" else 1)
+
     def deviations(self) -> list[str]:
         """List every choice that differs from the paper's, as ``tau = 0.01 (paper: 0.005)``."""
         return [
@@ -72,7 +88,7 @@ class Protocol:
 # What the paper (or, where it is silent, its code) does; spec of each choice in docs/method.md.
 _PAPER: dict[str, Any] = {
     field.name: field.default for field in fields(Protocol) if field.name != "name"
-} | {"shuffle": False, "scaling": "paper"}
+} | {"lr_scaling": "none", "shuffle": False, "scaling": "paper"}
 
 
 def _typed(name: str, value: object, wanted: Any) -> Any:

@@ -7,10 +7,14 @@ import pytest
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.protocol import Protocol
 
-# Where we differ from what the paper's code does, on purpose: its rows came in their own order,
-# and its networks were scaled as Caffe's were.
-OURS = ["shuffle = True (paper: False)", "scaling = model (paper: paper)"]
-AS_PUBLISHED: dict[str, Any] = {"shuffle": False, "scaling": "paper"}
+# Where we differ from what the paper's code does, on purpose: its learning rate knew no mask size,
+# its rows came in their own order, and its networks were scaled as Caffe's were.
+OURS = [
+    "lr_scaling = area (paper: none)",
+    "shuffle = True (paper: False)",
+    "scaling = model (paper: paper)",
+]
+AS_PUBLISHED: dict[str, Any] = {"lr_scaling": "none", "shuffle": False, "scaling": "paper"}
 
 
 def test_defaults_are_the_papers() -> None:
@@ -19,6 +23,12 @@ def test_defaults_are_the_papers() -> None:
     assert (protocol.loss, protocol.bias) == ("agreement", False)
     assert (protocol.lr, protocol.momentum, protocol.epochs) == (1e-4, 0.9, 30)
     assert protocol.reference_batch_size == 64
+
+
+def test_the_learning_rate_is_for_masks_of_112_pixels_and_scales_with_their_area() -> None:
+    assert Protocol().lr_for((112, 112)) == 1e-4
+    assert Protocol().lr_for((48, 48)) == pytest.approx(1e-4 * (112 / 48) ** 2)
+    assert Protocol(lr_scaling="none").lr_for((48, 48)) == 1e-4
 
 
 def test_defaults_name_what_differs_from_the_paper() -> None:
@@ -42,8 +52,9 @@ def test_the_papers_own_choices_deviate_in_nothing() -> None:
         ("momentum", 0.0, "momentum = 0.0 (paper: 0.9)"),
         ("epochs", 1, "epochs = 1 (paper: 30)"),
         ("reference_batch_size", 16, "reference_batch_size = 16 (paper: 64)"),
-        ("shuffle", True, OURS[0]),
-        ("scaling", "model", OURS[1]),
+        ("lr_scaling", "area", OURS[0]),
+        ("shuffle", True, OURS[1]),
+        ("scaling", "model", OURS[2]),
     ],
 )
 def test_a_deviation_is_listed_alone(option: str, value: object, text: str) -> None:

@@ -8,6 +8,7 @@ covers within one category.
 """
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ class BrodenReader(ConceptReader):
         self.root = _checked_root(Path(root).expanduser())
         self.name = self.root.resolve().name
         names = [line["name"] for line in _read_csv(self.root / "category.csv", ("name",))]
+        _check_unique("category", names, self.root / "category.csv")
         lines = _read_csv(self.root / "index.csv", (*_INDEX_COLUMNS, *names))
         if not lines:
             raise DataError(f"{self.root / 'index.csv'} lists no image.")
@@ -147,12 +149,15 @@ def _checked_root(root: Path) -> Path:
 def _read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     if not path.is_file():
         raise DataError(f"{path} is absent: {path.parent} is not in BRODEN's layout.")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        absent = [name for name in columns if name not in (reader.fieldnames or ())]
-        if absent:
-            raise DataError(f"{path} has no column {shorten(absent)}.")
-        return [{key: value or "" for key, value in line.items() if key} for line in reader]
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin with a byte order mark
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}.") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    absent = [name for name in columns if name not in (reader.fieldnames or ())]
+    if absent:
+        raise DataError(f"{path} has no column {shorten(absent)}.")
+    return [{key: value or "" for key, value in line.items() if key} for line in reader]
 
 
 def _integer(text: str, what: str, where: str) -> int:

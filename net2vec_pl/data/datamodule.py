@@ -91,6 +91,11 @@ class ConceptDataModule(pl.LightningDataModule):
         workers: Worker processes; 0 reads in the main process.
         seed: Seed of the order of train images.
         shuffle: Whether train images come in a new order each epoch.
+
+    Attributes:
+        all_rows: Every readable row.
+        train_rows: Those of the train split.
+        pair_rows: Rows with a probed concept, by split: ``train`` and ``val``.
     """
 
     def __init__(
@@ -115,18 +120,20 @@ class ConceptDataModule(pl.LightningDataModule):
         has_pairs = self.index.pairs_per_image[census.readable] > 0
         self.all_rows = census.readable
         self.train_rows = census.readable[is_train]
-        self.train_pair_rows = census.readable[is_train & has_pairs]
-        self.val_pair_rows = census.readable[~is_train & has_pairs]
+        self.pair_rows = {
+            "train": census.readable[is_train & has_pairs],
+            "val": census.readable[~is_train & has_pairs],
+        }
 
     def train_dataloader(self) -> DataLoader[ConceptBatch]:
         """Every train image with a probed concept, in seeded order."""
-        keep = np.isin(self.train_rows, self.train_pair_rows)
+        keep = np.isin(self.train_rows, self.pair_rows["train"])
         sampler = EpochSampler(self.train_rows, keep, self.seed, shuffle=self.shuffle)
         return self._loader(sampler, persistent=True)
 
     def val_dataloader(self) -> DataLoader[ConceptBatch]:
         """Every val image with a probed concept, in row order."""
-        return self.rows_dataloader(self.val_pair_rows, persistent=True)
+        return self.rows_dataloader(self.pair_rows["val"], persistent=True)
 
     def rows_dataloader(
         self, rows: npt.NDArray[np.int64], *, persistent: bool = False

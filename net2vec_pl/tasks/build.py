@@ -3,7 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -31,6 +32,13 @@ _EXPECTED = (
     ".*does not have many workers.*",
     ".*treespec, LeafSpec.*",
 )
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning from remarking on what is so on purpose."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in _EXPECTED:
+        warnings.filterwarnings("ignore", message)
 
 
 def reader_from(data: DictConfig) -> ConceptReader:
@@ -96,8 +104,13 @@ def workers_from(workers: object) -> int:
     return whole_number("loader.workers", workers, 0)
 
 
-def logger_from(config: DictConfig, folder: Path) -> Logger | bool:
-    """Build the logger of ``logger=``; it writes into the run folder.
+@contextmanager
+def logger_for(config: DictConfig, folder: Path) -> Iterator[Logger | bool]:
+    """Build the logger of ``logger=``, give it the configuration, and close it in the end.
+
+    Args:
+        config: The whole configuration.
+        folder: The run folder, into which it writes.
 
     Raises:
         ConfigError: If its name is unknown.
@@ -105,12 +118,22 @@ def logger_from(config: DictConfig, folder: Path) -> Logger | bool:
     makers: dict[str, Callable[[], Logger | bool]] = {
         "csv": lambda: CSVLogger(folder, name="", version=""),
         "tensorboard": lambda: TensorBoardLogger(folder, name="", version="tensorboard"),
-        "wandb": lambda: _wandb_logger(config, folder),
+        "wandb": lambda: _wandb_logger(config.logger, folder),
         "none": lambda: False,
     }
-    if config.name not in makers:
-        raise ConfigError(unknown("logger", str(config.name), makers))
-    return makers[config.name]()
+    name = config.logger.name
+    if name not in makers:
+        raise ConfigError(unknown("logger", str(name), makers))
+    logger = makers[name]()
+    if isinstance(logger, Logger):
+        logger.log_hyperparams(plain(config))
+    try:
+        yield logger
+    finally:
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            wandb.finish()  # else the next job of a multirun writes into this run
 
 
 def _wandb_logger(config: DictConfig, folder: Path) -> Logger:
@@ -159,9 +182,6 @@ def trainer_from(
     Raises:
         ConfigError: If Lightning refuses the arguments or more than one process is asked for.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in _EXPECTED:
-        warnings.filterwarnings("ignore", message)
     progress = any(isinstance(callback, RichProgressBar) for callback in callbacks)
     checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
     try:

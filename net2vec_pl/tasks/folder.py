@@ -1,4 +1,4 @@
-"""Prepare a run folder, and write into it what was left out of the data."""
+"""Prepare a run folder, and say what the run works on and what it leaves out."""
 
 import logging
 import shutil
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from net2vec_pl.data import ConceptReader, Selection
-from net2vec_pl.data.census import Census
+from net2vec_pl.backbones import FrozenBackbone
+from net2vec_pl.data import Census, ConceptReader, Selection
 from net2vec_pl.errors import RunFolderError, shorten
+from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import write_csv
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,15 @@ def prepare_folder(folder: Path, config: DictConfig) -> None:
     hydra_folder = folder / ".hydra"
     hydra_folder.mkdir(exist_ok=True)
     OmegaConf.save(config, hydra_folder / "resolved.yaml", resolve=True)
+
+
+def tell_backbone(backbone: FrozenBackbone, protocol: Protocol) -> None:
+    """Say which layer is read, and where the protocol departs from the paper's code."""
+    filters, h, w = backbone.shape
+    _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
+    _log.info("protocol %s, tau %g", protocol.name, protocol.tau)
+    for deviation in protocol.deviations():
+        _log.info("  departs from the paper's code: %s", deviation)
 
 
 def tell_data(reader: ConceptReader, census: Census, selection: Selection, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The main job: freeze a network, learn a vector per concept, compare it with the best filter."""
 
 import logging
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,32 +11,44 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from jaxtyping import Float
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger, WandbLogger
 from rich.console import Console
 from torch import Tensor
 
 import net2vec_pl
 from net2vec_pl.activations import count_single_filters, find_thresholds
-from net2vec_pl.activations.extract import device_of
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import (
+    Census,
     ConceptDataModule,
     ConceptReader,
     Selection,
     select_concepts,
     take_census,
 )
-from net2vec_pl.data.census import Census
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.probes import BankFile, ConceptBank, SingleFilterBaseline, initial_rows
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import BankScores, concept_table, filter_table, print_summary, write_csv
 from net2vec_pl.tasks import build
-from net2vec_pl.tasks.folder import prepare_folder, tell_data
+from net2vec_pl.tasks.folder import prepare_folder, tell_backbone, tell_data
 from net2vec_pl.tasks.progress import Progress
 from net2vec_pl.training import SegmentationProbe, score_bank
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every step of the job needs."""
+
+    protocol: Protocol
+    seed: int
+    reader: ConceptReader
+    backbone: FrozenBackbone
+    census: Census
+    selection: Selection
+    stream: ConceptDataModule
+    progress: Progress
 
 
 def run(config: DictConfig) -> float:
@@ -51,6 +64,29 @@ def run(config: DictConfig) -> float:
         Net2VecError: If anything the user gave cannot be used.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
+    build.quiet_lightning()
+    setup = _set_up(config, folder)
+    with build.logger_for(config, folder) as logger:
+        callbacks = build.callbacks_from(config.callbacks, setup.selection.vocabulary, folder)
+        trainer = build.trainer_from(config.trainer, setup.protocol, folder, logger, callbacks)
+        setup.backbone.to(trainer.strategy.root_device)
+        _log.info("device %s", trainer.strategy.root_device)
+        thresholds = _thresholds(setup)
+        baseline = _baseline(setup, thresholds)
+        probe = _fit(setup, thresholds, trainer)
+        scores = _score(setup, probe)
+
+    _bank_file(setup, probe, config).save(folder / "bank.safetensors")
+    concepts = concept_table(setup.selection, baseline, scores)
+    write_csv(concepts, folder / "concepts.csv")
+    filters = filter_table(thresholds.cpu(), baseline, setup.selection.vocabulary)
+    write_csv(filters, folder / "filters.csv")
+    print_summary(concepts, folder, Console())
+    return float(scores.val.nanmean())
+
+
+def _set_up(config: DictConfig, folder: Path) -> Setup:
+    """Open and check everything the user gave, the cheap things first."""
     protocol = build.protocol_from(config.protocol)
     seed = build.whole_number("seed", config.seed, 0)
     batch_size = build.whole_number("loader.batch_size", config.loader.batch_size, 1)
@@ -58,23 +94,19 @@ def run(config: DictConfig) -> float:
     prepare_folder(folder, config)
     pl.seed_everything(seed, verbose=False)
     progress = Progress(enabled=config.callbacks.progress)
-
-    reader = build.reader_from(config.data)
+    data = config.data
+    reader = build.reader_from(data)
     backbone = build.backbone_from(config.model, config.layer, protocol, reader.image_size)
-    _tell_backbone(backbone, protocol)
-    census = take_census(
-        reader,
-        workers=workers,
-        on_error=config.data.on_error,
-        track=progress("reading images and masks"),
-    )
+    tell_backbone(backbone, protocol)
+    track = progress("reading images and masks")
+    census = take_census(reader, workers=workers, on_error=data.on_error, track=track)
     selection = select_concepts(
         reader,
         census,
-        categories=config.data.categories,
-        names=config.data.names,
-        min_train=config.data.min_train,
-        min_val=config.data.min_val,
+        categories=data.categories,
+        names=data.names,
+        min_train=data.min_train,
+        min_val=data.min_val,
     )
     tell_data(reader, census, selection, folder)
     stream = ConceptDataModule(
@@ -86,119 +118,71 @@ def run(config: DictConfig) -> float:
         seed=seed,
         shuffle=protocol.shuffle,
     )
-
-    logger = build.logger_from(config.logger, folder)
-    try:
-        callbacks = build.callbacks_from(config.callbacks, selection.vocabulary, folder)
-        trainer = build.trainer_from(config.trainer, protocol, folder, logger, callbacks)
-        if isinstance(logger, Logger):
-            logger.log_hyperparams(build.plain(config))
-        backbone.to(trainer.strategy.root_device)
-        thresholds = _thresholds(backbone, stream, protocol, progress)
-        baseline = _baseline(
-            backbone, thresholds, stream, selection, reader.mask_size, protocol, progress
-        )
-        probe = _fit(backbone, thresholds, selection, reader, protocol, seed, trainer, stream)
-        scores = _score(probe, stream, progress)
-    finally:
-        if isinstance(logger, WandbLogger):
-            import wandb
-
-            wandb.finish()
-
-    header = _header(config, protocol, backbone, reader, census)
-    _bank_file(probe, selection, header).save(folder / "bank.safetensors")
-    concepts = concept_table(selection, baseline, scores)
-    write_csv(concepts, folder / "concepts.csv")
-    write_csv(
-        filter_table(thresholds.cpu(), baseline, selection.vocabulary), folder / "filters.csv"
-    )
-    print_summary(concepts, folder, Console())
-    return float(scores.val.nanmean())
+    return Setup(protocol, seed, reader, backbone, census, selection, stream, progress)
 
 
-def _thresholds(
-    backbone: FrozenBackbone, stream: ConceptDataModule, protocol: Protocol, progress: Progress
-) -> Float[Tensor, "K"]:
+def _thresholds(setup: Setup) -> Float[Tensor, "K"]:
+    stream, protocol = setup.stream, setup.protocol
     rows = stream.train_rows if protocol.threshold_images == "train" else stream.all_rows
-    batches = progress("thresholds")(stream.rows_dataloader(rows))
-    return find_thresholds(backbone, batches, len(rows), protocol.tau)
+    batches = setup.progress("thresholds")(stream.rows_dataloader(rows))
+    return find_thresholds(setup.backbone, batches, len(rows), protocol.tau)
 
 
-def _baseline(
-    backbone: FrozenBackbone,
-    thresholds: Float[Tensor, "K"],
-    stream: ConceptDataModule,
-    selection: Selection,
-    mask_size: tuple[int, int],
-    protocol: Protocol,
-    progress: Progress,
-) -> SingleFilterBaseline:
-    cells = BilinearCells(backbone.shape[1:], mask_size, align_corners=protocol.align_corners)
+def _baseline(setup: Setup, thresholds: Float[Tensor, "K"]) -> SingleFilterBaseline:
+    cells = BilinearCells(
+        setup.backbone.shape[1:],
+        setup.reader.mask_size,
+        align_corners=setup.protocol.align_corners,
+    )
+    num_concepts = len(setup.selection.vocabulary)
     scores = {}
-    for split, rows in (("train", stream.train_pair_rows), ("val", stream.val_pair_rows)):
-        batches = progress(f"single filters, {split}")(stream.rows_dataloader(rows))
-        counts = count_single_filters(
-            backbone, thresholds, batches, len(selection.vocabulary), cells
-        )
+    for split, rows in setup.stream.pair_rows.items():
+        loader = setup.stream.rows_dataloader(rows)
+        batches = setup.progress(f"single filters, {split}")(loader)
+        counts = count_single_filters(setup.backbone, thresholds, batches, num_concepts, cells)
         scores[split] = counts.set_iou().cpu()
     return SingleFilterBaseline(**scores)
 
 
-def _fit(
-    backbone: FrozenBackbone,
-    thresholds: Float[Tensor, "K"],
-    selection: Selection,
-    reader: ConceptReader,
-    protocol: Protocol,
-    seed: int,
-    trainer: pl.Trainer,
-    stream: ConceptDataModule,
-) -> SegmentationProbe:
-    rows = initial_rows(selection.vocabulary.numbers.tolist(), backbone.shape[0], seed)
+def _fit(setup: Setup, thresholds: Float[Tensor, "K"], trainer: pl.Trainer) -> SegmentationProbe:
+    numbers = setup.selection.vocabulary.numbers.tolist()
+    rows = initial_rows(numbers, setup.backbone.shape[0], setup.seed)
     probe = SegmentationProbe(
-        backbone,
+        setup.backbone,
         thresholds,
-        ConceptBank(rows, bias=protocol.bias),
-        torch.tensor([entry.alpha for entry in selection.probed]),
-        reader.mask_size,
-        protocol,
+        ConceptBank(rows, bias=setup.protocol.bias),
+        torch.tensor([entry.alpha for entry in setup.selection.probed]),
+        setup.reader.mask_size,
+        setup.protocol,
     )
-    trainer.fit(probe, datamodule=stream)
-    # Lightning leaves the module on the CPU when it is done.
-    return probe.to(trainer.strategy.root_device)
+    trainer.fit(probe, datamodule=setup.stream)
+    return probe.to(trainer.strategy.root_device)  # Lightning may leave it on the CPU
 
 
-def _score(probe: SegmentationProbe, stream: ConceptDataModule, progress: Progress) -> BankScores:
-    train, _ = score_bank(
-        probe, progress("scores, train")(stream.rows_dataloader(stream.train_pair_rows))
-    )
-    val, ap_val = score_bank(
-        probe, progress("scores, val")(stream.rows_dataloader(stream.val_pair_rows))
-    )
-    return BankScores(train, val, ap_val, probe.bank.weight.detach().norm(dim=1).cpu())
+def _score(setup: Setup, probe: SegmentationProbe) -> BankScores:
+    scored = {}
+    for split, rows in setup.stream.pair_rows.items():
+        batches = setup.progress(f"scores, {split}")(setup.stream.rows_dataloader(rows))
+        scored[split] = score_bank(probe, batches)
+    norm = probe.bank.weight.detach().norm(dim=1).cpu()
+    return BankScores(scored["train"][0], scored["val"][0], scored["val"][1], norm)
 
 
-def _bank_file(probe: SegmentationProbe, selection: Selection, header: dict[str, Any]) -> BankFile:
+def _bank_file(setup: Setup, probe: SegmentationProbe, config: DictConfig) -> BankFile:
     bias = probe.bank.bias
     return BankFile(
         weight=probe.bank.weight.detach().cpu(),
         threshold=probe.thresholds.cpu(),
         alpha=probe.alpha.cpu(),
         bias=None if bias is None else bias.detach().cpu(),
-        vocabulary=selection.vocabulary,
-        header=header,
+        vocabulary=setup.selection.vocabulary,
+        header=_header(setup, config),
     )
 
 
-def _header(
-    config: DictConfig,
-    protocol: Protocol,
-    backbone: FrozenBackbone,
-    reader: ConceptReader,
-    census: Census,
-) -> dict[str, Any]:
+def _header(setup: Setup, config: DictConfig) -> dict[str, Any]:
     """Say what a bank belongs to: enough to rebuild its backbone and to compare runs."""
+    backbone, protocol, reader = setup.backbone, setup.protocol, setup.reader
     return {
         "target": "segmentation",
         "model": build.plain(config.model),
@@ -212,24 +196,11 @@ def _header(
         "deviations": protocol.deviations(),
         "data": {
             "name": reader.name,
-            "digest": census.digest,
+            "digest": setup.census.digest,
             "mask_size": list(reader.mask_size),
-            "readable": len(census.readable),
-            "unreadable": len(census.unreadable),
+            "readable": len(setup.census.readable),
+            "unreadable": len(setup.census.unreadable),
         },
-        "seed": config.seed,
+        "seed": setup.seed,
         "versions": {"net2vec_pl": net2vec_pl.__version__, "torch": version("torch")},
     }
-
-
-def _tell_backbone(backbone: FrozenBackbone, protocol: Protocol) -> None:
-    filters, h, w = backbone.shape
-    _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
-    deviations = protocol.deviations()
-    _log.info(
-        "protocol %s, tau %g%s",
-        protocol.name,
-        protocol.tau,
-        f"; departs from the paper's code in: {', '.join(deviations)}" if deviations else "",
-    )
-    _log.info("device %s", device_of(backbone))

@@ -146,7 +146,7 @@ class SegmentationProbe(pl.LightningModule):
         return RowwiseSGD(
             self.bank.parameters(),
             len(self.alpha),
-            lr=self.protocol.lr,
+            lr=self.protocol.lr_for((len(self._rows), len(self._columns))),
             momentum=self.protocol.momentum,
             images_per_step=self.protocol.reference_batch_size,
         )

@@ -310,6 +310,30 @@ def test_labels_listed_twice_are_named(golden: Path, column: str, value: str) ->
     expect_refusal(golden, str(golden / "label.csv"), f"{column} listed more than once: {value}")
 
 
+def test_categories_listed_twice_are_named(golden: Path) -> None:
+    set_cell(golden / "category.csv", 1, "name", "part")
+    expect_refusal(golden, str(golden / "category.csv"), "category listed more than once: part")
+
+
+@pytest.mark.parametrize("name", ["index.csv", "category.csv", "label.csv", "c_part.csv"])
+def test_tables_may_begin_with_a_byte_order_mark(golden: Path, name: str) -> None:
+    before = BrodenReader(golden)
+    (golden / name).write_text((golden / name).read_text(), encoding="utf-8-sig")
+    assert BrodenReader(golden).vocabulary == before.vocabulary
+
+
+def test_a_name_may_hold_commas_quotes_and_line_breaks(golden: Path) -> None:
+    name = 'lid, "big"\nor small'
+    set_cell(golden / "label.csv", -2, "name", name)
+    assert name in BrodenReader(golden).vocabulary.names
+
+
+def test_a_table_in_another_encoding_is_named(golden: Path) -> None:
+    path = golden / "label.csv"
+    path.write_bytes(path.read_bytes().replace(b"wheel", "räder".encode("latin-1")))
+    expect_refusal(golden, str(path), "is not UTF-8 text", "0xe4")
+
+
 def test_images_listed_twice_are_named(golden: Path) -> None:
     set_cell(golden / "index.csv", 1, "image", "ade/one.jpg")
     expect_refusal(golden, str(golden / "index.csv"), "image listed more than once: ade/one.jpg")

@@ -16,7 +16,7 @@ from net2vec_pl.errors import BackboneError
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank
 
-FAST = Protocol(lr=0.02, epochs=5, reference_batch_size=8)
+FAST = Protocol(lr=0.02, lr_scaling="none", epochs=5, reference_batch_size=8)
 
 
 def fit(world: World, folder: Path | None = None) -> SegmentationProbe:
@@ -66,7 +66,7 @@ def test_a_concept_in_every_image_learns_what_the_oracle_learns(
     world = World(reader, protocol, batch_size=batch_size, names=("concept 1",))
     start = world.probe()
     stream = world.stream()
-    rows = stream.train_pair_rows
+    rows = stream.pair_rows["train"]
     activation = start.backbone(reader.images)
     fired = (activation > start.thresholds[:, None, None]).numpy()
     place = {row: i for i, row in enumerate(rows.tolist())}

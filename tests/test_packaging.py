@@ -1,0 +1,50 @@
+"""What setup.cfg ships is what there is: rooms, configuration files, the shipped weights."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def test_every_room_is_in_the_wheel(setup: configparser.ConfigParser) -> None:
+    listed = set(setup["options"]["packages"].split())
+    package = ROOT / "net2vec_pl"
+    rooms = {
+        ".".join(("net2vec_pl", *p.parent.relative_to(package).parts))
+        for p in package.rglob("__init__.py")
+    }
+    assert listed == rooms | {"net2vec_pl.conf"}
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "pattern"),
+    [
+        ("net2vec_pl.conf", ROOT / "conf", "*.yaml"),
+        ("net2vec_pl.backbones", ROOT / "net2vec_pl" / "backbones", "*.safetensors"),
+    ],
+)
+def test_every_data_file_is_in_the_wheel(
+    name: str, folder: Path, pattern: str, setup: configparser.ConfigParser
+) -> None:
+    globs = [g.strip() for g in setup["options.package_data"][name].split(",")]
+    shipped = {path for glob in globs for path in folder.glob(glob)}
+    there = set(folder.rglob(pattern))
+    assert there
+    assert there <= shipped
+
+
+def test_no_upper_bound_leads_to_a_torch_that_torchvision_cannot_import(
+    setup: configparser.ConfigParser,
+) -> None:
+    torch = next(r for r in setup["options"]["install_requires"].split() if r.startswith("torch>"))
+    assert "<" not in torch
+    assert "==" not in torch
