@@ -103,7 +103,8 @@ class Vocabulary(Sequence[Concept]):
         """
         keep: set[str] = set()
         for pattern in patterns:
-            found = [n for n in self._row if fnmatch.fnmatch(n.lower(), pattern.lower())]
+            low = pattern.lower()
+            found = [n for n in self._row if n.lower() == low or fnmatch.fnmatch(n.lower(), low)]
             if not found:
                 raise ConfigError(unknown("concept", pattern, self._row))
             keep.update(found)

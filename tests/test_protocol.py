@@ -40,6 +40,11 @@ def test_the_papers_own_choices_deviate_in_nothing() -> None:
     assert Protocol(name="mine", **AS_PUBLISHED).deviations() == []
 
 
+def test_the_papers_values_read_from_a_file_deviate_in_nothing() -> None:
+    read = {"tau": float("0.005"), "lr": float("1e-4"), "loss": "".join(["agree", "ment"])}
+    assert Protocol.parse(AS_PUBLISHED | read).deviations() == []
+
+
 @pytest.mark.parametrize(
     ("option", "value", "text"),
     [

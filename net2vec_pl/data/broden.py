@@ -8,6 +8,7 @@ covers within one category.
 """
 
 import csv
+import math
 import io
 import re
 from collections import Counter
@@ -126,8 +127,10 @@ class BrodenReader(ConceptReader):
         entry = self._rows[row]
         digest = blake2b(repr((entry, bool(self.is_train[row]))).encode(), digest_size=16)
         for file in entry.files():
-            path = self.root / "images" / file
-            digest.update(path.read_bytes() if path.is_file() else b"absent")
+            try:
+                digest.update((self.root / "images" / file).read_bytes())
+            except OSError:
+                digest.update(b"unreadable")
         return digest.digest()
 
 
@@ -221,6 +224,9 @@ def _read_coverage(root: Path, category: str) -> dict[int, float]:
     path = root / f"c_{category}.csv"
     lines = _read_csv(path, ("number", "coverage"))
     try:
-        return {int(line["number"]): float(line["coverage"]) for line in lines}
+        coverage = {int(line["number"]): float(line["coverage"]) for line in lines}
     except ValueError as error:
         raise DataError(f"{path}: {error}.") from error
+    if not all(map(math.isfinite, coverage.values())):
+        raise DataError(f"{path}: coverage must be finite.")
+    return coverage

@@ -39,7 +39,7 @@ def epoch_order(
 
     Example:
         >>> epoch_order(np.arange(4), seed=0, epoch=1).tolist()
-        [2, 3, 0, 1]
+        [3, 0, 2, 1]
     """
     return np.random.default_rng([seed, epoch]).permutation(rows) if shuffle else rows
 

@@ -1,61 +1,36 @@
 """Decode image files and BRODEN's label maps."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, read_file
 
 from net2vec_pl.data.reader import UnreadableRowError
 
-
-def _read_bytes(path: Path, what: str) -> UInt8[Tensor, "bytes"]:
-    if not path.is_file():
-        raise UnreadableRowError(f"{what} {path} is absent")
-    if path.stat().st_size == 0:
-        raise UnreadableRowError(f"{what} {path} is empty")
-    data: Tensor = read_file(str(path))
-    return data
-
-
-def _check_size(found: tuple[int, int], wanted: tuple[int, int], path: Path, what: str) -> None:
-    if found != wanted:
-        raise UnreadableRowError(
-            f"{what} {path} is {found[0]}x{found[1]} (height x width), "
-            f"but the dataset is {wanted[0]}x{wanted[1]}"
-        )
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_BIT_DEPTH, _COLOUR_TYPE, _RGB = 24, 25, 2  # bytes of a PNG's header, and the type of plain RGB
+_EIGHT_BIT_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 def read_image(path: Path, size: tuple[int, int]) -> UInt8[Tensor, "3 H W"]:
-    """Read a JPEG, PNG or whatever else PIL reads as RGB; grey becomes three equal channels.
+    """Read whatever PIL reads as RGB; grey becomes three equal channels.
 
     Args:
         path: The file.
         size: (H, W) it must have.
 
     Raises:
-        UnreadableRowError: If the file is absent, damaged or of another size.
+        UnreadableRowError: If the file is absent, damaged, of another size or not 8 bits a channel.
     """
-    data = _read_bytes(path, "image")
-    try:
-        image: Tensor = decode_image(data, ImageReadMode.RGB)
-    except RuntimeError:
-        image = _read_with_pil(path)  # CMYK, unusual formats; or a better word on what is wrong
-    if image.dtype != torch.uint8:
-        raise UnreadableRowError(f"image {path} is of {image.dtype}; 8 bits a channel are read")
-    _check_size((image.shape[1], image.shape[2]), size, path, "image")
-    return image
-
-
-def _read_with_pil(path: Path) -> UInt8[Tensor, "3 H W"]:
-    try:
-        with Image.open(path) as image:
-            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UnreadableRowError(f"image {path} cannot be decoded: {error}") from error
+    image = _decode(_read_bytes(path, "image"), path, "image")
+    if image.mode not in _EIGHT_BIT_MODES:
+        raise UnreadableRowError(f"image {path} is of mode {image.mode}; 8 bits a channel are read")
+    _check_size(image, size, path, "image")
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
 def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
@@ -72,15 +47,48 @@ def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
         UnreadableRowError: If the file is absent, damaged, of another size or not 8-bit RGB.
     """
     data = _read_bytes(path, "mask")
-    try:
-        pixels: Tensor = decode_image(data, ImageReadMode.UNCHANGED)
-    except RuntimeError as error:
-        raise UnreadableRowError(f"mask {path} cannot be decoded: {error}") from error
-    if pixels.dtype != torch.uint8 or pixels.shape[0] != 3:
+    # PIL opens 16-bit RGB too and drops the lower halves, so ask the header.
+    is_png = data.startswith(_PNG_SIGNATURE) and len(data) > _COLOUR_TYPE
+    if is_png and (data[_BIT_DEPTH], data[_COLOUR_TYPE]) != (8, _RGB):
         raise UnreadableRowError(
-            f"mask {path} has {pixels.shape[0]} channels of {pixels.dtype}; "
-            "a BRODEN mask is 8-bit RGB, number = R + 256 * G"
+            f"mask {path} has {data[_BIT_DEPTH]} bits a channel and PNG colour type "
+            f"{data[_COLOUR_TYPE]}; a BRODEN mask is 8-bit RGB, number = R + 256 * G"
         )
-    _check_size((pixels.shape[1], pixels.shape[2]), size, path, "mask")
-    wide = pixels.int()  # before the product: 8 bits hold no number above 255
-    return wide[0] + 256 * wide[1]
+    mask = _decode(data, path, "mask")
+    if mask.format != "PNG":
+        raise UnreadableRowError(f"mask {path} is a {mask.format}; a BRODEN mask is a PNG")
+    _check_size(mask, size, path, "mask")
+    wide = torch.from_numpy(
+        np.array(mask)
+    ).int()  # before the product: 8 bits hold nothing above 255
+    return wide[..., 0] + 256 * wide[..., 1]
+
+
+def _read_bytes(path: Path, what: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableRowError(f"{what} {path} is absent") from error
+    except OSError as error:
+        raise UnreadableRowError(f"{what} {path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise UnreadableRowError(f"{what} {path} is empty")
+    return data
+
+
+def _decode(data: bytes, path: Path, what: str) -> Image.Image:
+    try:
+        image = Image.open(BytesIO(data))
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).partition(" <")[0]  # without the address of a buffer
+        raise UnreadableRowError(f"{what} {path} cannot be decoded: {reason}") from error
+    return image
+
+
+def _check_size(image: Image.Image, wanted: tuple[int, int], path: Path, what: str) -> None:
+    if (image.height, image.width) != wanted:
+        raise UnreadableRowError(
+            f"{what} {path} is {image.height}x{image.width} (height x width), "
+            f"but the dataset is {wanted[0]}x{wanted[1]}"
+        )

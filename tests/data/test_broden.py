@@ -365,7 +365,7 @@ Damage = Callable[[Path], object]
 DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "an absent image": (IMAGE, Path.unlink, "is absent"),
     "an empty image": (IMAGE, lambda path: path.write_bytes(b""), "is empty"),
-    "a folder as an image": (IMAGE, replace_by_folder, "is absent"),
+    "a folder as an image": (IMAGE, replace_by_folder, "cannot be read: Is a directory"),
     "text as an image": (IMAGE, lambda path: path.write_text("no"), "cannot be decoded"),
     "half a JPEG": (
         IMAGE,
@@ -387,7 +387,7 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
         lambda path: write_picture(path, (10, 8)),
         "is 10x8 (height x width), but the dataset is 8x10",
     ),
-    "a 16-bit image": (IMAGE, lambda path: write_16_bit(path, IMAGE_SIZE), "is of torch.uint16"),
+    "a 16-bit image": (IMAGE, lambda path: write_16_bit(path, IMAGE_SIZE), "is of mode I;16"),
     "an absent mask": (MASK, Path.unlink, "is absent"),
     "an empty mask": (MASK, lambda path: path.write_bytes(b""), "is empty"),
     "half a mask": (MASK, lambda path: write_truncated(path, "PNG", MASK_SIZE), "be decoded"),
@@ -399,17 +399,17 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "a grey mask": (
         MASK,
         lambda path: write_picture(path, MASK_SIZE, mode="L"),
-        "1 channels of torch.uint8; a BRODEN mask is 8-bit RGB",
+        "8 bits a channel and PNG colour type 0; a BRODEN mask is 8-bit RGB",
     ),
     "a mask with alpha": (
         MASK,
         lambda path: write_picture(path, MASK_SIZE, mode="RGBA"),
-        "4 channels of torch.uint8; a BRODEN mask is 8-bit RGB",
+        "8 bits a channel and PNG colour type 6; a BRODEN mask is 8-bit RGB",
     ),
     "a 16-bit mask": (
         MASK,
         lambda path: write_16_bit(path, MASK_SIZE),
-        "1 channels of torch.uint16; a BRODEN mask is 8-bit RGB",
+        "16 bits a channel and PNG colour type 0; a BRODEN mask is 8-bit RGB",
     ),
     "unknown labels in a mask": (
         MASK,
