@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from net2vec_pl.backbones import shapesnet
 from net2vec_pl.backbones.shapesnet import ShapesNet
 from net2vec_pl.data.reader import Sample
-from net2vec_pl.data.shapes import FORMAT_VERSION, ShapesReader
+from net2vec_pl.data.shapes.reader import FORMAT_VERSION, ShapesReader
 from net2vec_pl.functional.average_precision import NUM_BINS, average_precision, logit_bins
 
 WEIGHTS = Path(shapesnet.__file__).with_suffix(".safetensors")

@@ -8,8 +8,8 @@ covers within one category.
 """
 
 import csv
-import math
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What every dataset gives: images, maps of label numbers, labels, and what was annotated.
 
-A reader is a map-style torch dataset of :class:`Sample`. ``broden.py`` reads folders, ``shapes.py``
+A reader is a map-style torch dataset of :class:`Sample`. ``broden.py`` reads folders, ``shapes/``
 draws its own pictures; whatever else wants to be probed needs only to fill in this class.
 """
 

@@ -53,7 +53,11 @@ def reader_from(data: DictConfig) -> ConceptReader:
             raise ConfigError("data=broden needs data.root=DIR, the folder that holds index.csv.")
         return BrodenReader(data.root)
     if data.name == "shapes":
-        return ShapesReader(num_images=data.num_images, image_size=data.image_size, seed=data.seed)
+        return ShapesReader(
+            num_images=whole_number("data.num_images", data.num_images, 1),
+            image_size=whole_number("data.image_size", data.image_size, 1),
+            seed=whole_number("data.seed", data.seed, 0),
+        )
     raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes"]))
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from net2vec_pl.backbones import shapesnet
 from net2vec_pl.backbones.shapesnet import ShapesNet
-from net2vec_pl.data.shapes import FORMAT_VERSION, ShapesReader
+from net2vec_pl.data.shapes.reader import FORMAT_VERSION, ShapesReader
 
 WEIGHTS = Path(shapesnet.__file__).with_suffix(".safetensors")
 

@@ -11,7 +11,7 @@ from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.broden_writer import write_broden
 from net2vec_pl.data.reader import ConceptReader, Sample
-from net2vec_pl.data.shapes import ShapesReader
+from net2vec_pl.data.shapes.reader import ShapesReader
 from net2vec_pl.errors import DataError
 
 

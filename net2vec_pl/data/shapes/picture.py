@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
 from PIL import Image, ImageDraw
 
-from net2vec_pl.data.shapes_paints import Paint
-from net2vec_pl.data.shapes_vocabulary import NUMBERS
+from net2vec_pl.data.shapes.paints import Paint
+from net2vec_pl.data.shapes.vocabulary import NUMBERS
 
 OVERSAMPLING = 2
 FLAT, GRAINY, WAVY = range(3)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from net2vec_pl.data.shapes_picture import Outline
+from net2vec_pl.data.shapes.picture import Outline
 
 
 class Piece(NamedTuple):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from net2vec_pl.data.shapes_objects import THINGS, Piece, Thing, box, polygon
-from net2vec_pl.data.shapes_paints import Paint, draw_index, mix_paint, pick_paint
-from net2vec_pl.data.shapes_picture import (
+from net2vec_pl.data.shapes.objects import THINGS, Piece, Thing, box, polygon
+from net2vec_pl.data.shapes.paints import Paint, draw_index, mix_paint, pick_paint
+from net2vec_pl.data.shapes.picture import (
     FLAT,
     GRAINY,
     OVERSAMPLING,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from net2vec_pl.data.shapes_vocabulary import COLORS
+from net2vec_pl.data.shapes.vocabulary import COLORS
 
 _ANY_COLOR = 0.15
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from net2vec_pl.data.shapes_objects import box, circle, polygon
-from net2vec_pl.data.shapes_paints import Paint, mix_paint
-from net2vec_pl.data.shapes_picture import (
+from net2vec_pl.data.shapes.objects import box, circle, polygon
+from net2vec_pl.data.shapes.paints import Paint, mix_paint
+from net2vec_pl.data.shapes.picture import (
     OVERSAMPLING,
     Outline,
     Picture,
@@ -19,7 +19,7 @@ from net2vec_pl.data.shapes_picture import (
     Sketch,
     slanted_light,
 )
-from net2vec_pl.data.shapes_vocabulary import COLORS
+from net2vec_pl.data.shapes.vocabulary import COLORS
 
 Points = Float32[np.ndarray, "points"]
 Second = Bool[np.ndarray, "points"]

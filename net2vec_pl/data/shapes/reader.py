@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from net2vec_pl.data.reader import ConceptReader, Sample
-from net2vec_pl.data.shapes_patterns import compose_surfaces, compose_texture
-from net2vec_pl.data.shapes_picture import Picture
-from net2vec_pl.data.shapes_scenes import compose_scene
-from net2vec_pl.data.shapes_vocabulary import CATEGORIES, NUMBERS, VOCABULARY
+from net2vec_pl.data.shapes.patterns import compose_surfaces, compose_texture
+from net2vec_pl.data.shapes.picture import Picture
+from net2vec_pl.data.shapes.scenes import compose_scene
+from net2vec_pl.data.shapes.vocabulary import CATEGORIES, NUMBERS, VOCABULARY
 from net2vec_pl.errors import ConfigError
 
 # Raised with every change that moves a pixel: it is part of the data's digest.
