@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from net2vec_pl.data.shapes import reader as shapes
 from net2vec_pl.data.reader import Sample
+from net2vec_pl.data.shapes import reader as shapes
 from net2vec_pl.data.shapes.reader import ShapesReader
 from net2vec_pl.data.shapes.vocabulary import COLORS
 from net2vec_pl.errors import ConfigError
