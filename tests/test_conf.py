@@ -1,16 +1,19 @@
 """Every file in conf/ composes, and says what the code says."""
 
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from net2vec_pl.backbones import ARCHITECTURES, InputScaling
 from net2vec_pl.cli import config_dir, register_resolvers
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.tasks import build
 
+SWEEPS = Path(__file__).parents[1] / "sweeps"
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
 CHOICES = [
     f"{group}={path.stem}"
@@ -51,6 +54,19 @@ def test_every_registered_network_has_a_file_of_its_name() -> None:
 def test_the_layer_defaults_to_the_models_own_and_can_be_given() -> None:
     assert composed("model=vgg16").layer == "conv5_3"
     assert composed("model=vgg16", "layer=conv4_3").layer == "conv4_3"
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_point_of_a_sweep_composes_as_the_agent_writes_it(path: Path) -> None:
+    sweep = build.plain(OmegaConf.load(path))
+    fixed = [word for word in sweep["command"] if "=" in word]
+    names = list(sweep["parameters"])
+    for values in itertools.product(*(sweep["parameters"][name]["values"] for name in names)):
+        point = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
+        config = composed(*point, *fixed)
+        for name, value in zip(names, values, strict=True):
+            found = config.model.name if name == "model" else OmegaConf.select(config, name)
+            assert found == value
 
 
 def test_an_experiment_wins_over_the_defaults() -> None:

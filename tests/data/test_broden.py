@@ -1,5 +1,7 @@
 import io
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -356,6 +358,19 @@ def write_16_bit(path: Path, size: tuple[int, int]) -> None:
     Image.fromarray(np.full(size, 300, dtype=np.uint16)).save(path, format="PNG")
 
 
+def write_16_bit_rgb(path: Path, size: tuple[int, int]) -> None:
+    """Write by hand what PIL cannot write, and would read as if it had 8 bits."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        length, check = struct.pack(">I", len(data)), struct.pack(">I", zlib.crc32(kind + data))
+        return length + kind + data + check
+
+    header = struct.pack(">IIBBBBB", size[1], size[0], 16, 2, 0, 0, 0)
+    rows = (b"\0" + b"\0\5" * 3 * size[1]) * size[0]
+    image = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + image)
+
+
 def replace_by_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -410,6 +425,16 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
         MASK,
         lambda path: write_16_bit(path, MASK_SIZE),
         "16 bits a channel and PNG colour type 0; a BRODEN mask is 8-bit RGB",
+    ),
+    "a 16-bit RGB mask": (
+        MASK,
+        lambda path: write_16_bit_rgb(path, MASK_SIZE),
+        "16 bits a channel and PNG colour type 2; a BRODEN mask is 8-bit RGB",
+    ),
+    "a JPEG mask": (
+        MASK,
+        lambda path: Image.new("RGB", MASK_SIZE[::-1]).save(path, format="JPEG"),
+        "is a JPEG; a BRODEN mask is a PNG",
     ),
     "unknown labels in a mask": (
         MASK,
