@@ -81,6 +81,8 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["seed=-1"], "seed=-1 must be a whole number from 0"),
         (["trainer.devices=2"], "trainer.devices=2"),
         (["+trainer.no_such=1"], "no_such"),
+        (["cache=memroy"], "unknown choice of cache 'memroy'. Did you mean 'memory'"),
+        (["cache.max_gib=-1"], "cache.max_gib=-1 must be a number above 0"),
         (["logger=wandb", "logger.mode=of"], "unknown logger.mode 'of'"),
     ],
 )

@@ -1,6 +1,6 @@
 """Datasets of images with concept annotations, and the stream of batches made from them."""
 
-from net2vec_pl.data.batch import ConceptBatch, PairIndex, collate
+from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, take_census
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
@@ -9,12 +9,14 @@ from net2vec_pl.data.selection import Considered, Selection, select_concepts
 from net2vec_pl.data.shapes import ShapesReader
 
 __all__ = [
+    "BitBatch",
     "BrodenReader",
     "Census",
     "ConceptBatch",
     "ConceptDataModule",
     "ConceptReader",
     "Considered",
+    "ImageBatch",
     "PairIndex",
     "Sample",
     "Selection",

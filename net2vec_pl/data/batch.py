@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +14,17 @@ from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import Sample
 
+Batch = TypeVar("Batch", bound="ConceptBatch")
+
 
 @dataclass(frozen=True)
 class ConceptBatch:
-    """Images, label maps and pairs; masks are made from them where they are needed.
+    """Label maps and pairs of N images; masks are made from them where they are needed.
 
-    N images, M layers of labels (padded with 0), P pairs.
+    M layers of labels (padded with 0), P pairs.
 
     Args:
         row: Which row of the dataset each image is.
-        images: RGB, 0 to 255.
         label_maps: Label numbers at mask resolution, 0 where unlabelled.
         image: The image of each pair, in [0, N), rising.
         concept: The concept of each pair, a row of the vocabulary.
@@ -31,7 +33,6 @@ class ConceptBatch:
     """
 
     row: Int64[Tensor, "N"]
-    images: UInt8[Tensor, "N 3 H W"]
     label_maps: Int32[Tensor, "N M sh sw"]
     image: Int64[Tensor, "P"]
     concept: Int64[Tensor, "P"]
@@ -49,14 +50,36 @@ class ConceptBatch:
         ends = torch.bincount(self.image, minlength=len(self.row)).cumsum(0).tolist()
         return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ConceptBatch":
+    def to(self: Batch, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Move every tensor to a device."""
         moved = {k: v.to(device, non_blocking=non_blocking) for k, v in vars(self).items()}
         return replace(self, **moved)
 
-    def pin_memory(self) -> "ConceptBatch":
+    def pin_memory(self: Batch) -> Batch:
         """Put every tensor in pinned memory, as a DataLoader asks for CUDA."""
         return replace(self, **{k: v.pin_memory() for k, v in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class ImageBatch(ConceptBatch):
+    """A batch with its images.
+
+    Args:
+        images: RGB, 0 to 255.
+    """
+
+    images: UInt8[Tensor, "N 3 H W"]
+
+
+@dataclass(frozen=True)
+class BitBatch(ConceptBatch):
+    """A batch with what a layer answered to its images.
+
+    Args:
+        bits: Whether each filter fired at each position of its grid, packed.
+    """
+
+    bits: UInt8[Tensor, "N K bytes"]
 
 
 class PairIndex:
@@ -94,7 +117,7 @@ def collate(
     samples: Sequence[Sample],
     concepts: Sequence[npt.NDArray[np.int64]],
     numbers: npt.NDArray[np.int64],
-) -> ConceptBatch:
+) -> ImageBatch:
     """Stack samples and flatten their pairs.
 
     Args:
@@ -113,7 +136,7 @@ def collate(
         np.isin(numbers[rows], [number for _, number in sample.image_labels])
         for sample, rows in zip(samples, concepts, strict=True)
     ]
-    return ConceptBatch(
+    return ImageBatch(
         row=torch.tensor(rows),
         images=torch.stack([sample.image for sample in samples]),
         label_maps=label_maps,

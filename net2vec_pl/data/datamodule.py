@@ -1,6 +1,9 @@
 """Stream images, label maps and pairs through worker processes."""
 
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,25 +12,30 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.batch import ConceptBatch, PairIndex, collate
+from net2vec_pl.data.batch import ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import ConceptReader, Sample
 
 _Item = tuple[int, Sample, npt.NDArray[np.int64]]
 
 
-class _Pairs(Dataset[_Item]):
+class BatchSource(Dataset[Any], ABC):
+    """Where batches come from: items by row of the dataset, and how to make a batch of some."""
+
+    @abstractmethod
+    def collate(self, items: Sequence[Any]) -> ConceptBatch:
+        """Make a batch of items."""
+
+
+class _Pairs(BatchSource):
     def __init__(self, reader: ConceptReader, index: PairIndex) -> None:
         self.reader = reader
         self.index = index
 
-    def __len__(self) -> int:
-        return len(self.reader)
-
     def __getitem__(self, row: int) -> _Item:
         return row, self.reader[row], self.index[row]
 
-    def collate(self, items: Sequence[_Item]) -> ConceptBatch:
+    def collate(self, items: Sequence[_Item]) -> ImageBatch:
         rows, samples, concepts = zip(*items, strict=True)
         return collate(rows, samples, concepts, self.index.numbers)
 
@@ -115,7 +123,7 @@ class ConceptDataModule(pl.LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.shuffle = shuffle
-        self._dataset = _Pairs(reader, self.index)
+        self._source: BatchSource = _Pairs(reader, self.index)
         is_train = reader.is_train[census.readable]
         has_pairs = self.index.pairs_per_image[census.readable] > 0
         self.all_rows = census.readable
@@ -124,6 +132,12 @@ class ConceptDataModule(pl.LightningDataModule):
             "train": census.readable[is_train & has_pairs],
             "val": census.readable[~is_train & has_pairs],
         }
+
+    def from_source(self, source: BatchSource) -> "ConceptDataModule":
+        """Return the same stream of rows, read from elsewhere and in this process."""
+        other = copy.copy(self)
+        other._source, other.workers = source, 0
+        return other
 
     def train_dataloader(self) -> DataLoader[ConceptBatch]:
         """Every train image with a probed concept, in seeded order."""
@@ -150,11 +164,11 @@ class ConceptDataModule(pl.LightningDataModule):
 
     def _loader(self, sampler: EpochSampler, *, persistent: bool) -> DataLoader[ConceptBatch]:
         return DataLoader(
-            self._dataset,  # type: ignore[arg-type]  # the collate function makes batches of samples
+            self._source,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
-            collate_fn=self._dataset.collate,
+            collate_fn=self._source.collate,
             persistent_workers=persistent and self.workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

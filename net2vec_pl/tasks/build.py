@@ -104,8 +104,26 @@ def whole_number(name: str, value: object, minimum: int) -> int:
 def workers_from(workers: object) -> int:
     """Read ``loader.workers``: a number of processes, or ``auto``: one per core, 8 at most."""
     if workers == "auto":
-        return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
+        on_linux = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
+        return min(cores, _MAX_WORKERS)
     return whole_number("loader.workers", workers, 0)
+
+
+def cache_bytes(config: DictConfig) -> int:
+    """Return how much memory ``cache=`` may take; 0 for none.
+
+    Raises:
+        ConfigError: If its name is unknown or its size is no number.
+    """
+    if config.name not in ("memory", "none"):
+        raise ConfigError(unknown("cache", str(config.name), ["memory", "none"]))
+    if config.name == "none":
+        return 0
+    gib = config.max_gib
+    if not isinstance(gib, int | float) or isinstance(gib, bool) or gib <= 0:
+        raise ConfigError(f"cache.max_gib={gib} must be a number above 0.")
+    return int(gib * 2**30)
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """The main job: freeze a network, learn a vector per concept, compare it with the best filter."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -15,7 +16,7 @@ from rich.console import Console
 from torch import Tensor
 
 import net2vec_pl
-from net2vec_pl.activations import count_single_filters, find_thresholds
+from net2vec_pl.activations import count_single_filters, fill_cache, find_thresholds
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import (
     Census,
@@ -72,6 +73,7 @@ def run(config: DictConfig) -> float:
         setup.backbone.to(trainer.strategy.root_device)
         _log.info("device %s", trainer.strategy.root_device)
         thresholds = _thresholds(setup)
+        setup = _with_cache(setup, thresholds, config)
         baseline = _baseline(setup, thresholds)
         probe = _fit(setup, thresholds, trainer)
         scores = _score(setup, probe)
@@ -126,6 +128,17 @@ def _thresholds(setup: Setup) -> Float[Tensor, "K"]:
     rows = stream.train_rows if protocol.threshold_images == "train" else stream.all_rows
     batches = setup.progress("thresholds")(stream.rows_dataloader(rows))
     return find_thresholds(setup.backbone, batches, len(rows), protocol.tau)
+
+
+def _with_cache(setup: Setup, thresholds: Float[Tensor, "K"], config: DictConfig) -> Setup:
+    """Keep the layer's bits if that is wanted and they fit; what follows then reads those."""
+    max_bytes = build.cache_bytes(config.cache)
+    if max_bytes == 0:
+        return setup
+    rows = np.concatenate(list(setup.stream.pair_rows.values()))
+    batches = setup.progress("bits")(setup.stream.rows_dataloader(rows))
+    cache = fill_cache(setup.backbone, thresholds, batches, len(rows), max_bytes)
+    return setup if cache is None else replace(setup, stream=setup.stream.from_source(cache))
 
 
 def _baseline(setup: Setup, thresholds: Float[Tensor, "K"]) -> SingleFilterBaseline:

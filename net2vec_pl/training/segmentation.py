@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 
+from net2vec_pl.activations import fire
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch
 from net2vec_pl.errors import BackboneError
@@ -75,8 +76,7 @@ class SegmentationProbe(pl.LightningModule):
 
     def fire(self, batch: ConceptBatch) -> Float[Tensor, "N K h w"]:
         """Return the bits A > T of a batch of images, as 0.0 and 1.0."""
-        activation: Tensor = self.backbone(batch.images)
-        return (activation > self.thresholds[:, None, None]).float()
+        return fire(self.backbone, self.thresholds, batch).float()
 
     def forward(self, batch: ConceptBatch) -> Float[Tensor, "P h w"]:
         """Return the logits of a batch's pairs on the activation grid."""

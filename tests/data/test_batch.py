@@ -7,7 +7,7 @@ import torch
 from fake_data.broden import MASK_SIZE, random_images, write_broden_fixture
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.batch import ConceptBatch, PairIndex, collate
+from net2vec_pl.data.batch import ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, take_census
 
@@ -21,7 +21,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return folder, reader, take_census(reader)
 
 
-def batch_of(dataset: Dataset, rows: list[int], vocabulary: Vocabulary) -> ConceptBatch:
+def batch_of(dataset: Dataset, rows: list[int], vocabulary: Vocabulary) -> ImageBatch:
     _, reader, census = dataset
     index = PairIndex(vocabulary, census, len(reader))
     samples = [reader[row] for row in rows]

@@ -160,7 +160,7 @@ def test_lightning_moves_a_batch(folder: Path) -> None:
     module = open_module(folder)
     batch = next(iter(module.val_dataloader()))
     moved = module.transfer_batch_to_device(batch, torch.device("meta"), 0)
-    assert moved.images.device.type == "meta"
+    assert moved.label_maps.device.type == "meta"
 
 
 @given(

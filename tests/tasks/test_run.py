@@ -127,6 +127,19 @@ def test_results_do_not_depend_on_how_many_images_go_through_the_network_at_once
         assert [r[name] for r in one] == [r[name] for r in two]
 
 
+@pytest.mark.parametrize("cache", ["cache=none", "cache.max_gib=1e-9"])
+def test_a_run_without_a_cache_gives_the_same_tables_and_bank(
+    cache: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    again = [*QUICK, "data.num_images=120", cache, "run.dir=out"]
+    assert run_cli(monkeypatch, tmp_path, *again) == 0
+    for name in ("concepts.csv", "filters.csv"):
+        assert (tmp_path / "out" / name).read_text() == (run_folder / name).read_text()
+    streamed = BankFile.load(tmp_path / "out" / "bank.safetensors").weight
+    cached = BankFile.load(run_folder / "bank.safetensors").weight
+    torch.testing.assert_close(streamed, cached, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("logger", ["tensorboard", "wandb", "none"])
 def test_every_logger_works_without_an_account_or_a_network(
     logger: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

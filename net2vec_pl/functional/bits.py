@@ -1,0 +1,29 @@
+"""Eight bits to a byte: what a thresholded layer answers, a 32nd of its float32 activations."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+
+def pack_bits(bits: Bool[Tensor, "*B n"]) -> UInt8[Tensor, "*B bytes"]:
+    """Pack the last axis, first bit highest; the last byte is filled up with zeros.
+
+    Example:
+        >>> pack_bits(torch.tensor([True, False, False, False, False, False, False, True, True]))
+        tensor([129, 128], dtype=torch.uint8)
+    """
+    return torch.from_numpy(np.packbits(bits.cpu().numpy(), axis=-1))
+
+
+def unpack_bits(packed: UInt8[Tensor, "*B bytes"], count: int) -> Bool[Tensor, "*B n"]:
+    """Undo :func:`pack_bits` on any device.
+
+    Args:
+        packed: Packed bits.
+        count: How many bits the last axis held.
+    """
+    if packed.device.type == "cpu":  # several times faster than shifting in PyTorch
+        return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=count)).bool()
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+    return ((packed[..., None] >> shifts) & 1).flatten(-2)[..., :count].bool()
