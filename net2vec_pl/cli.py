@@ -20,6 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from net2vec_pl.errors import Net2VecError, unknown
 
 TASKS = ("run",)
+_UNWRITABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def config_dir() -> Path:
@@ -48,7 +49,11 @@ def main() -> None:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(explain(error))
+    except KeyboardInterrupt:
+        _fail("interrupted. What was written before stays.", status=130)
     except OSError as error:
+        if error.errno in _UNWRITABLE:
+            _fail(f"cannot write {error.filename}: {error.strerror}. Choose another run.dir.")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _fail(
@@ -64,9 +69,9 @@ def _dispatch(config: DictConfig) -> float:
     return run(config)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = 1) -> NoReturn:
     sys.stderr.write(f"error: {message}\n")
-    sys.exit(1)
+    sys.exit(status)
 
 
 def _layer_slug(layer: Any) -> str:

@@ -59,7 +59,7 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
         >>> unknown("layer of vgg16", "conv5-3", ["fc6", "conv5_3"])
         "unknown layer of vgg16 'conv5-3'. Did you mean 'conv5_3'? Known: fc6, conv5_3."
     """
-    names = list(known)
+    names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(given.lower(), [name.lower() for name in names], n=3)
     by_lower = {name.lower(): name for name in names}
     meant = " or ".join(repr(by_lower[name]) for name in near)

@@ -79,6 +79,19 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["loader.workers=many"], "loader.workers=many must be a whole number from 0"),
         (["loader.batch_size=0"], "loader.batch_size=0 must be a whole number from 1"),
         (["seed=-1"], "seed=-1 must be a whole number from 0"),
+        (["seed=99999999999"], "seed=99999999999 must be a whole number from 0 to 4294967295"),
+        (["+lr=3"], "unknown option 'lr'. Known: protocol.lr"),
+        (["data.names={a:1}"], "data.names={'a': 1} must be a list of names"),
+        (["data.names=[1]"], "unknown concept '1'"),
+        (["data.categories=objects"], "unknown category 'objects'. Did you mean 'object'"),
+        (["data.min_val=abc"], "data.min_val=abc must be a whole number from 1"),
+        (["data.on_error=7"], "unknown value of data.on_error '7'"),
+        (["model.name=7"], "unknown model '7'"),
+        (["model.weights=5"], "shapesnet has no named weights"),
+        (["model.scaling=null"], "model.scaling=None must be one of"),
+        (["callbacks.scores=7"], "callbacks.scores=7 must be true or false"),
+        (["trainer.accelerator=gpx"], "trainer="),
+        (["layer=conv9"], "Did you mean 'conv5' or 'conv4' or 'conv3'?"),
         (["trainer.devices=2"], "trainer.devices=2"),
         (["+trainer.no_such=1"], "no_such"),
         (["cache=memroy"], "unknown choice of cache 'memroy'. Did you mean 'memory'"),
@@ -159,10 +172,11 @@ def test_a_finished_run_is_never_overwritten(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 0
-    before = (tmp_path / "out" / "bank.safetensors").read_bytes()
+    kept = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and p.suffix != ".log"]
+    before = {path: path.read_bytes() for path in kept}
     assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out", "seed=5") == 1
     assert "already holds a finished run" in capsys.readouterr().err
-    assert (tmp_path / "out" / "bank.safetensors").read_bytes() == before
+    assert {path: path.read_bytes() for path in kept} == before
 
 
 def test_a_full_disk_is_one_message_and_what_was_written_stays(
@@ -197,3 +211,31 @@ def test_help_answers_without_loading_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "protocol" in done.stdout
+
+
+def test_one_concept_alone_can_be_probed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "data.names=sky", "run.dir=out") == 0
+    assert "of 1 concepts" in capsys.readouterr().out
+    assert len((tmp_path / "out" / "concepts.csv").read_text().splitlines()) == 2
+
+
+def test_ctrl_c_is_one_message_and_its_own_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_args: object, **_kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("net2vec_pl.training.SegmentationProbe.validation_step", stop)
+    assert run_cli(monkeypatch, tmp_path, *QUICK) == 130
+    assert "error: interrupted" in capsys.readouterr().err
+
+
+def test_a_run_folder_that_is_a_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
+    assert "Choose another run.dir" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"

@@ -10,6 +10,7 @@ from net2vec_pl.backbones.layers import resolve_layer, trace_layers
 from net2vec_pl.backbones.registry import architecture, build_custom, build_network
 from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.backbones.weights import load_weights, weights_digest
+from net2vec_pl.errors import BackboneError
 
 # Large batches of large maps cost a CPU more in fresh memory than they save.
 _CPU_CHUNK = 8
@@ -54,7 +55,7 @@ class FrozenBackbone(nn.Module):
         super().__init__()
         self.model = model
         self.scaling = scaling
-        self.network = network.requires_grad_(False).eval()
+        self.network = network.requires_grad_(False).float().eval()
         traced = trace_layers(network, image_size)
         self.layer, info = resolve_layer(layer, architecture(model).layers, traced, model)
         self.module_path = info.module_path
@@ -95,6 +96,12 @@ class FrozenBackbone(nn.Module):
             pass
         finally:
             handle.remove()
+        if not answers or answers[-1].shape != (len(images), *self.shape):
+            given = [tuple(answer.shape) for answer in answers[-1:]]
+            raise BackboneError(
+                f"layer {self.layer!r} of {self.model} gave {given} for {len(images)} images, but "
+                f"{self.shape} for one: a layer must answer each image by itself."
+            )
         return answers[-1]
 
 

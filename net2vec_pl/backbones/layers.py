@@ -31,20 +31,27 @@ class LayerInfo:
         return self.shape is not None and len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
 
 
-def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> dict[str, LayerInfo]:
+class Trace(dict[str, LayerInfo]):
+    """Module path -> what it gives, in the order in which modules finish last.
+
+    Attributes:
+        fault: Why the network could not run to its end; empty if it could.
+    """
+
+    fault: str = ""
+
+
+def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
     """Run a blank image through a network and note every module's output.
 
     Args:
         network: The network; is left as it came, in eval mode.
         image_size: (H, W) of the input.
 
-    Returns:
-        Module path -> what it gives, in the order in which modules finish last.
-
     Raises:
         BackboneError: If the network cannot take such an image.
     """
-    seen: dict[str, LayerInfo] = {}
+    seen = Trace()
     calls: Counter[str] = Counter()
 
     def note(path: str) -> Any:
@@ -62,8 +69,9 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> dict[str, L
         parameter = next(network.parameters(), torch.zeros(0))
         with torch.no_grad():
             network(torch.zeros(1, 3, *image_size, device=parameter.device))
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except Exception as error:  # whatever a network of the user's may raise
         # A head may refuse a size that the layers before it take; they are enough to go on with.
+        seen.fault = f"{type(error).__name__}: {error}"
         if not any(info.is_map for info in seen.values()):
             raise BackboneError(
                 f"the network cannot take an RGB image of {image_size[0]}x{image_size[1]}: {error}"
@@ -75,7 +83,7 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> dict[str, L
 
 
 def resolve_layer(
-    name: str | None, paper_names: Mapping[str, str], traced: Mapping[str, LayerInfo], model: str
+    name: str | None, paper_names: Mapping[str, str], traced: Trace, model: str
 ) -> tuple[str, LayerInfo]:
     """Find the module a layer name means.
 
@@ -95,6 +103,11 @@ def resolve_layer(
     if not maps:
         raise BackboneError(f"no layer of {model} gives an activation map (K, h, w).")
     if name is None:
+        if traced.fault:
+            raise BackboneError(
+                f"{model} cannot run to its end on such an image ({traced.fault}), so its last "
+                f"layer is unknown: give layer=NAME. The last it reached: {', '.join(maps[-3:])}."
+            )
         return maps[-1], traced[maps[-1]]
     path = paper_names.get(name, name)
     if path not in traced:

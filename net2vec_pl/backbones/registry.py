@@ -130,7 +130,7 @@ def build_custom(target: str, kwargs: Mapping[str, Any]) -> nn.Module:
         )
     try:
         network = getattr(module, attribute)(**kwargs)
-    except TypeError as error:
+    except Exception as error:  # whatever the user's own code may raise
         raise BackboneError(
             f"model._target_={target}, model.kwargs={dict(kwargs)}: {error}"
         ) from error

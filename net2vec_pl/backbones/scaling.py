@@ -33,7 +33,7 @@ class InputScaling:
         return _SCALINGS[name]
 
     @classmethod
-    def parse(cls, given: "str | Mapping[str, Any]") -> "InputScaling":
+    def parse(cls, given: object) -> "InputScaling":
         """Read a scaling from a configuration: a name, or ``{mean: [...], std: [...]}``.
 
         Raises:
@@ -41,10 +41,11 @@ class InputScaling:
         """
         if isinstance(given, str):
             return cls.named(given)
-        mean, std = given.get("mean", ()), given.get("std", ())
-        if not (_is_rgb(mean) and _is_rgb(std) and min(std) > 0) or set(given) != {"mean", "std"}:
+        fields = dict(given) if isinstance(given, Mapping) else {}
+        mean, std = fields.get("mean", ()), fields.get("std", ())
+        if not (_is_rgb(mean) and _is_rgb(std) and min(std) > 0) or set(fields) != {"mean", "std"}:
             raise ConfigError(
-                f"model.scaling={dict(given)} must be one of {', '.join(_SCALINGS)} or "
+                f"model.scaling={given} must be one of {', '.join(_SCALINGS)} or "
                 "{mean: [r, g, b], std: [r, g, b]} with std above 0."
             )
         return cls("custom", tuple(map(float, mean)), tuple(map(float, std)))  # type: ignore[arg-type]

@@ -50,7 +50,8 @@ class LogScores(pl.Callback):
         """Read the module's counts before it resets them; the counts are those of all processes."""
         assert isinstance(pl_module, SegmentationProbe)
         for metric, key in ((pl_module.set_iou, "val/set_iou"), (pl_module.ap, "val/ap")):
-            means = means_by_category(metric.compute(), self.vocabulary, key)
+            # torchmetrics makes a scalar of the vector of a single concept.
+            means = means_by_category(metric.compute().reshape(-1), self.vocabulary, key)
             for name, value in means.items():
                 pl_module.log(name, value, prog_bar=name == "val/set_iou")
 

@@ -15,7 +15,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
-from net2vec_pl.errors import ConfigError, DataError, shorten, unknown
+from net2vec_pl.errors import ConfigError, DataError, unknown
+
+_SHOWN = 12
 
 Track = Callable[[Iterable[list["RowFacts"]]], Iterable[list["RowFacts"]]]
 
@@ -131,8 +133,13 @@ def take_census(
 
 
 def _describe(reader: ConceptReader, unreadable: tuple[tuple[int, str], ...]) -> str:
-    lines = [f"\n  row {row} ({reader.image_names[row]}): {fault}" for row, fault in unreadable]
-    return (
-        f"{len(unreadable)} of {len(reader)} rows of {reader.name} cannot be used; "
-        f"data.on_error=skip goes on without them.{shorten(lines)}"
+    lines = [f"row {row} ({reader.image_names[row]}): {fault}" for row, fault in unreadable]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
+    return "\n  ".join(
+        [
+            f"{len(unreadable)} of {len(reader)} rows of {reader.name} cannot be used; "
+            "data.on_error=skip goes on without them.",
+            *lines,
+        ]
     )

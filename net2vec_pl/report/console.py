@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from net2vec_pl.report.tables import Row
@@ -65,7 +66,7 @@ def print_summary(rows: Sequence[Row], folder: Path, console: Console) -> None:
         )
     else:
         console.print("No concept could be scored on val; concepts.csv says why.")
-    console.print(f"Run folder: {folder}", soft_wrap=True, highlight=False)
+    console.print(f"Run folder: {folder}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _gainers(scored: Sequence[Row]) -> Table:
@@ -79,8 +80,8 @@ def _gainers(scored: Sequence[Row]) -> Table:
         table.add_column(name, justify="right")
     for row in ordered:
         table.add_row(
-            row["name"],
-            row["category"],
+            escape(row["name"]),
+            escape(row["category"]),
             str(row["n_val"]),
             str(row["best_filter"]),
             f"{row['single_val']:.3f}",
@@ -106,5 +107,5 @@ def _means(rows: Sequence[Row], scored: Sequence[Row]) -> Table:
             for key in ("single_val", "multi_val", "ap_val")
         ]
         won = f"{gain(chosen).share:.0%}" if chosen else "-"
-        table.add_row(category, str(len(asked)), str(len(chosen)), *means, won)
+        table.add_row(escape(category), str(len(asked)), str(len(chosen)), *means, won)
     return table

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
@@ -23,6 +23,10 @@ from net2vec_pl.protocol import Protocol
 
 _log = logging.getLogger(__name__)
 _MAX_WORKERS = 8
+_OPTIONS = (
+    "layer", "seed", "loader", "run", "task", "data", "model", "protocol", "cache", "trainer",
+    "logger", "callbacks",
+)  # fmt: skip
 _WandbMode = Literal["online", "offline", "disabled"]
 # What Lightning says of things that are so on purpose here.
 _EXPECTED = (
@@ -79,26 +83,60 @@ def backbone_from(
         raise ConfigError(f"layer={layer} must be one layer's name.")
     options = plain(model)
     scaling = "paper" if protocol.scaling == "paper" else options["scaling"]
+    weights = options["weights"]
     return build_backbone(
-        name=options["name"],
+        name=str(options["name"]),
         image_size=image_size,
         layer=layer,
-        weights=options["weights"],
+        weights=None if weights is None else str(weights),
         target=options.get("_target_"),
         kwargs=options.get("kwargs"),
         scaling=InputScaling.parse(scaling),
     )
 
 
-def whole_number(name: str, value: object, minimum: int) -> int:
+def whole_number(name: str, value: object, minimum: int, maximum: int = 2**63 - 1) -> int:
     """Check an option that counts something.
 
     Raises:
-        ConfigError: If it is no whole number, or too small.
+        ConfigError: If it is no whole number, or out of range.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise ConfigError(f"{name}={value} must be a whole number from {minimum}.")
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+        limit = f" to {maximum}" if maximum < 2**63 - 1 else ""
+        raise ConfigError(f"{name}={value} must be a whole number from {minimum}{limit}.")
     return value
+
+
+def name_list(name: str, value: object) -> list[str] | None:
+    """Read an option that lists names; a single name is a list of one, null is no choice.
+
+    Raises:
+        ConfigError: If it is anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str | int):
+        return [str(value)]
+    if not isinstance(value, ListConfig) or not all(isinstance(v, str | int) for v in value):
+        raise ConfigError(f"{name}={value} must be a list of names, as in {name}=[one,two].")
+    return [str(v) for v in value]
+
+
+def check_options(config: DictConfig) -> None:
+    """Refuse what Hydra lets pass: options of our own making (+lr=3) and switches that are none.
+
+    Raises:
+        ConfigError: If an option is unknown or a switch is neither true nor false.
+    """
+    for name in map(str, config):
+        if name not in _OPTIONS:
+            groups = [
+                g for g in _OPTIONS if isinstance(config[g], DictConfig) and name in config[g]
+            ]
+            raise ConfigError(unknown("option", name, [f"{g}.{name}" for g in groups] or _OPTIONS))
+    for name, value in config.callbacks.items():
+        if not isinstance(value, bool):
+            raise ConfigError(f"callbacks.{name}={value} must be true or false.")
 
 
 def workers_from(workers: object) -> int:

@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from net2vec_pl.backbones import FrozenBackbone
@@ -22,6 +23,8 @@ def prepare_folder(folder: Path, config: DictConfig) -> None:
     Raises:
         RunFolderError: If the folder holds a finished run already, or the disk is all but full.
     """
+    if not config.run.dir:
+        raise RunFolderError("run.dir is empty; name a folder.")
     if (folder / "bank.safetensors").exists():
         raise RunFolderError(f"{folder} already holds a finished run; choose another run.dir.")
     free = shutil.disk_usage(folder).free
@@ -29,9 +32,13 @@ def prepare_folder(folder: Path, config: DictConfig) -> None:
         raise RunFolderError(
             f"{folder} has {free >> 20} MiB of disk left; a run needs {_NEEDED_BYTES >> 20} MiB."
         )
+    (folder / "skipped.csv").unlink(missing_ok=True)  # of a run that did not finish
     hydra_folder = folder / ".hydra"
     hydra_folder.mkdir(exist_ok=True)
+    hydra = HydraConfig.get()
+    OmegaConf.save(config, hydra_folder / "config.yaml")
     OmegaConf.save(config, hydra_folder / "resolved.yaml", resolve=True)
+    OmegaConf.save(hydra.overrides.task, hydra_folder / "overrides.yaml")
 
 
 def tell_backbone(backbone: FrozenBackbone, protocol: Protocol) -> None:

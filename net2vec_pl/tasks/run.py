@@ -89,26 +89,31 @@ def run(config: DictConfig) -> float:
 
 def _set_up(config: DictConfig, folder: Path) -> Setup:
     """Open and check everything the user gave, the cheap things first."""
+    build.check_options(config)
     protocol = build.protocol_from(config.protocol)
-    seed = build.whole_number("seed", config.seed, 0)
+    seed = build.whole_number("seed", config.seed, 0, 2**32 - 1)
     batch_size = build.whole_number("loader.batch_size", config.loader.batch_size, 1)
     workers = build.workers_from(config.loader.workers)
+    min_train = build.whole_number("data.min_train", config.data.min_train, 1)
+    min_val = build.whole_number("data.min_val", config.data.min_val, 1)
     prepare_folder(folder, config)
+    build.trainer_from(config.trainer, protocol, folder, False, [])  # to refuse it before the work
     pl.seed_everything(seed, verbose=False)
     progress = Progress(enabled=config.callbacks.progress)
     data = config.data
     reader = build.reader_from(data)
     backbone = build.backbone_from(config.model, config.layer, protocol, reader.image_size)
     tell_backbone(backbone, protocol)
+    on_error = str(data.on_error)
     track = progress("reading images and masks")
-    census = take_census(reader, workers=workers, on_error=data.on_error, track=track)
+    census = take_census(reader, workers=workers, on_error=on_error, track=track)
     selection = select_concepts(
         reader,
         census,
-        categories=data.categories,
-        names=data.names,
-        min_train=data.min_train,
-        min_val=data.min_val,
+        categories=build.name_list("data.categories", data.categories),
+        names=build.name_list("data.names", data.names),
+        min_train=min_train,
+        min_val=min_val,
     )
     tell_data(reader, census, selection, folder)
     stream = ConceptDataModule(
@@ -168,7 +173,10 @@ def _fit(setup: Setup, thresholds: Float[Tensor, "K"], trainer: pl.Trainer) -> S
         setup.reader.mask_size,
         setup.protocol,
     )
-    trainer.fit(probe, datamodule=setup.stream)
+    try:
+        trainer.fit(probe, datamodule=setup.stream)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from stop
     return probe.to(trainer.strategy.root_device)  # Lightning may leave it on the CPU
 
 

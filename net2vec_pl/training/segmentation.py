@@ -74,13 +74,10 @@ class SegmentationProbe(pl.LightningModule):
         self.set_iou = SetIoU(len(alpha))
         self.ap = ConceptAP(len(alpha))
 
-    def fire(self, batch: ConceptBatch) -> Float[Tensor, "N K h w"]:
-        """Return the bits A > T of a batch of images, as 0.0 and 1.0."""
-        return fire(self.backbone, self.thresholds, batch).float()
-
     def forward(self, batch: ConceptBatch) -> Float[Tensor, "P h w"]:
         """Return the logits of a batch's pairs on the activation grid."""
-        logits: Tensor = self.bank(self.fire(batch))[batch.image, batch.concept]
+        fired = fire(self.backbone, self.thresholds, batch)
+        logits: Tensor = self.bank(fired.float())[batch.image, batch.concept]
         return logits
 
     def training_step(self, batch: ConceptBatch, batch_idx: int) -> None:
@@ -126,15 +123,14 @@ class SegmentationProbe(pl.LightningModule):
         self.score(batch, self.set_iou, self.ap)
 
     @torch.no_grad()
-    def score(self, batch: ConceptBatch, set_iou: SetIoU, ap: ConceptAP | None = None) -> None:
+    def score(self, batch: ConceptBatch, set_iou: SetIoU, ap: ConceptAP) -> None:
         """Count the pairs of a batch towards metrics."""
         logits = self(batch)
         for pairs in _chunks(len(logits)):
             upsampled = upsample(logits[pairs], self._rows, self._columns)
             masks, concept = batch.masks(pairs), batch.concept[pairs]
             set_iou.update(predict(upsampled), masks, concept)
-            if ap is not None:
-                ap.update(upsampled, masks, concept)
+            ap.update(upsampled, masks, concept)
 
     def on_validation_epoch_end(self) -> None:
         """Start the next epoch's counts; callbacks have read this one's."""
@@ -188,7 +184,8 @@ def score_bank(
     ap = ConceptAP(len(probe.alpha)).to(probe.device)
     for batch in batches:
         probe.score(batch.to(probe.device, non_blocking=True), set_iou, ap)
-    return set_iou.compute().cpu(), ap.compute().cpu()
+    # torchmetrics makes a scalar of the vector of a single concept.
+    return set_iou.compute().reshape(-1).cpu(), ap.compute().reshape(-1).cpu()
 
 
 def _chunks(num_pairs: int) -> list[slice]:

@@ -162,3 +162,42 @@ def test_a_network_without_any_map_is_refused() -> None:
 def test_a_wrong_import_path_says_what_is_wrong(target: str, message: str) -> None:
     with pytest.raises(BackboneError, match=message):
         build_backbone(name="mine", target=target, image_size=(8, 8))
+
+
+class Doubling(nn.Module):
+    """Answers twice as often as it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.cat([x, x.flip(-1)]))  # type: ignore[no-any-return]
+
+
+class Broken(nn.Module):
+    """Fails behind its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise KeyError(self.first(x).shape)
+
+
+def test_a_layer_that_does_not_answer_each_image_by_itself_is_refused() -> None:
+    backbone = FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
+    with pytest.raises(BackboneError, match="must answer each image by itself"):
+        backbone(images())
+
+
+def test_a_network_that_breaks_on_the_way_can_be_read_up_to_there_but_has_no_last_layer() -> None:
+    assert FrozenBackbone(Broken(), "first", UNIT, (8, 8)).shape == (2, 8, 8)
+    with pytest.raises(BackboneError, match=r"KeyError.*give layer=NAME.*first"):
+        FrozenBackbone(Broken(), None, UNIT, (8, 8))
+
+
+def test_half_precision_weights_run_in_float32() -> None:
+    backbone = frozen("conv", Tower().half())
+    assert backbone(images()).dtype == torch.float32
