@@ -4,6 +4,7 @@ Heavy imports happen inside the task, so that ``--help`` and a mistyped option a
 """
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -39,6 +40,7 @@ def main() -> None:
     """Run the task that the command line asks for; exit 1 with one message if it cannot be done."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let us, not Hydra, word the message
     register_resolvers()
+    logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
     _register_other_models(sys.argv[1:])
     try:
@@ -51,6 +53,8 @@ def main() -> None:
         _fail(explain(error))
     except KeyboardInterrupt:
         _fail("interrupted. What was written before stays.", status=130)
+    except BrokenPipeError:  # the reader of our last words has gone; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno in _UNWRITABLE:
             _fail(f"cannot write {error.filename}: {error.strerror}. Choose another run.dir.")

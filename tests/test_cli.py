@@ -239,3 +239,19 @@ def test_a_run_folder_that_is_a_file_is_refused(
     assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
     assert "Choose another run.dir" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
+    code = "from net2vec_pl.cli import main; main()"
+    arguments = [*(a for a in QUICK if "progress" not in a), "run.dir=out"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(timeout=120) == 0
+    assert (tmp_path / "out" / "filters.csv").exists()

@@ -226,7 +226,7 @@ def callbacks_from(config: DictConfig, vocabulary: Vocabulary, folder: Path) -> 
             )
         )
     if config.progress:
-        chosen.append(RichProgressBar(leave=True))
+        chosen.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
     return chosen
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import track
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ class Progress:
         """Return a wrapper for one step's batches."""
 
         def wrap(batches: Iterable[T]) -> Iterable[T]:
-            return track(batches, f"{description:<25}", disable=not self.enabled)
+            console = Console(stderr=True)
+            return track(batches, f"{description:<25}", console=console, disable=not self.enabled)
 
         return wrap
