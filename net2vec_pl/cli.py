@@ -53,8 +53,6 @@ def main() -> None:
         _fail(explain(error))
     except KeyboardInterrupt:
         _fail("interrupted. What was written before stays.", status=130)
-    except BrokenPipeError:  # the reader of our last words has gone; the files are written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno in _UNWRITABLE:
             _fail(f"cannot write {error.filename}: {error.strerror}. Choose another run.dir.")

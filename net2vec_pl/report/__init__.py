@@ -1,11 +1,12 @@
 """Tables of a run, on disk and on the console."""
 
-from net2vec_pl.report.console import Gain, gain, print_summary
+from net2vec_pl.report.console import Gain, LastWords, gain, print_summary
 from net2vec_pl.report.tables import BankScores, concept_table, filter_table, write_csv
 
 __all__ = [
     "BankScores",
     "Gain",
+    "LastWords",
     "concept_table",
     "filter_table",
     "gain",

@@ -1,5 +1,7 @@
 """The last words of a run: what gains most, the means, and where everything lies."""
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,14 @@ from rich.table import Table
 from net2vec_pl.report.tables import Row
 
 _SHOWN = 10
+
+
+class LastWords(Console):
+    """A console on stdout whose reader may have gone: the run is done and has not failed."""
+
+    def on_broken_pipe(self) -> None:
+        """Write the rest to nowhere, where rich would exit."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from jaxtyping import Float
 from omegaconf import DictConfig
-from rich.console import Console
 from torch import Tensor
 
 import net2vec_pl
@@ -29,7 +28,14 @@ from net2vec_pl.data import (
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.probes import BankFile, ConceptBank, SingleFilterBaseline, initial_rows
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.report import BankScores, concept_table, filter_table, print_summary, write_csv
+from net2vec_pl.report import (
+    BankScores,
+    LastWords,
+    concept_table,
+    filter_table,
+    print_summary,
+    write_csv,
+)
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.folder import prepare_folder, tell_backbone, tell_data
 from net2vec_pl.tasks.progress import Progress
@@ -83,7 +89,7 @@ def run(config: DictConfig) -> float:
     write_csv(concepts, folder / "concepts.csv")
     filters = filter_table(thresholds.cpu(), baseline, setup.selection.vocabulary)
     write_csv(filters, folder / "filters.csv")
-    print_summary(concepts, folder, Console())
+    print_summary(concepts, folder, LastWords())
     return float(scores.val.nanmean())
 
 
