@@ -60,21 +60,21 @@ class EpochSampler(Sampler[int]):
 
     Args:
         rows: The rows to put in order.
-        keep: Whether to visit each of them.
         seed: Seed of the order.
         shuffle: Whether to visit them in a new order each epoch.
+        keep: Those of them to visit; all if None.
     """
 
     def __init__(
         self,
         rows: npt.NDArray[np.int64],
-        keep: npt.NDArray[np.bool_],
         seed: int,
         *,
         shuffle: bool,
+        keep: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.rows, self.seed, self.shuffle, self.epoch = rows, seed, shuffle, 0
-        self._kept = set(rows[keep].tolist())
+        self._kept = set((rows if keep is None else keep).tolist())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch."""
@@ -141,8 +141,8 @@ class ConceptDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[ConceptBatch]:
         """Every train image with a probed concept, in seeded order."""
-        keep = np.isin(self.train_rows, self.pair_rows["train"])
-        sampler = EpochSampler(self.train_rows, keep, self.seed, shuffle=self.shuffle)
+        keep = self.pair_rows["train"]
+        sampler = EpochSampler(self.train_rows, self.seed, shuffle=self.shuffle, keep=keep)
         return self._loader(sampler, persistent=True)
 
     def val_dataloader(self) -> DataLoader[ConceptBatch]:
@@ -153,8 +153,7 @@ class ConceptDataModule(pl.LightningDataModule):
         self, rows: npt.NDArray[np.int64], *, persistent: bool = False
     ) -> DataLoader[ConceptBatch]:
         """Any rows, in the order given."""
-        every = np.ones(len(rows), dtype=bool)
-        return self._loader(EpochSampler(rows, every, 0, shuffle=False), persistent=persistent)
+        return self._loader(EpochSampler(rows, 0, shuffle=False), persistent=persistent)
 
     def transfer_batch_to_device(
         self, batch: ConceptBatch, device: torch.device, dataloader_idx: int

@@ -56,6 +56,7 @@ class Setup:
     selection: Selection
     stream: ConceptDataModule
     progress: Progress
+    cache_bytes: int
 
 
 def run(config: DictConfig) -> float:
@@ -79,7 +80,7 @@ def run(config: DictConfig) -> float:
         setup.backbone.to(trainer.strategy.root_device)
         _log.info("device %s", trainer.strategy.root_device)
         thresholds = _thresholds(setup)
-        setup = _with_cache(setup, thresholds, config)
+        setup = _with_cache(setup, thresholds)
         baseline = _baseline(setup, thresholds)
         probe = _fit(setup, thresholds, trainer)
         scores = _score(setup, probe)
@@ -102,6 +103,7 @@ def _set_up(config: DictConfig, folder: Path) -> Setup:
     workers = build.workers_from(config.loader.workers)
     min_train = build.whole_number("data.min_train", config.data.min_train, 1)
     min_val = build.whole_number("data.min_val", config.data.min_val, 1)
+    cache_bytes = build.cache_bytes(config.cache)
     prepare_folder(folder, config)
     build.trainer_from(config.trainer, protocol, folder, False, [])  # to refuse it before the work
     pl.seed_everything(seed, verbose=False)
@@ -131,7 +133,7 @@ def _set_up(config: DictConfig, folder: Path) -> Setup:
         seed=seed,
         shuffle=protocol.shuffle,
     )
-    return Setup(protocol, seed, reader, backbone, census, selection, stream, progress)
+    return Setup(protocol, seed, reader, backbone, census, selection, stream, progress, cache_bytes)
 
 
 def _thresholds(setup: Setup) -> Float[Tensor, "K"]:
@@ -141,14 +143,13 @@ def _thresholds(setup: Setup) -> Float[Tensor, "K"]:
     return find_thresholds(setup.backbone, batches, len(rows), protocol.tau)
 
 
-def _with_cache(setup: Setup, thresholds: Float[Tensor, "K"], config: DictConfig) -> Setup:
+def _with_cache(setup: Setup, thresholds: Float[Tensor, "K"]) -> Setup:
     """Keep the layer's bits if that is wanted and they fit; what follows then reads those."""
-    max_bytes = build.cache_bytes(config.cache)
-    if max_bytes == 0:
+    if setup.cache_bytes == 0:
         return setup
     rows = np.concatenate(list(setup.stream.pair_rows.values()))
     batches = setup.progress("bits")(setup.stream.rows_dataloader(rows))
-    cache = fill_cache(setup.backbone, thresholds, batches, len(rows), max_bytes)
+    cache = fill_cache(setup.backbone, thresholds, batches, len(rows), setup.cache_bytes)
     return setup if cache is None else replace(setup, stream=setup.stream.from_source(cache))
 
 
