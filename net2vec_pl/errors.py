@@ -31,6 +31,10 @@ class RunFolderError(Net2VecError):
     """A run folder that cannot be written, or would be overwritten."""
 
 
+class CacheError(Net2VecError):
+    """A cache that does not fit, or that the disk cannot hold."""
+
+
 def shorten(items: Iterable[str], shown: int = _SHOWN) -> str:
     """Join names for a message, the rest as a count.
 

@@ -30,6 +30,8 @@ class Protocol:
         reference_batch_size: A concept's row takes a step after so many of its own train images.
         shuffle: Whether train images come in a new seeded order each epoch.
         scaling: Input scaling: ``model`` (what the network was trained with) or ``paper``.
+        precision: Of the network's products on CUDA: ``tf32``, ``float32``, or ``bf16``, which
+            turns some 2 % of the bits.
     """
 
     name: str = "paper"
@@ -45,6 +47,7 @@ class Protocol:
     reference_batch_size: int = 64
     shuffle: bool = True
     scaling: Literal["model", "paper"] = "model"
+    precision: Literal["tf32", "float32", "bf16"] = "tf32"
 
     def __post_init__(self) -> None:
         _check("tau", self.tau, 0 < self.tau < 1, "above 0 and below 1; the paper takes 0.005")

@@ -12,7 +12,9 @@ import math
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn.functional import pad
 
+from net2vec_pl import processes
 from net2vec_pl.functional.quantile import tail_length, upper_quantile
 
 _SIGMAS = 5.0
@@ -52,9 +54,8 @@ def _mix(x: Int64[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
 class UpperTails:
     """The largest values of every filter, from which its threshold is read.
 
-    Memory: at most ``2 * K * m + `` one batch of floats, where m is the tail's length; m is bounded
-        however
-    many images come by.
+    Memory: at most ``2 * K * m`` and one batch of floats, where m is the tail's length, which is
+    bounded however many images come by; three times that with places.
 
     Args:
         num_filters: K.
@@ -62,7 +63,11 @@ class UpperTails:
         positions: Positions of the grid, h * w.
         tau: Share of values above the threshold, in (0, 1).
         max_rank_error: Bound on the error of that share, where sampling is needed.
+        places: Whether to remember where each value came from, so that :meth:`fired` can say.
         device: Where the values are kept.
+
+    Attributes:
+        exact: Whether every position is looked at, not a sample.
     """
 
     def __init__(
@@ -73,18 +78,24 @@ class UpperTails:
         tau: float,
         *,
         max_rank_error: float = 1e-4,
+        places: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.tau = tau
+        self.positions = positions
         self.num_values = num_images * positions
         self.shift = sampling_shift(self.num_values, tau, max_rank_error)
         # The sampled share varies; room for five standard deviations more than expected.
         expected = self.num_values / 2**self.shift
         roomy = expected if self.shift == 0 else expected + _SIGMAS * math.sqrt(expected)
         self.length = tail_length(math.ceil(roomy), tau)
+        self.exact = self.shift == 0
         self.seen = 0
         self._kept = torch.empty(num_filters, 0, device=device)
         self._pending: list[Tensor] = []
+        self._with_places = places
+        self._kept_place = torch.empty(num_filters, 0, dtype=torch.int64, device=device)
+        self._pending_place: list[Tensor] = []
 
     def update(self, activation: Float[Tensor, "N K h w"], row: Int64[Tensor, "N"]) -> None:
         """Take in a batch.
@@ -96,31 +107,66 @@ class UpperTails:
         # A copy even of one image, for an in-place layer may overwrite what came by.
         by_filter = activation.detach().transpose(0, 1)
         values = by_filter.clone(memory_format=torch.contiguous_format).flatten(1)
-        if self.shift:
-            values = values[:, self._sampled(row, activation.shape[2] * activation.shape[3])]
-        self._take(values, values.shape[1])
-
-    def merge(self, other: "UpperTails") -> None:
-        """Take in what another process saw of the same dataset."""
-        self._take(other._compact(), other.seen)
-
-    def thresholds(self) -> Float[Tensor, "K"]:
-        """Return the (1 - tau) quantile of every filter; see :func:`upper_quantile`."""
-        return upper_quantile(self._compact(), self.seen, self.tau)
-
-    def _sampled(self, row: Int64[Tensor, "N"], positions: int) -> Bool[Tensor, "NP"]:
-        place = torch.arange(positions, device=row.device)
-        mixed = _mix(row[:, None] * positions + place + 1)
-        return ((mixed & ((1 << self.shift) - 1)) == 0).flatten()
-
-    def _take(self, values: Float[Tensor, "K n"], count: int) -> None:
-        self.seen += count
+        position = torch.arange(self.positions, device=row.device)
+        place = (row[:, None] * self.positions + position).flatten()
+        if not self.exact:
+            sampled = self._sampled(place)
+            values, place = values[:, sampled], place[sampled]
+        self.seen += len(place)
         self._pending.append(values)
-        if sum(part.shape[1] for part in self._pending) > self.length:
+        self._pending_place.append(place)
+        if sum(map(len, self._pending_place)) > self.length:
             self._compact()
 
-    def _compact(self) -> Float[Tensor, "K m"]:
+    def thresholds(self) -> Float[Tensor, "K"]:
+        """Return the (1 - tau) quantile of every filter over the images of all processes.
+
+        See :func:`~net2vec_pl.functional.quantile.upper_quantile`.
+        """
+        self._compact()
+        mine = pad(self._kept, (0, self.length - self._kept.shape[1]), value=-math.inf)
+        joined = torch.cat(processes.gather(mine), dim=1)
+        seen = processes.sum_over(torch.tensor(self.seen, device=joined.device))
+        tail = joined.topk(self.length, dim=1).values
+        return upper_quantile(tail, int(seen), self.tau)
+
+    def fired(
+        self, thresholds: Float[Tensor, "K"]
+    ) -> tuple[Int64[Tensor, "n"], Int64[Tensor, "n"]]:
+        """Return the values above thresholds that came by in this process.
+
+        Only what lies in the upper tail can be told, and only if all of it was kept: thresholds
+        must be those of the tails, ``exact`` and ``places`` must hold.
+
+        Args:
+            thresholds: T_k of each filter.
+
+        Returns:
+            The image of each, rising, and its flat index into (K, h, w), rising within an image.
+        """
+        assert self.exact
+        assert self._with_places
+        self._compact()
+        filter_, column = (self._kept > thresholds[:, None]).nonzero(as_tuple=True)
+        place = self._kept_place[filter_, column]
+        row, position = place // self.positions, place % self.positions
+        index = filter_ * self.positions + position
+        order = (row * (len(self._kept) * self.positions) + index).argsort()
+        return row[order], index[order]
+
+    def _sampled(self, place: Int64[Tensor, "n"]) -> Bool[Tensor, "n"]:
+        return (_mix(place + 1) & ((1 << self.shift) - 1)) == 0
+
+    def _compact(self) -> None:
+        if not self._pending:
+            return
+        before = self._kept.shape[1]
         joined = torch.cat([self._kept, *self._pending], dim=1)
-        self._pending = []
-        self._kept = joined.topk(min(self.length, joined.shape[1]), dim=1).values
-        return self._kept
+        self._kept, column = joined.topk(min(self.length, joined.shape[1]), dim=1)
+        if self._with_places:
+            new = torch.cat(self._pending_place)[(column - before).clamp_(min=0)]
+            if before:
+                old = self._kept_place.gather(1, column.clamp(max=before - 1))
+                new = torch.where(column < before, old, new)
+            self._kept_place = new
+        self._pending, self._pending_place = [], []

@@ -1,7 +1,8 @@
 """Frozen networks and the names of their layers."""
 
-from net2vec_pl.backbones.frozen import FrozenBackbone, build_backbone
+from net2vec_pl.backbones.frozen import FrozenBackbone, build_backbone, read_layers
 from net2vec_pl.backbones.layers import LayerInfo, trace_layers
+from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import ARCHITECTURES, known_models
 from net2vec_pl.backbones.scaling import InputScaling
 
@@ -10,7 +11,9 @@ __all__ = [
     "FrozenBackbone",
     "InputScaling",
     "LayerInfo",
+    "Precision",
     "build_backbone",
     "known_models",
+    "read_layers",
     "trace_layers",
 ]

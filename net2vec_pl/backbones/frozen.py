@@ -1,12 +1,15 @@
 """A network that only answers: never trained, never in train mode, never run past its layer."""
 
-from typing import Any, NoReturn
+import copy
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from net2vec_pl.backbones.layers import resolve_layer, trace_layers
+from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture, build_custom, build_network
 from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.backbones.weights import load_weights, weights_digest
@@ -32,6 +35,7 @@ class FrozenBackbone(nn.Module):
         scaling: How pixels become the network's input.
         image_size: (H, W) of the images to come.
         model: The network's name.
+        precision: Of the network's products.
 
     Attributes:
         layer: Name of the layer, as given.
@@ -51,18 +55,16 @@ class FrozenBackbone(nn.Module):
         image_size: tuple[int, int],
         *,
         model: str = "network",
+        precision: Precision = Precision.TF32,
     ) -> None:
         super().__init__()
         self.model = model
         self.scaling = scaling
         self.network = network.requires_grad_(False).float().eval()
-        traced = trace_layers(network, image_size)
-        self.layer, info = resolve_layer(layer, architecture(model).layers, traced, model)
-        self.module_path = info.module_path
-        assert info.shape is not None
-        self.shape: tuple[int, int, int] = (info.shape[0], info.shape[1], info.shape[2])
+        self._traced = trace_layers(network, image_size)
+        self._choose(layer)
+        self.precision = precision
         self.digest = weights_digest(network)
-        self._calls = info.calls
         self.register_buffer("_mean", torch.tensor(scaling.mean)[:, None, None], persistent=False)
         self.register_buffer("_std", torch.tensor(scaling.std)[:, None, None], persistent=False)
         self._mean: Tensor
@@ -74,39 +76,83 @@ class FrozenBackbone(nn.Module):
         """Stay in eval mode, whatever the caller wants: batch-norm statistics are frozen too."""
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N K h w"]:
         """Return the layer's output for RGB images in 0 to 255, float32."""
-        size = _CPU_CHUNK if images.device.type == "cpu" else len(images)
-        return torch.cat([self._read(chunk) for chunk in torch.split(images, size)]).contiguous()
+        return read_layers([self], images)[0]
 
-    def _read(self, images: UInt8[Tensor, "N 3 H W"]) -> Float[Tensor, "N K h w"]:
-        answers: list[Tensor] = []
+    def at(self, layer: str | None) -> "FrozenBackbone":
+        """Return the same network, frozen at another of its layers.
 
-        def note(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            answers.append(output)
-            if len(answers) == self._calls:
-                _stop()
+        Raises:
+            BackboneError: If the layer is unknown or gives no activation map.
+        """
+        other = copy.copy(self)
+        other._choose(layer)
+        return other
 
-        scaled = (images.float() / 255 - self._mean) / self._std
-        handle = self.network.get_submodule(self.module_path).register_forward_hook(note)
-        try:
-            self.network(scaled.contiguous(memory_format=torch.channels_last))
-        except _LayerReached:
-            pass
-        finally:
+    def _choose(self, layer: str | None) -> None:
+        self.layer, info = resolve_layer(
+            layer, architecture(self.model).layers, self._traced, self.model
+        )
+        assert info.shape is not None
+        self.module_path, self._calls = info.module_path, info.calls
+        self.shape: tuple[int, int, int] = (info.shape[0], info.shape[1], info.shape[2])
+
+
+@torch.no_grad()
+def read_layers(
+    backbones: Sequence[FrozenBackbone], images: UInt8[Tensor, "N 3 H W"]
+) -> list[Float[Tensor, "N K h w"]]:
+    """Run a network once and return what each of its layers answers, float32.
+
+    Args:
+        backbones: One network, frozen at each of the layers (:meth:`FrozenBackbone.at`).
+        images: RGB, 0 to 255; may be none.
+
+    Raises:
+        BackboneError: If a layer does not answer each image by itself.
+    """
+    size = _CPU_CHUNK if images.device.type == "cpu" else max(len(images), 1)
+    chunks = [_read(backbones, chunk) for chunk in torch.split(images, size) if len(chunk)]
+    if not chunks:
+        return [torch.empty(0, *b.shape, device=images.device) for b in backbones]
+    return [torch.cat(answers).contiguous() for answers in zip(*chunks, strict=True)]
+
+
+def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
+    first = backbones[0]
+    answers: list[list[Tensor]] = [[] for _ in backbones]
+    missing = sum(backbone._calls for backbone in backbones)
+
+    def note(answer: list[Tensor], output: Tensor) -> None:
+        # A layer that is not the last may be overwritten by an in-place one behind it.
+        answer.append(output if len(backbones) == 1 else output.clone())
+        if sum(map(len, answers)) == missing:
+            raise _LayerReached
+
+    handles = [
+        backbone.network.get_submodule(backbone.module_path).register_forward_hook(
+            lambda _module, _inputs, output, answer=answer: note(answer, output)
+        )
+        for backbone, answer in zip(backbones, answers, strict=True)
+    ]
+    scaled = (images.float() / 255 - first._mean) / first._std
+    try:
+        with first.precision.running(images.device):
+            first.network(scaled.contiguous(memory_format=torch.channels_last))
+    except _LayerReached:
+        pass
+    finally:
+        for handle in handles:
             handle.remove()
-        if not answers or answers[-1].shape != (len(images), *self.shape):
-            given = [tuple(answer.shape) for answer in answers[-1:]]
+    for backbone, answer in zip(backbones, answers, strict=True):
+        if not answer or answer[-1].shape != (len(images), *backbone.shape):
+            given = [tuple(output.shape) for output in answer[-1:]]
             raise BackboneError(
-                f"layer {self.layer!r} of {self.model} gave {given} for {len(images)} images, but "
-                f"{self.shape} for one: a layer must answer each image by itself."
+                f"layer {backbone.layer!r} of {backbone.model} gave {given} for {len(images)} "
+                f"images, but {backbone.shape} for one: a layer must answer each image by itself."
             )
-        return answers[-1]
-
-
-def _stop() -> NoReturn:
-    raise _LayerReached
+    return [answer[-1].float() for answer in answers]
 
 
 def build_backbone(
@@ -118,6 +164,7 @@ def build_backbone(
     target: str | None = None,
     kwargs: dict[str, Any] | None = None,
     scaling: InputScaling | None = None,
+    precision: Precision = Precision.TF32,
 ) -> FrozenBackbone:
     """Build a network, fill it, and freeze it at a layer.
 
@@ -129,6 +176,7 @@ def build_backbone(
         target: Import path of a class or function that makes a ``torch.nn.Module``.
         kwargs: Arguments for ``target``.
         scaling: Input scaling; torchvision's if None.
+        precision: Of the network's products.
 
     Raises:
         BackboneError: If any of these cannot be found or do not fit each other.
@@ -136,5 +184,10 @@ def build_backbone(
     network = build_custom(target, kwargs or {}) if target else build_network(name)
     load_weights(network, weights, model=name, spare_keys=architecture(name).spare_keys)
     return FrozenBackbone(
-        network, layer, scaling or InputScaling.named("torchvision"), image_size, model=name
+        network,
+        layer,
+        scaling or InputScaling.named("torchvision"),
+        image_size,
+        model=name,
+        precision=precision,
     )

@@ -10,12 +10,12 @@ from net2vec_pl.training import SegmentationProbe
 
 
 def means_by_category(
-    values: Float[Tensor, "C"], vocabulary: Vocabulary, prefix: str
+    values: Float[Tensor, "R"], vocabulary: Vocabulary, prefix: str
 ) -> dict[str, float]:
     """Average over the concepts that have a value, over all and by primary category.
 
     Args:
-        values: One value per concept, NaN where there is none.
+        values: One value per row of a bank, NaN where there is none; of several seeds, the mean.
         vocabulary: The concepts by row.
         prefix: Log key; a category's mean goes to ``prefix/category``.
 
@@ -29,6 +29,7 @@ def means_by_category(
         {'val/set_iou': 0.5, 'val/set_iou/object': 0.5}
     """
     category = [concept.category for concept in vocabulary]
+    values = values.view(-1, len(category)).mean(0)
     means = {prefix: float(values.nanmean())}
     for name in dict.fromkeys(category):
         chosen = torch.tensor([c == name for c in category], device=values.device)

@@ -1,5 +1,6 @@
 """A batch of images with the pairs (image, concept) to learn from."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,37 +14,29 @@ from torch import Tensor
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import Sample
+from net2vec_pl.functional.bits import unpack_bits
+from net2vec_pl.functional.fired import Fired
 
 Batch = TypeVar("Batch", bound="ConceptBatch")
 
 
 @dataclass(frozen=True)
-class ConceptBatch:
-    """Label maps and pairs of N images; masks are made from them where they are needed.
-
-    M layers of labels (padded with 0), P pairs.
+class ConceptBatch(ABC):
+    """P pairs of N images; their masks are made where they are needed. N and P may be 0.
 
     Args:
         row: Which row of the dataset each image is.
-        label_maps: Label numbers at mask resolution, 0 where unlabelled.
         image: The image of each pair, in [0, N), rising.
         concept: The concept of each pair, a row of the vocabulary.
-        number: The label number of each pair's concept.
-        whole: Whether the concept of the pair holds for the whole image.
     """
 
     row: Int64[Tensor, "N"]
-    label_maps: Int32[Tensor, "N M sh sw"]
     image: Int64[Tensor, "P"]
     concept: Int64[Tensor, "P"]
-    number: Int32[Tensor, "P"]
-    whole: Bool[Tensor, "P"]
 
+    @abstractmethod
     def masks(self, pairs: slice) -> Bool[Tensor, "p sh sw"]:
         """Return the ground truth of some pairs: the union over layers and categories."""
-        maps = self.label_maps[self.image[pairs]]
-        masks = (maps == self.number[pairs, None, None, None]).any(1)
-        return masks | self.whole[pairs, None, None]
 
     def pairs_by_image(self) -> list[slice]:
         """Return the pairs of each image, length N; pairs are sorted by image."""
@@ -52,23 +45,39 @@ class ConceptBatch:
 
     def to(self: Batch, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """Move every tensor to a device."""
-        moved = {k: v.to(device, non_blocking=non_blocking) for k, v in vars(self).items()}
-        return replace(self, **moved)
+        return replace(
+            self, **{k: v.to(device, non_blocking=non_blocking) for k, v in self._tensors().items()}
+        )
 
     def pin_memory(self: Batch) -> Batch:
         """Put every tensor in pinned memory, as a DataLoader asks for CUDA."""
-        return replace(self, **{k: v.pin_memory() for k, v in vars(self).items()})
+        return replace(self, **{k: v.pin_memory() for k, v in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {k: v for k, v in vars(self).items() if isinstance(v, Tensor)}
 
 
 @dataclass(frozen=True)
 class ImageBatch(ConceptBatch):
-    """A batch with its images.
+    """A batch with its images and their M layers of labels (padded with 0).
 
     Args:
         images: RGB, 0 to 255.
+        label_maps: Label numbers at mask resolution, 0 where unlabelled.
+        number: The label number of each pair's concept.
+        whole: Whether the concept of the pair holds for the whole image.
     """
 
     images: UInt8[Tensor, "N 3 H W"]
+    label_maps: Int32[Tensor, "N M sh sw"]
+    number: Int32[Tensor, "P"]
+    whole: Bool[Tensor, "P"]
+
+    def masks(self, pairs: slice) -> Bool[Tensor, "p sh sw"]:
+        """Compare the label maps with the labels of the pairs."""
+        maps = self.label_maps[self.image[pairs]]
+        masks = (maps == self.number[pairs, None, None, None]).any(1)
+        return masks | self.whole[pairs, None, None]
 
 
 @dataclass(frozen=True)
@@ -76,10 +85,26 @@ class BitBatch(ConceptBatch):
     """A batch with what a layer answered to its images.
 
     Args:
-        bits: Whether each filter fired at each position of its grid, packed.
+        places: Where filters fired, as in :class:`~net2vec_pl.functional.fired.Fired`.
+        shape: (K, h, w) of the layer.
+        packed_masks: The mask of each pair, eight pixels to a byte.
+        mask_size: (sh, sw) of the masks.
     """
 
-    bits: UInt8[Tensor, "N K bytes"]
+    places: Int64[Tensor, "n"]
+    shape: tuple[int, int, int]
+    packed_masks: UInt8[Tensor, "P bytes"]
+    mask_size: tuple[int, int]
+
+    @property
+    def fired(self) -> Fired:
+        """What the layer answered."""
+        return Fired(self.places, (len(self.row), *self.shape))
+
+    def masks(self, pairs: slice) -> Bool[Tensor, "p sh sw"]:
+        """Unpack the masks of the pairs."""
+        sh, sw = self.mask_size
+        return unpack_bits(self.packed_masks[pairs], sh * sw).view(-1, sh, sw)
 
 
 class PairIndex:
@@ -106,6 +131,15 @@ class PairIndex:
         """Return the vocabulary rows of the concepts in one image."""
         return self._concept[self._start[row] : self._start[row + 1]]
 
+    def all_of(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the pairs of many rows: which of the rows, and which concept."""
+        sizes = self.pairs_per_image[rows]
+        image = np.repeat(np.arange(len(rows)), sizes)
+        within = np.arange(len(image)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return image, self._concept[self._start[rows][image] + within]
+
     @property
     def pairs_per_image(self) -> npt.NDArray[np.int64]:
         """Number of probed concepts in each row of the dataset."""
@@ -115,35 +149,35 @@ class PairIndex:
 def collate(
     rows: Sequence[int],
     samples: Sequence[Sample],
-    concepts: Sequence[npt.NDArray[np.int64]],
-    numbers: npt.NDArray[np.int64],
+    index: PairIndex,
+    image_size: tuple[int, int],
+    mask_size: tuple[int, int],
 ) -> ImageBatch:
     """Stack samples and flatten their pairs.
 
     Args:
-        rows: N rows of the dataset.
-        samples: Their samples, of one size.
-        concepts: The vocabulary rows of the concepts in each.
-        numbers: The label number of each vocabulary row, shape (C,).
+        rows: N rows of the dataset; may be none.
+        samples: Their samples.
+        index: The concepts in each.
+        image_size: (H, W) of every image.
+        mask_size: (sh, sw) of every label map.
     """
-    layers = max(sample.label_maps.shape[0] for sample in samples)
-    sh, sw = samples[0].label_maps.shape[1:]
-    label_maps = torch.zeros(len(samples), layers, sh, sw, dtype=torch.int32)
+    layers = max((sample.label_maps.shape[0] for sample in samples), default=0)
+    images = torch.empty(len(samples), 3, *image_size, dtype=torch.uint8)
+    label_maps = torch.zeros(len(samples), layers, *mask_size, dtype=torch.int32)
     for i, sample in enumerate(samples):
+        images[i] = sample.image
         label_maps[i, : sample.label_maps.shape[0]] = sample.label_maps
-    flat = np.concatenate(concepts)
-    whole = [
-        np.isin(numbers[rows], [number for _, number in sample.image_labels])
-        for sample, rows in zip(samples, concepts, strict=True)
-    ]
+    image, concept = index.all_of(np.array(rows, dtype=np.int64))
+    number = index.numbers[concept]
+    labels = [{number for _, number in sample.image_labels} for sample in samples]
+    whole = [n in labels[i] for i, n in zip(image.tolist(), number.tolist(), strict=True)]
     return ImageBatch(
-        row=torch.tensor(rows),
-        images=torch.stack([sample.image for sample in samples]),
+        row=torch.tensor(rows, dtype=torch.int64),
+        images=images,
         label_maps=label_maps,
-        image=torch.from_numpy(
-            np.repeat(np.arange(len(samples)), [len(rows) for rows in concepts])
-        ),
-        concept=torch.from_numpy(flat),
-        number=torch.from_numpy(numbers[flat]).int(),
-        whole=torch.from_numpy(np.concatenate(whole)),
+        image=torch.from_numpy(image),
+        concept=torch.from_numpy(concept),
+        number=torch.from_numpy(number).int(),
+        whole=torch.tensor(whole, dtype=torch.bool),
     )

@@ -1,4 +1,4 @@
-"""Stream images, label maps and pairs through worker processes."""
+"""Stream images, label maps and pairs, to every process its share."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -11,33 +11,37 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from net2vec_pl import processes
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.batch import ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import ConceptReader, Sample
 
-_Item = tuple[int, Sample, npt.NDArray[np.int64]]
+_Item = tuple[int, Sample]
 
 
 class BatchSource(Dataset[Any], ABC):
     """Where batches come from: items by row of the dataset, and how to make a batch of some."""
 
+    in_memory = False  # then worker processes and pinned memory gain nothing
+
     @abstractmethod
     def collate(self, items: Sequence[Any]) -> ConceptBatch:
-        """Make a batch of items."""
+        """Make a batch of items, of which there may be none."""
 
 
-class _Pairs(BatchSource):
+class _Images(BatchSource):
     def __init__(self, reader: ConceptReader, index: PairIndex) -> None:
         self.reader = reader
         self.index = index
 
     def __getitem__(self, row: int) -> _Item:
-        return row, self.reader[row], self.index[row]
+        return row, self.reader[row]
 
     def collate(self, items: Sequence[_Item]) -> ImageBatch:
-        rows, samples, concepts = zip(*items, strict=True)
-        return collate(rows, samples, concepts, self.index.numbers)
+        rows, samples = [row for row, _ in items], [sample for _, sample in items]
+        size = self.reader.image_size, self.reader.mask_size
+        return collate(rows, samples, self.index, *size)
 
 
 def epoch_order(
@@ -88,6 +92,30 @@ class EpochSampler(Sampler[int]):
         return iter([row for row in order.tolist() if row in self._kept])
 
 
+class SharedBatches(Sampler[list[int]]):
+    """Cut an order of rows into batches and each batch into one stretch per process.
+
+    All processes see equally many batches, for they exchange gradients after each, so a stretch of
+    the last one may be empty. Nothing is padded, and nothing comes twice.
+
+    Args:
+        sampler: The order of rows.
+        batch_size: Rows a batch, over all processes.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = list(self.sampler)
+        for start in range(0, len(rows), self.batch_size):
+            batch = np.array(rows[start : start + self.batch_size])
+            yield np.array_split(batch, processes.count())[processes.rank()].tolist()
+
+
 class ConceptDataModule(pl.LightningDataModule):
     """Images and concept masks of a dataset, for every step of a run.
 
@@ -95,8 +123,9 @@ class ConceptDataModule(pl.LightningDataModule):
         reader: The dataset.
         vocabulary: The probed concepts.
         census: The census of the dataset; unreadable rows are never visited.
-        batch_size: Images a batch.
-        workers: Worker processes; 0 reads in the main process.
+        batch_size: Images a batch, over all processes.
+        workers: Worker processes that read images, for each process of the run; 0 reads in the
+            process itself.
         seed: Seed of the order of train images.
         shuffle: Whether train images come in a new order each epoch.
 
@@ -104,6 +133,8 @@ class ConceptDataModule(pl.LightningDataModule):
         all_rows: Every readable row.
         train_rows: Those of the train split.
         pair_rows: Rows with a probed concept, by split: ``train`` and ``val``.
+        index: The probed concepts of every row.
+        source: Where batches come from.
     """
 
     def __init__(
@@ -123,7 +154,7 @@ class ConceptDataModule(pl.LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.shuffle = shuffle
-        self._source: BatchSource = _Pairs(reader, self.index)
+        self.source: BatchSource = _Images(reader, self.index)
         is_train = reader.is_train[census.readable]
         has_pairs = self.index.pairs_per_image[census.readable] > 0
         self.all_rows = census.readable
@@ -136,24 +167,27 @@ class ConceptDataModule(pl.LightningDataModule):
     def from_source(self, source: BatchSource) -> "ConceptDataModule":
         """Return the same stream of rows, read from elsewhere and in this process."""
         other = copy.copy(self)
-        other._source, other.workers = source, 0
+        other.source, other.workers = source, 0
         return other
 
     def train_dataloader(self) -> DataLoader[ConceptBatch]:
-        """Every train image with a probed concept, in seeded order."""
+        """Every train image with a probed concept, in seeded order; a share of every batch."""
         keep = self.pair_rows["train"]
-        sampler = EpochSampler(self.train_rows, self.seed, shuffle=self.shuffle, keep=keep)
-        return self._loader(sampler, persistent=True)
+        order = EpochSampler(self.train_rows, self.seed, shuffle=self.shuffle, keep=keep)
+        return self._loader(SharedBatches(order, self.batch_size), persistent=True)
 
     def val_dataloader(self) -> DataLoader[ConceptBatch]:
-        """Every val image with a probed concept, in row order."""
+        """This process's share of the val images with a probed concept, in row order."""
         return self.rows_dataloader(self.pair_rows["val"], persistent=True)
 
     def rows_dataloader(
         self, rows: npt.NDArray[np.int64], *, persistent: bool = False
     ) -> DataLoader[ConceptBatch]:
-        """Any rows, in the order given."""
-        return self._loader(EpochSampler(rows, 0, shuffle=False), persistent=persistent)
+        """This process's share of any rows, in the order given."""
+        size = max(1, self.batch_size // processes.count())
+        mine = processes.share(rows).tolist()
+        batches = [mine[i : i + size] for i in range(0, len(mine), size)]
+        return self._loader(batches, persistent=persistent)
 
     def transfer_batch_to_device(
         self, batch: ConceptBatch, device: torch.device, dataloader_idx: int
@@ -161,13 +195,14 @@ class ConceptDataModule(pl.LightningDataModule):
         """Move a batch; Lightning does not know our class."""
         return batch.to(device, non_blocking=True)
 
-    def _loader(self, sampler: EpochSampler, *, persistent: bool) -> DataLoader[ConceptBatch]:
+    def _loader(
+        self, batches: SharedBatches | list[list[int]], *, persistent: bool
+    ) -> DataLoader[ConceptBatch]:
         return DataLoader(
-            self._source,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            self.source,
+            batch_sampler=batches,
             num_workers=self.workers,
-            collate_fn=self._source.collate,
+            collate_fn=self.source.collate,
             persistent_workers=persistent and self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not self.source.in_memory,
         )

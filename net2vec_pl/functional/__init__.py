@@ -2,20 +2,26 @@
 
 from net2vec_pl.functional.average_precision import average_precision, logit_bins
 from net2vec_pl.functional.bits import pack_bits, unpack_bits
+from net2vec_pl.functional.fired import Fired, PairScores, sum_rows
 from net2vec_pl.functional.iou import set_iou
-from net2vec_pl.functional.losses import LOSSES, agreement, balanced_bce
+from net2vec_pl.functional.losses import LOSSES, agreement_, balanced_bce_
+from net2vec_pl.functional.pixels import PixelPass
 from net2vec_pl.functional.quantile import upper_quantile
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
 
 __all__ = [
     "LOSSES",
-    "agreement",
+    "Fired",
+    "PairScores",
+    "PixelPass",
+    "agreement_",
     "average_precision",
-    "balanced_bce",
+    "balanced_bce_",
     "bilinear_matrix",
     "logit_bins",
     "pack_bits",
     "set_iou",
+    "sum_rows",
     "unpack_bits",
     "upper_quantile",
     "upsample",

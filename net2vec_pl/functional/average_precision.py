@@ -1,7 +1,7 @@
 """Average precision from histograms of scores, so that memory does not grow with the pixels."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 # A float32 without its lowest 18 bits keeps 5 bits of mantissa: 32 levels an octave, 3 % apart.
@@ -12,7 +12,7 @@ _LEVELS = _OCTAVES * _LEVELS_PER_OCTAVE
 NUM_BINS = 2 * _LEVELS + 1
 
 
-def logit_bins(logits: Float[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
+def logit_bins(logits: Float[Tensor, "*S"]) -> Int32[Tensor, "*S"]:
     """Assign logits to bins that are ordered as the logits are.
 
     Bins are 3 % wide in the logit, from 2^-10 to 2^6 on either side; what is nearer to zero shares
@@ -29,9 +29,10 @@ def logit_bins(logits: Float[Tensor, "*S"]) -> Int64[Tensor, "*S"]:
     """
     bits = logits.float().view(torch.int32)
     lowest = (127 + _LOWEST_OCTAVE) * _LEVELS_PER_OCTAVE
-    level = ((bits & 0x7FFFFFFF) >> _DROPPED_BITS) - (lowest - 1)
-    level = level.clamp(0, _LEVELS).long()
-    return torch.where(bits < 0, _LEVELS - level, _LEVELS + level)
+    level = bits & 0x7FFFFFFF
+    level.bitwise_right_shift_(_DROPPED_BITS).sub_(lowest - 1).clamp_(0, _LEVELS)
+    sign = bits >> 31  # -1 below zero, else 0
+    return level.bitwise_xor_(sign).sub_(sign).add_(_LEVELS)
 
 
 def average_precision(

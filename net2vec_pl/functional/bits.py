@@ -24,6 +24,8 @@ def unpack_bits(packed: UInt8[Tensor, "*B bytes"], count: int) -> Bool[Tensor, "
         count: How many bits the last axis held.
     """
     if packed.device.type == "cpu":  # several times faster than shifting in PyTorch
-        return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=count)).bool()
+        return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=count)).view(
+            torch.bool
+        )
     shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
     return ((packed[..., None] >> shifts) & 1).flatten(-2)[..., :count].bool()

@@ -39,7 +39,8 @@ class ConceptAP(Metric):
             mask: Ground truth.
             concept: The concept of each pair, in [0, C).
         """
-        cell = (2 * concept[:, None, None] + mask) * NUM_BINS + logit_bins(logits)
+        cell = logit_bins(logits).add_(mask.view(torch.uint8), alpha=NUM_BINS)
+        cell.add_((2 * NUM_BINS * concept.int())[:, None, None])
         self.counts += torch.bincount(cell.flatten(), minlength=self.counts.numel()).view_as(
             self.counts
         )

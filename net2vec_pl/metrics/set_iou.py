@@ -45,9 +45,12 @@ class SetIoU(Metric):
             mask: Ground truth.
             concept: The concept of each pair, in [0, C).
         """
-        inside = (predicted & mask).sum((1, 2))
-        self.intersection.index_add_(0, concept, inside)
-        self.union.index_add_(0, concept, predicted.sum((1, 2)) + mask.sum((1, 2)) - inside)
+        # Whole numbers below 2^24 are exact in float32, and summed ten times faster than bits.
+        called, true = predicted.view(torch.uint8).float(), mask.view(torch.uint8).float()
+        either = called.sum((1, 2)) + true.sum((1, 2))
+        inside = called.mul_(true).sum((1, 2))
+        self.intersection.index_add_(0, concept, inside.long())
+        self.union.index_add_(0, concept, (either - inside).long())
 
     def compute(self) -> Float[Tensor, "C"]:
         """Return set IoU per concept, float64; NaN where nothing was counted."""

@@ -30,6 +30,7 @@ class BankFile:
         vocabulary: The concepts by row.
         header: Model, weights digest, layer, tau, protocol, data digest, input transform; plain
             JSON.
+        other_seeds: The embeddings of further seeds, if several were trained.
     """
 
     weight: Float[Tensor, "C K"]
@@ -38,12 +39,15 @@ class BankFile:
     bias: Float[Tensor, "C"] | None
     vocabulary: Vocabulary
     header: dict[str, Any]
+    other_seeds: Float[Tensor, "S C K"] | None = None
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
         tensors = {"weight": self.weight, "threshold": self.threshold, "alpha": self.alpha}
         if self.bias is not None:
             tensors["bias"] = self.bias
+        if self.other_seeds is not None and len(self.other_seeds):
+            tensors["other_seeds"] = self.other_seeds
         header = self.header | {
             "format_version": FORMAT_VERSION,
             "vocabulary": self.vocabulary.to_plain(),
@@ -85,4 +89,5 @@ class BankFile:
             bias=tensors.get("bias"),
             vocabulary=vocabulary,
             header=header,
+            other_seeds=tensors.get("other_seeds"),
         )

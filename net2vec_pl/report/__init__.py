@@ -1,7 +1,14 @@
 """Tables of a run, on disk and on the console."""
 
 from net2vec_pl.report.console import Gain, LastWords, gain, print_summary
-from net2vec_pl.report.tables import BankScores, concept_table, filter_table, write_csv
+from net2vec_pl.report.tables import (
+    BankScores,
+    concept_table,
+    filter_table,
+    layer_row,
+    seed_table,
+    write_csv,
+)
 
 __all__ = [
     "BankScores",
@@ -10,6 +17,8 @@ __all__ = [
     "concept_table",
     "filter_table",
     "gain",
+    "layer_row",
     "print_summary",
+    "seed_table",
     "write_csv",
 ]

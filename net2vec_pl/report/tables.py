@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,19 +21,25 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class BankScores:
-    """How well each embedding segments its concept, and how long it is.
+    """The embeddings of one seed, and how well each segments its concept.
 
     Args:
         train: Set IoU on the train images that contain the concept.
         val: The same on val images.
         ap_val: Pixel average precision on the same val images.
-        norm: Euclidean length of the embedding.
+        weight: The embeddings.
     """
 
     train: Float[Tensor, "C"]
     val: Float[Tensor, "C"]
     ap_val: Float[Tensor, "C"]
-    norm: Float[Tensor, "C"]
+    weight: Float[Tensor, "C K"]
+
+    @property
+    def norm(self) -> Float[Tensor, "C"]:
+        """Euclidean length of each embedding."""
+        norm: Tensor = self.weight.norm(dim=1)
+        return norm
 
 
 def concept_table(
@@ -111,6 +118,53 @@ def filter_table(
         }
         for k, c in enumerate(baseline.best_concept().tolist())
     ]
+
+
+def seed_table(
+    vocabulary: Vocabulary, seeds: Sequence[int], scores: Sequence[BankScores]
+) -> list[Row]:
+    """Tabulate every concept and seed: what another start would have given.
+
+    Args:
+        vocabulary: The concepts by row.
+        seeds: The seed of each bank.
+        scores: The scores of each.
+
+    Returns:
+        Rows by concept, then seed; ``cosine`` is that with the embedding of the first seed.
+    """
+    cosine = torch.nn.functional.cosine_similarity
+    first = scores[0].weight
+    return [
+        {
+            "id": concept.number,
+            "name": concept.name,
+            "category": concept.category,
+            "seed": seed,
+            "multi_train": float(of_seed.train[c]),
+            "multi_val": float(of_seed.val[c]),
+            "ap_val": float(of_seed.ap_val[c]),
+            "norm": float(of_seed.norm[c]),
+            "cosine": float(cosine(of_seed.weight[c], first[c], dim=0)),
+        }
+        for c, concept in enumerate(vocabulary)
+        for seed, of_seed in zip(seeds, scores, strict=True)
+    ]
+
+
+def layer_row(layer: str, shape: tuple[int, int, int], concepts: Sequence[Row]) -> Row:
+    """Summarise a layer's table of concepts in one row.
+
+    Args:
+        layer: Name of the layer.
+        shape: (K, h, w).
+        concepts: From :func:`concept_table`.
+    """
+    means = {
+        name: float(np.nanmean([row[name] for row in concepts]))
+        for name in ("single_val", "multi_val", "ap_val")
+    }
+    return {"layer": layer, "filters": shape[0], "height": shape[1], "width": shape[2]} | means
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:

@@ -1,32 +1,43 @@
 """From configuration to objects: a plain table of names instead of import paths in YAML."""
 
+import csv
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from uuid import uuid4
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.strategies import DDPStrategy
 
-from net2vec_pl.backbones import FrozenBackbone, InputScaling, build_backbone
+from net2vec_pl import processes
+from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_backbone
 from net2vec_pl.callbacks import LogEmbeddingNorms, LogScores
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.report import write_csv
+from net2vec_pl.tasks.stages import WholeCheckpoints
 
 _log = logging.getLogger(__name__)
 _MAX_WORKERS = 8
 _OPTIONS = (
-    "layer", "seed", "loader", "run", "task", "data", "model", "protocol", "cache", "trainer",
-    "logger", "callbacks",
+    "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
+    "trainer", "logger", "callbacks",
 )  # fmt: skip
+_CACHES = ("memory", "device", "disk", "none")
+# A rank may wait this long for another, one that builds a cache, say; a dead one ends all at once.
+_PATIENCE = timedelta(days=7)
 _WandbMode = Literal["online", "offline", "disabled"]
 # What Lightning says of things that are so on purpose here.
 _EXPECTED = (
@@ -35,7 +46,70 @@ _EXPECTED = (
     ".*module\\(s\\) in eval mode.*",  # the frozen backbone
     ".*does not have many workers.*",
     ".*treespec, LeafSpec.*",
+    ".*Found [0-9]+ module\\(s\\) in eval mode.*",
+    ".*`max_epochs=.*` reached.*",
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the main job that are plain values, checked.
+
+    Args:
+        protocol: How to train.
+        seed: Seed of the order of images, and of the first bank.
+        seeds: How many banks to train side by side, from seeds ``seed``, ``seed + 1`` and on.
+        batch_size: Images a batch, over all processes.
+        workers: Worker processes of each process.
+        min_train: Fewest train images a concept needs.
+        min_val: Fewest val images.
+        cache: Where the network's answers are kept.
+        cache_bytes: The most they may take in memory.
+        cache_dir: The folder for them on disk.
+        compiled: Whether to compile the pass over the pixels; None leaves it to the device.
+        pairs_per_chunk: Pairs at mask resolution at a time; None leaves it to the device.
+    """
+
+    protocol: Protocol
+    seed: int
+    seeds: int
+    batch_size: int
+    workers: int
+    min_train: int
+    min_val: int
+    cache: Literal["memory", "device", "disk", "none"]
+    cache_bytes: int
+    cache_dir: Path
+    compiled: bool | None
+    pairs_per_chunk: int | None
+
+
+def options_from(config: DictConfig) -> Options:
+    """Read and check the options of the main job.
+
+    Raises:
+        ConfigError: If one is unknown, of another type or out of range.
+    """
+    check_options(config)
+    chunk = config.fit.pairs_per_chunk
+    if config.cache.name not in _CACHES:
+        raise ConfigError(unknown("cache", str(config.cache.name), _CACHES))
+    if config.fit.compile not in ("auto", True, False):
+        raise ConfigError(f"fit.compile={config.fit.compile} must be auto, true or false.")
+    return Options(
+        protocol=protocol_from(config.protocol),
+        seed=whole_number("seed", config.seed, 0, 2**32 - 1),
+        seeds=whole_number("seeds", config.seeds, 1, 1000),
+        batch_size=whole_number("loader.batch_size", config.loader.batch_size, 1),
+        workers=workers_from(config.loader.workers),
+        min_train=whole_number("data.min_train", config.data.min_train, 1),
+        min_val=whole_number("data.min_val", config.data.min_val, 1),
+        cache=config.cache.name,
+        cache_bytes=_cache_bytes(config.cache),
+        cache_dir=Path(str(config.cache.get("dir") or "cache")).absolute(),
+        compiled=None if config.fit.compile == "auto" else config.fit.compile,
+        pairs_per_chunk=None if chunk == "auto" else whole_number("fit.pairs_per_chunk", chunk, 1),
+    )
 
 
 def quiet_lightning() -> None:
@@ -70,29 +144,35 @@ def protocol_from(config: DictConfig) -> Protocol:
     return Protocol.parse(plain(config))
 
 
-def backbone_from(
+def backbones_from(
     model: DictConfig, layer: object, protocol: Protocol, image_size: tuple[int, int]
-) -> FrozenBackbone:
-    """Build the network of ``model=`` and freeze it at a layer.
+) -> list[FrozenBackbone]:
+    """Build the network of ``model=`` and freeze it at each of the layers of ``layer=``.
 
     Raises:
-        ConfigError: If the layer is not one name.
+        ConfigError: If the layers are not names, or one comes twice.
         BackboneError: If network, weights or layer cannot be had.
     """
-    if not (layer is None or isinstance(layer, str)):
-        raise ConfigError(f"layer={layer} must be one layer's name.")
+    names: Sequence[str | None] = name_list("layer", layer) or [None]
     options = plain(model)
     scaling = "paper" if protocol.scaling == "paper" else options["scaling"]
     weights = options["weights"]
-    return build_backbone(
+    backbone = build_backbone(
         name=str(options["name"]),
         image_size=image_size,
-        layer=layer,
+        layer=names[0],
         weights=None if weights is None else str(weights),
         target=options.get("_target_"),
         kwargs=options.get("kwargs"),
         scaling=InputScaling.parse(scaling),
+        precision=Precision(protocol.precision),
     )
+    backbones = [backbone, *(backbone.at(name) for name in names[1:])]
+    paths = [b.module_path for b in backbones]
+    for b in backbones:
+        if paths.count(b.module_path) > 1:
+            raise ConfigError(f"layer={names}: {b.module_path} comes more than once.")
+    return backbones
 
 
 def whole_number(name: str, value: object, minimum: int, maximum: int = 2**63 - 1) -> int:
@@ -148,35 +228,27 @@ def workers_from(workers: object) -> int:
     return whole_number("loader.workers", workers, 0)
 
 
-def cache_bytes(config: DictConfig) -> int:
-    """Return how much memory ``cache=`` may take; 0 for none.
-
-    Raises:
-        ConfigError: If its name is unknown or its size is no number.
-    """
-    if config.name not in ("memory", "none"):
-        raise ConfigError(unknown("cache", str(config.name), ["memory", "none"]))
-    if config.name == "none":
-        return 0
-    gib = config.max_gib
+def _cache_bytes(config: DictConfig) -> int:
+    gib = config.get("max_gib", 1)
     if not isinstance(gib, int | float) or isinstance(gib, bool) or gib <= 0:
         raise ConfigError(f"cache.max_gib={gib} must be a number above 0.")
     return int(gib * 2**30)
 
 
 @contextmanager
-def logger_for(config: DictConfig, folder: Path) -> Iterator[Logger | bool]:
+def logger_for(config: DictConfig, folder: Path, epochs_done: int = 0) -> Iterator[Logger | bool]:
     """Build the logger of ``logger=``, give it the configuration, and close it in the end.
 
     Args:
         config: The whole configuration.
-        folder: The run folder, into which it writes.
+        folder: The folder into which it writes.
+        epochs_done: Epochs that an earlier start has logged.
 
     Raises:
         ConfigError: If its name is unknown.
     """
     makers: dict[str, Callable[[], Logger | bool]] = {
-        "csv": lambda: CSVLogger(folder, name="", version=""),
+        "csv": lambda: _csv_logger(folder, epochs_done),
         "tensorboard": lambda: TensorBoardLogger(folder, name="", version="tensorboard"),
         "wandb": lambda: _wandb_logger(config.logger, folder),
         "none": lambda: False,
@@ -196,6 +268,21 @@ def logger_for(config: DictConfig, folder: Path) -> Iterator[Logger | bool]:
             wandb.finish()  # else the next job of a multirun writes into this run
 
 
+def _csv_logger(folder: Path, epochs_done: int) -> Logger:
+    """Make a logger that goes on behind the epochs done; Lightning's own begins a new file."""
+    path = folder / "metrics.csv"
+    rows: list[dict[str, str]] = []
+    if epochs_done and path.exists():
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs_done]
+    logger = CSVLogger(folder, name="", version="")
+    experiment = logger.experiment
+    if rows and processes.is_first():
+        write_csv(rows, path)
+        experiment.metrics_keys = list(rows[0])
+    return logger
+
+
 def _wandb_logger(config: DictConfig, folder: Path) -> Logger:
     import wandb
 
@@ -206,7 +293,22 @@ def _wandb_logger(config: DictConfig, folder: Path) -> Logger:
     if mode not in get_args(_WandbMode):
         raise ConfigError(unknown("logger.mode", mode, get_args(_WandbMode)))
     settings = wandb.Settings(mode=cast(_WandbMode, mode), silent=True)
-    return WandbLogger(project=config.project, save_dir=folder, name=folder.name, settings=settings)
+    return WandbLogger(
+        project=config.project,
+        save_dir=folder,
+        name=folder.name,
+        id=_run_id(folder),
+        resume="allow",
+        settings=settings,
+    )
+
+
+def _run_id(folder: Path) -> str:
+    """Return the folder's own W&B id, so that a run that is resumed goes on in the same one."""
+    path = folder / "wandb_id"
+    if not path.exists():
+        path.write_text(uuid4().hex[:8])
+    return path.read_text()
 
 
 def callbacks_from(config: DictConfig, vocabulary: Vocabulary, folder: Path) -> list[pl.Callback]:
@@ -240,13 +342,15 @@ def trainer_from(
     """Build the Lightning trainer of ``trainer=``.
 
     Raises:
-        ConfigError: If Lightning refuses the arguments or more than one process is asked for.
+        ConfigError: If Lightning refuses the arguments.
     """
     progress = any(isinstance(callback, RichProgressBar) for callback in callbacks)
     checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
-    try:
-        trainer = pl.Trainer(
-            **plain(config),
+    arguments = plain(config)
+
+    def make() -> pl.Trainer:
+        return pl.Trainer(
+            **arguments,
             max_epochs=protocol.epochs,
             default_root_dir=folder,
             logger=logger,
@@ -256,7 +360,15 @@ def trainer_from(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
+            plugins=[WholeCheckpoints()],
         )
+
+    try:
+        trainer = make()
+        if type(trainer.strategy) is DDPStrategy:
+            # The probe exchanges gradients itself, and shares of val images differ in length.
+            arguments["strategy"] = DDPStrategy(broadcast_buffers=False, timeout=_PATIENCE)
+            trainer = make()
     except (
         TypeError,
         ValueError,
@@ -264,8 +376,6 @@ def trainer_from(
         MisconfigurationException,
     ) as error:
         raise ConfigError(f"trainer={plain(config)}: {error}") from error
-    if trainer.world_size != 1:
-        raise ConfigError(f"trainer.devices={config.devices}: one process only, for now.")
     return trainer
 
 

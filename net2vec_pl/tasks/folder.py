@@ -1,12 +1,17 @@
 """Prepare a run folder, and say what the run works on and what it leaves out."""
 
 import logging
+import re
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from net2vec_pl import processes
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import Census, ConceptReader, Selection
 from net2vec_pl.errors import RunFolderError, shorten
@@ -17,16 +22,43 @@ _log = logging.getLogger(__name__)
 _NEEDED_BYTES = 64 << 20
 
 
-def prepare_folder(folder: Path, config: DictConfig) -> None:
-    """Check that a run may write here, and save its resolved configuration.
+@contextmanager
+def run_folder(config: DictConfig) -> Iterator[Path]:
+    """Take the run folder for this run alone, check it, and save the resolved configuration there.
+
+    A folder in which a run was stopped is taken too: the stages know what is done.
 
     Raises:
-        RunFolderError: If the folder holds a finished run already, or the disk is all but full.
+        RunFolderError: If another run works there, or has finished there, or the disk is all but
+            full.
     """
+    # Processes started from outside each composed a folder of their own; the first one's counts.
+    folder = processes.from_first(lambda: Path(HydraConfig.get().runtime.output_dir))
+    lock = FileLock(folder / ".lock")
+    processes.from_first(lambda: _prepare(folder, lock, config))
+    try:
+        yield folder
+    finally:
+        if lock.is_locked:
+            lock.release()
+            (folder / ".lock").unlink(missing_ok=True)
+
+
+def finished(folder: Path) -> bool:
+    """Return whether a run has finished in a folder; its bank is written last."""
+    return (folder / "bank.safetensors").exists() or (folder / "layers.csv").exists()
+
+
+def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:
     if not config.run.dir:
         raise RunFolderError("run.dir is empty; name a folder.")
-    if (folder / "bank.safetensors").exists():
+    if finished(folder):
         raise RunFolderError(f"{folder} already holds a finished run; choose another run.dir.")
+    try:
+        lock.acquire(blocking=False)
+    except TimeoutError:
+        message = f"another run is at work in {folder}; choose another run.dir."
+        raise RunFolderError(message) from None
     free = shutil.disk_usage(folder).free
     if free < _NEEDED_BYTES:
         raise RunFolderError(
@@ -41,10 +73,21 @@ def prepare_folder(folder: Path, config: DictConfig) -> None:
     OmegaConf.save(hydra.overrides.task, hydra_folder / "overrides.yaml")
 
 
-def tell_backbone(backbone: FrozenBackbone, protocol: Protocol) -> None:
-    """Say which layer is read, and where the protocol departs from the paper's code."""
-    filters, h, w = backbone.shape
-    _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
+def layer_folder(folder: Path, backbone: FrozenBackbone, num_layers: int) -> Path:
+    """Return where a layer's results go: the run folder, or one below it if there are several."""
+    if num_layers == 1:
+        return folder
+    at = folder / re.sub(r"[^A-Za-z0-9._+-]", "_", backbone.layer)
+    if processes.is_first():
+        at.mkdir(exist_ok=True)
+    return at
+
+
+def tell_backbone(backbones: Sequence[FrozenBackbone], protocol: Protocol) -> None:
+    """Say which layers are read, and where the protocol departs from the paper's code."""
+    for backbone in backbones:
+        filters, h, w = backbone.shape
+        _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
     _log.info("protocol %s, tau %g", protocol.name, protocol.tau)
     for deviation in protocol.deviations():
         _log.info("  departs from the paper's code: %s", deviation)

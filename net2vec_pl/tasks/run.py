@@ -1,62 +1,43 @@
 """The main job: freeze a network, learn a vector per concept, compare it with the best filter."""
 
 import logging
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from jaxtyping import Float
 from omegaconf import DictConfig
 from torch import Tensor
 
 import net2vec_pl
-from net2vec_pl.activations import count_single_filters, fill_cache, find_thresholds
+from net2vec_pl import processes
+from net2vec_pl.activations import count_single_filters
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.data import (
-    Census,
-    ConceptDataModule,
-    ConceptReader,
-    Selection,
-    select_concepts,
-    take_census,
-)
 from net2vec_pl.functional.cells import BilinearCells
+from net2vec_pl.functional.iou import set_iou
 from net2vec_pl.probes import BankFile, ConceptBank, SingleFilterBaseline, initial_rows
-from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import (
     BankScores,
     LastWords,
     concept_table,
     filter_table,
+    layer_row,
     print_summary,
+    seed_table,
     write_csv,
 )
+from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
-from net2vec_pl.tasks.folder import prepare_folder, tell_backbone, tell_data
-from net2vec_pl.tasks.progress import Progress
+from net2vec_pl.tasks.answers import Answers, find_answers
+from net2vec_pl.tasks.folder import layer_folder, run_folder
+from net2vec_pl.tasks.launch import launched
+from net2vec_pl.tasks.setup import Setup, set_up
+from net2vec_pl.tasks.stages import Stages, Tensors
 from net2vec_pl.training import SegmentationProbe, score_bank
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What every step of the job needs."""
-
-    protocol: Protocol
-    seed: int
-    reader: ConceptReader
-    backbone: FrozenBackbone
-    census: Census
-    selection: Selection
-    stream: ConceptDataModule
-    progress: Progress
-    cache_bytes: int
 
 
 def run(config: DictConfig) -> float:
@@ -66,151 +47,172 @@ def run(config: DictConfig) -> float:
         config: The composed tree of conf/.
 
     Returns:
-        Mean val set IoU over the probed concepts, for sweepers.
+        Mean val set IoU over the probed concepts (and layers), for sweepers.
 
     Raises:
         Net2VecError: If anything the user gave cannot be used.
     """
-    folder = Path(HydraConfig.get().runtime.output_dir)
     build.quiet_lightning()
-    setup = _set_up(config, folder)
-    with build.logger_for(config, folder) as logger:
-        callbacks = build.callbacks_from(config.callbacks, setup.selection.vocabulary, folder)
-        trainer = build.trainer_from(config.trainer, setup.protocol, folder, logger, callbacks)
-        setup.backbone.to(trainer.strategy.root_device)
-        _log.info("device %s", trainer.strategy.root_device)
-        thresholds = _thresholds(setup)
-        setup = _with_cache(setup, thresholds)
-        baseline = _baseline(setup, thresholds)
-        probe = _fit(setup, thresholds, trainer)
-        scores = _score(setup, probe)
+    options = build.options_from(config)
+    trainer = build.trainer_from(config.trainer, options.protocol, Path(), False, [])
+    with launched(trainer), run_folder(config) as folder:
+        device = trainer.strategy.root_device
+        setup = set_up(config, options, folder, device)
+        _log.info("device %s, %d process(es)", device, processes.count())
+        stages = [
+            Stages(
+                layer_folder(folder, backbone, len(setup.backbones)), _key(setup, backbone, config)
+            )
+            for backbone in setup.backbones
+        ]
+        jobs = zip(setup.backbones, stages, find_answers(setup, stages), strict=True)
+        tables = [_layer(setup, config, *job) for job in jobs]
+        rows = [
+            layer_row(backbone.layer, backbone.shape, table)
+            for backbone, table in zip(setup.backbones, tables, strict=True)
+        ]
+        if processes.is_first() and len(rows) > 1:
+            write_csv(rows, folder / "layers.csv")
+    return float(np.mean([row["multi_val"] for row in rows]))
 
-    _bank_file(setup, probe, config).save(folder / "bank.safetensors")
-    concepts = concept_table(setup.selection, baseline, scores)
-    write_csv(concepts, folder / "concepts.csv")
-    filters = filter_table(thresholds.cpu(), baseline, setup.selection.vocabulary)
-    write_csv(filters, folder / "filters.csv")
-    print_summary(concepts, folder, LastWords())
-    return float(scores.val.nanmean())
+
+def _layer(
+    setup: Setup, config: DictConfig, backbone: FrozenBackbone, stages: Stages, answers: Answers
+) -> list[Row]:
+    """Do all that is done for one layer, and return its table of concepts."""
+    baseline = _baseline(setup, backbone, stages, answers)
+    probe = _fit(setup, config, backbone, stages, answers)
+    scores = _score(setup, probe, stages, answers)
+    concepts = concept_table(setup.selection, baseline, scores[0])
+    if processes.is_first():
+        folder, vocabulary = stages.folder, setup.selection.vocabulary
+        write_csv(concepts, folder / "concepts.csv")
+        write_csv(
+            filter_table(answers.thresholds.cpu(), baseline, vocabulary), folder / "filters.csv"
+        )
+        if len(scores) > 1:
+            write_csv(seed_table(vocabulary, setup.seeds, scores), folder / "seeds.csv")
+        bank = _bank_file(setup, backbone, probe, config)
+        bank.save(folder / "bank.safetensors")  # the last: it says that the run has finished
+        stages.finish()
+        print_summary(concepts, folder, LastWords())
+    return concepts
 
 
-def _set_up(config: DictConfig, folder: Path) -> Setup:
-    """Open and check everything the user gave, the cheap things first."""
-    build.check_options(config)
-    protocol = build.protocol_from(config.protocol)
-    seed = build.whole_number("seed", config.seed, 0, 2**32 - 1)
-    batch_size = build.whole_number("loader.batch_size", config.loader.batch_size, 1)
-    workers = build.workers_from(config.loader.workers)
-    min_train = build.whole_number("data.min_train", config.data.min_train, 1)
-    min_val = build.whole_number("data.min_val", config.data.min_val, 1)
-    cache_bytes = build.cache_bytes(config.cache)
-    prepare_folder(folder, config)
-    build.trainer_from(config.trainer, protocol, folder, False, [])  # to refuse it before the work
-    pl.seed_everything(seed, verbose=False)
-    progress = Progress(enabled=config.callbacks.progress)
-    data = config.data
-    reader = build.reader_from(data)
-    backbone = build.backbone_from(config.model, config.layer, protocol, reader.image_size)
-    tell_backbone(backbone, protocol)
-    on_error = str(data.on_error)
-    track = progress("reading images and masks")
-    census = take_census(reader, workers=workers, on_error=on_error, track=track)
-    selection = select_concepts(
-        reader,
-        census,
-        categories=build.name_list("data.categories", data.categories),
-        names=build.name_list("data.names", data.names),
-        min_train=min_train,
-        min_val=min_val,
+def _baseline(
+    setup: Setup, backbone: FrozenBackbone, stages: Stages, answers: Answers
+) -> SingleFilterBaseline:
+    def count() -> Tensors:
+        cells = BilinearCells(
+            backbone.shape[1:],
+            setup.reader.mask_size,
+            align_corners=setup.options.protocol.align_corners,
+        )
+        num_concepts = len(setup.selection.vocabulary)
+        counted: Tensors = {}
+        for split, rows in setup.stream.pair_rows.items():
+            loader = answers.stream.rows_dataloader(rows)
+            batches = setup.progress(f"single filters, {split}")(loader)
+            counts = count_single_filters(
+                backbone, answers.thresholds, batches, num_concepts, cells
+            )
+            counted |= {f"{split}.inside": counts.intersection, f"{split}.union": counts.union}
+        return {name: count.cpu() for name, count in counted.items()}
+
+    counted = stages.once("baseline", count)
+    return SingleFilterBaseline(
+        *(set_iou(counted[f"{s}.inside"], counted[f"{s}.union"]) for s in ("train", "val"))
     )
-    tell_data(reader, census, selection, folder)
-    stream = ConceptDataModule(
-        reader,
-        selection.vocabulary,
-        census,
-        batch_size=batch_size,
-        workers=workers,
-        seed=seed,
-        shuffle=protocol.shuffle,
-    )
-    return Setup(protocol, seed, reader, backbone, census, selection, stream, progress, cache_bytes)
 
 
-def _thresholds(setup: Setup) -> Float[Tensor, "K"]:
-    stream, protocol = setup.stream, setup.protocol
-    rows = stream.train_rows if protocol.threshold_images == "train" else stream.all_rows
-    batches = setup.progress("thresholds")(stream.rows_dataloader(rows))
-    return find_thresholds(setup.backbone, batches, len(rows), protocol.tau)
-
-
-def _with_cache(setup: Setup, thresholds: Float[Tensor, "K"]) -> Setup:
-    """Keep the layer's bits if that is wanted and they fit; what follows then reads those."""
-    if setup.cache_bytes == 0:
-        return setup
-    rows = np.concatenate(list(setup.stream.pair_rows.values()))
-    batches = setup.progress("bits")(setup.stream.rows_dataloader(rows))
-    cache = fill_cache(setup.backbone, thresholds, batches, len(rows), setup.cache_bytes)
-    return setup if cache is None else replace(setup, stream=setup.stream.from_source(cache))
-
-
-def _baseline(setup: Setup, thresholds: Float[Tensor, "K"]) -> SingleFilterBaseline:
-    cells = BilinearCells(
-        setup.backbone.shape[1:],
-        setup.reader.mask_size,
-        align_corners=setup.protocol.align_corners,
-    )
-    num_concepts = len(setup.selection.vocabulary)
-    scores = {}
-    for split, rows in setup.stream.pair_rows.items():
-        loader = setup.stream.rows_dataloader(rows)
-        batches = setup.progress(f"single filters, {split}")(loader)
-        counts = count_single_filters(setup.backbone, thresholds, batches, num_concepts, cells)
-        scores[split] = counts.set_iou().cpu()
-    return SingleFilterBaseline(**scores)
-
-
-def _fit(setup: Setup, thresholds: Float[Tensor, "K"], trainer: pl.Trainer) -> SegmentationProbe:
-    numbers = setup.selection.vocabulary.numbers.tolist()
-    rows = initial_rows(numbers, setup.backbone.shape[0], setup.seed)
+def _fit(
+    setup: Setup, config: DictConfig, backbone: FrozenBackbone, stages: Stages, answers: Answers
+) -> SegmentationProbe:
+    options, vocabulary = setup.options, setup.selection.vocabulary
+    numbers = vocabulary.numbers.tolist()
+    rows = [initial_rows(numbers, backbone.shape[0], seed) for seed in setup.seeds]
+    compiled = options.compiled
     probe = SegmentationProbe(
-        setup.backbone,
-        thresholds,
-        ConceptBank(rows, bias=setup.protocol.bias),
+        backbone,
+        answers.thresholds,
+        ConceptBank(torch.cat(rows), bias=options.protocol.bias),
         torch.tensor([entry.alpha for entry in setup.selection.probed]),
         setup.reader.mask_size,
-        setup.protocol,
+        options.protocol,
+        pairs_per_chunk=options.pairs_per_chunk,
+        compiled=setup.device.type == "cuda" if compiled is None else compiled,
+        stage_key=stages.key,
     )
-    try:
-        trainer.fit(probe, datamodule=setup.stream)
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from stop
+    checkpoint = stages.checkpoint()
+    epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
+    if epochs_done:
+        _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
+    with build.logger_for(config, stages.folder, epochs_done) as logger:
+        callbacks = build.callbacks_from(config.callbacks, vocabulary, stages.folder)
+        trainer = build.trainer_from(
+            config.trainer, options.protocol, stages.folder, logger, callbacks
+        )
+        try:
+            trainer.fit(probe, datamodule=answers.stream, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from stop
     return probe.to(trainer.strategy.root_device)  # Lightning may leave it on the CPU
 
 
-def _score(setup: Setup, probe: SegmentationProbe) -> BankScores:
-    scored = {}
-    for split, rows in setup.stream.pair_rows.items():
-        batches = setup.progress(f"scores, {split}")(setup.stream.rows_dataloader(rows))
-        scored[split] = score_bank(probe, batches)
-    norm = probe.bank.weight.detach().norm(dim=1).cpu()
-    return BankScores(scored["train"][0], scored["val"][0], scored["val"][1], norm)
+def _epochs_done(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
 
 
-def _bank_file(setup: Setup, probe: SegmentationProbe, config: DictConfig) -> BankFile:
-    bias = probe.bank.bias
+def _score(
+    setup: Setup, probe: SegmentationProbe, stages: Stages, answers: Answers
+) -> list[BankScores]:
+    """Score the bank of every seed on train and val."""
+
+    def score() -> Tensors:
+        scored = {}
+        for split, rows in setup.stream.pair_rows.items():
+            batches = setup.progress(f"scores, {split}")(answers.stream.rows_dataloader(rows))
+            scored[split], scored[f"{split}.ap"] = score_bank(probe, batches)
+        return scored
+
+    scored = stages.once("scores", score)
+    weights = probe.bank.weight.detach().cpu().chunk(probe.num_seeds)
+    return [
+        BankScores(scored["train"][s], scored["val"][s], scored["val.ap"][s], weight)
+        for s, weight in enumerate(weights)
+    ]
+
+
+def _bank_file(
+    setup: Setup, backbone: FrozenBackbone, probe: SegmentationProbe, config: DictConfig
+) -> BankFile:
+    def by_seed(rows: Float[Tensor, "R *S"]) -> Float[Tensor, "S C *S"]:
+        return torch.stack(rows.detach().cpu().chunk(probe.num_seeds))
+
+    weight = by_seed(probe.bank.weight)
+    bias = None if probe.bank.bias is None else by_seed(probe.bank.bias)
     return BankFile(
-        weight=probe.bank.weight.detach().cpu(),
+        weight=weight[0],
         threshold=probe.thresholds.cpu(),
         alpha=probe.alpha.cpu(),
-        bias=None if bias is None else bias.detach().cpu(),
+        bias=None if bias is None else bias[0],
         vocabulary=setup.selection.vocabulary,
-        header=_header(setup, config),
+        header=_header(setup, backbone, config),
+        other_seeds=weight[1:],
     )
 
 
-def _header(setup: Setup, config: DictConfig) -> dict[str, Any]:
+def _key(setup: Setup, backbone: FrozenBackbone, config: DictConfig) -> dict[str, Any]:
+    """Return everything that a layer's results depend on."""
+    header = _header(setup, backbone, config)
+    del header["versions"]["torch"]  # a newer one may finish what an older one began
+    concepts = [(e.concept.name, e.n_train, e.n_val) for e in setup.selection.probed]
+    return header | {"concepts": concepts, "batch_size": setup.options.batch_size}
+
+
+def _header(setup: Setup, backbone: FrozenBackbone, config: DictConfig) -> dict[str, Any]:
     """Say what a bank belongs to: enough to rebuild its backbone and to compare runs."""
-    backbone, protocol, reader = setup.backbone, setup.protocol, setup.reader
+    protocol, reader = setup.options.protocol, setup.reader
     return {
         "target": "segmentation",
         "model": build.plain(config.model),
@@ -229,6 +231,7 @@ def _header(setup: Setup, config: DictConfig) -> dict[str, Any]:
             "readable": len(setup.census.readable),
             "unreadable": len(setup.census.unreadable),
         },
-        "seed": setup.seed,
+        "seed": setup.options.seed,
+        "seeds": setup.options.seeds,
         "versions": {"net2vec_pl": net2vec_pl.__version__, "torch": version("torch")},
     }

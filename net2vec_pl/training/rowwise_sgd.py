@@ -2,17 +2,20 @@
 
 Concepts are independent given a frozen layer, and training them together must not change what each
 learns. So a concept's row takes a step after a fixed number of its own images, however they fall
-into batches: the number of steps an epoch, and the images each mean gradient runs over, are those
-of training it alone.
+into batches and whichever process sees them: the number of steps an epoch, and the images each mean
+gradient runs over, are those of training it alone.
 """
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.optim import Optimizer
+
+from net2vec_pl import processes
+from net2vec_pl.functional import sum_rows
 
 
 def occurrence(values: Int64[Tensor, "P"]) -> Int64[Tensor, "P"]:
@@ -34,11 +37,12 @@ class RowwiseSGD(Optimizer):
     """SGD with momentum whose rows step on their own, each after so many of its own images.
 
     The update of a row is PyTorch's: ``buffer = momentum * buffer + gradient; row -= lr * buffer``,
-    with the mean gradient over the row's images since its last step.
+    with the mean gradient over the row's images since its last step. Images are those of all
+    processes, taken in the order of their numbers.
 
     Args:
-        params: Parameters of shape (C, ...); row c belongs to concept c.
-        num_rows: C.
+        params: Parameters of shape (R, ...), alike in every process.
+        num_rows: R.
         lr: Learning rate.
         momentum: In [0, 1).
         images_per_step: Images of its own that a row waits for (64 in the paper).
@@ -67,31 +71,39 @@ class RowwiseSGD(Optimizer):
     def _items(self) -> list[tuple[dict[str, Any], Tensor, dict[str, Tensor]]]:
         return [(group, p, self.state[p]) for group in self.param_groups for p in group["params"]]
 
-    def turns(self, concept: Int64[Tensor, "P"]) -> list[Bool[Tensor, "P"]]:
-        """Split the pairs of a batch at the places where their rows step.
-
-        Args:
-            concept: The concept of each pair; every pair is one image of its concept.
-
-        Returns:
-            Masks over the pairs, to be added one after another with a step after each. There is one
-            unless a row fills up within the batch.
-        """
-        group, _, state = self._items()[0]
-        turn = (state["images"][concept] + occurrence(concept)) // group["images_per_step"]
-        return [turn == t for t in range(int(turn.max()) + 1 if len(turn) else 0)]
-
     @torch.no_grad()
-    def add(self, gradients: Iterable[Tensor], images: Int64[Tensor, "C"]) -> None:
-        """Add gradients summed over images.
+    def learn(self, gradients: Iterable[Float[Tensor, "P *S"]], row: Int64[Tensor, "P"]) -> None:
+        """Take in a batch: add gradients to their rows, and step the rows that fill up.
+
+        A batch in which a row fills up is split at that place, so every process must call this as
+        often as the others, if only with no gradients.
 
         Args:
-            gradients: One per parameter, in order.
-            images: How many images of each row they come from.
+            gradients: One per parameter: the gradient of every pair of image and row.
+            row: The row of each pair.
+
         """
-        for (_, _, state), gradient in zip(self._items(), gradients, strict=True):
-            state["sum"] += gradient
-            state["images"] += images
+        gradients = list(gradients)
+        group, _, state = self._items()[0]
+        num_rows = len(state["images"])
+        everywhere = torch.stack(processes.gather(torch.bincount(row, minlength=num_rows)))
+        before = state["images"] + everywhere[: processes.rank()].sum(0)
+        turn = (before[row] + occurrence(row)) // group["images_per_step"]
+        filled = (state["images"] + everywhere.sum(0)) // group["images_per_step"]
+        turns = int(filled.max()) + 1
+        slot = turn * num_rows + row
+        sums = [
+            processes.sum_over(sum_rows(g.flatten(1), slot, turns * num_rows)).view(
+                turns, num_rows, *g.shape[1:]
+            )
+            for g in gradients
+        ]
+        images = processes.sum_over(torch.bincount(slot, minlength=turns * num_rows))
+        for t, seen in enumerate(images.view(turns, num_rows)):
+            for (_, _, state), total in zip(self._items(), sums, strict=True):
+                state["sum"] += total[t]
+                state["images"] += seen
+            self.step()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None, *, flush: bool = False) -> None:  # type: ignore[override]
@@ -99,7 +111,7 @@ class RowwiseSGD(Optimizer):
 
         Args:
             closure: Called first if given, as every optimiser does; gradients come through
-                :meth:`add`.
+                :meth:`learn`.
             flush: Step every row that has seen an image at all, as at the end of an epoch.
         """
         if closure is not None:

@@ -10,22 +10,21 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from net2vec_pl.activations import fire
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch
 from net2vec_pl.errors import BackboneError
-from net2vec_pl.functional import LOSSES, bilinear_matrix, upsample
+from net2vec_pl.functional import LOSSES, PairScores, PixelPass
+from net2vec_pl.functional.pixels import Masks
 from net2vec_pl.metrics import ConceptAP, SetIoU
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training.rowwise_sgd import RowwiseSGD
-
-# A chunk of pairs at mask resolution should stay in the processor's cache.
-_PAIRS_PER_CHUNK = 32
 
 
 class SegmentationProbe(pl.LightningModule):
@@ -34,13 +33,18 @@ class SegmentationProbe(pl.LightningModule):
     Args:
         backbone: The frozen network at its layer.
         thresholds: T_k of each filter.
-        bank: The embeddings, the only thing that learns.
+        bank: The embeddings, the only thing that learns: S times C rows, those of the first seed
+            first.
         alpha: Weight of the positive pixels of each concept, in [0, 1].
         mask_size: (sh, sw) of the masks.
         protocol: Loss, optimiser and schedule.
+        pairs_per_chunk: As in :class:`~net2vec_pl.functional.pixels.PixelPass`.
+        compiled: Likewise.
+        stage_key: Says in checkpoints which configuration they are of.
 
     Attributes:
-        set_iou: Set IoU over the val images of the epoch.
+        num_seeds: S.
+        set_iou: Set IoU of every row over the val images of the epoch.
         ap: Pixel average precision over the same.
     """
 
@@ -52,6 +56,10 @@ class SegmentationProbe(pl.LightningModule):
         alpha: Float[Tensor, "C"],
         mask_size: tuple[int, int],
         protocol: Protocol,
+        *,
+        pairs_per_chunk: int | None = None,
+        compiled: bool = False,
+        stage_key: str = "",
     ) -> None:
         super().__init__()
         self.strict_loading = False  # a checkpoint never holds the backbone
@@ -63,60 +71,46 @@ class SegmentationProbe(pl.LightningModule):
         self.register_buffer("alpha", alpha.float())
         self.thresholds: Tensor
         self.alpha: Tensor
-        align = protocol.align_corners
-        for name, size_in, size_out in zip(
-            ("rows", "columns"), backbone.shape[1:], mask_size, strict=True
-        ):
-            matrix = bilinear_matrix(size_in, size_out, align_corners=align)
-            self.register_buffer(f"_{name}", matrix, persistent=False)
-        self._rows: Tensor
-        self._columns: Tensor
-        self.set_iou = SetIoU(len(alpha))
-        self.ap = ConceptAP(len(alpha))
+        self.stage_key = stage_key
+        self.mask_size = mask_size
+        self.pixels = PixelPass(
+            backbone.shape[1:],
+            mask_size,
+            LOSSES[protocol.loss],
+            align_corners=protocol.align_corners,
+            pairs_per_chunk=pairs_per_chunk,
+            compiled=compiled,
+        )
+        self.num_seeds = len(bank.weight) // len(alpha)
+        self.set_iou = SetIoU(len(bank.weight))
+        self.ap = ConceptAP(len(bank.weight))
+        self.train_loss = MeanMetric()
 
-    def forward(self, batch: ConceptBatch) -> Float[Tensor, "P h w"]:
-        """Return the logits of a batch's pairs on the activation grid."""
-        fired = fire(self.backbone, self.thresholds, batch)
-        logits: Tensor = self.bank(fired.float())[batch.image, batch.concept]
-        return logits
-
+    @torch.no_grad()
     def training_step(self, batch: ConceptBatch, batch_idx: int) -> None:
         """Add every pair's gradient to its concept's row and step the rows that are due."""
-        logits = self(batch)
-        loss, gradient = self._loss(logits.detach(), batch)
+        scores = self._scores(batch)
+        seeds = range(self.num_seeds)
+        descents = [self.pixels.descend(*self._pairs(scores, batch, seed)) for seed in seeds]
+        gradients = [gradient for _, gradient in descents]
+        of_weights = torch.cat([scores.weight_gradients(gradient) for gradient in gradients])
+        of_parameters = [of_weights]
+        if self.bank.bias is not None:
+            of_parameters.append(torch.cat([gradient.sum((1, 2)) for gradient in gradients]))
+        rows = torch.cat([self._rows(batch, seed) for seed in seeds])
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        rows = optimizer.optimizer
-        assert isinstance(rows, RowwiseSGD)
-        turns = rows.turns(batch.concept)
-        parameters = list(self.bank.parameters())
-        gradients = [  # all of them before the first step changes the bank
-            torch.autograd.grad(
-                logits, parameters, gradient * turn[:, None, None], retain_graph=True
-            )
-            for turn in turns
-        ]
-        for turn, added in zip(turns, gradients, strict=True):
-            rows.add(added, torch.bincount(batch.concept[turn], minlength=len(self.alpha)))
-            optimizer.step()
-        if self.trainer.is_last_batch:  # not in on_train_epoch_end: validation comes before that
-            optimizer.step(flush=True)
-        self.log("train/loss", loss.mean(), on_step=False, on_epoch=True, batch_size=len(loss))
+        rowwise = optimizer.optimizer
+        assert isinstance(rowwise, RowwiseSGD)
+        rowwise.learn(of_parameters, rows)
+        # Lightning counts steps here; in on_train_epoch_end it would come after the validation.
+        optimizer.step(flush=self.trainer.is_last_batch)
+        self.train_loss.update(torch.cat([loss for loss, _ in descents]))
 
-    def _loss(
-        self, logits: Float[Tensor, "P h w"], batch: ConceptBatch
-    ) -> tuple[Float[Tensor, "P"], Float[Tensor, "P h w"]]:
-        """Return each pair's loss and its gradient on the activation grid."""
-        loss_function = LOSSES[self.protocol.loss]
-        losses, gradients = [], []
-        for pairs in _chunks(len(logits)):
-            upsampled = upsample(logits[pairs], self._rows, self._columns)
-            loss, gradient = loss_function(
-                upsampled, batch.masks(pairs), self.alpha[batch.concept[pairs]]
-            )
-            losses.append(loss)
-            gradients.append(upsample(gradient, self._rows.T, self._columns.T))
-        return torch.cat(losses), torch.cat(gradients)
+    def on_train_epoch_end(self) -> None:
+        """Log the mean loss over the pairs of the epoch."""
+        self.log("train/loss", self.train_loss.compute())
+        self.train_loss.reset()
 
     def validation_step(self, batch: ConceptBatch, batch_idx: int) -> None:
         """Count the pairs of a batch towards set IoU and average precision."""
@@ -124,13 +118,32 @@ class SegmentationProbe(pl.LightningModule):
 
     @torch.no_grad()
     def score(self, batch: ConceptBatch, set_iou: SetIoU, ap: ConceptAP) -> None:
-        """Count the pairs of a batch towards metrics."""
-        logits = self(batch)
-        for pairs in _chunks(len(logits)):
-            upsampled = upsample(logits[pairs], self._rows, self._columns)
-            masks, concept = batch.masks(pairs), batch.concept[pairs]
-            set_iou.update(predict(upsampled), masks, concept)
-            ap.update(upsampled, masks, concept)
+        """Count the pairs of a batch towards metrics over the rows of the bank."""
+        scores = self._scores(batch)
+        for seed in range(self.num_seeds):
+            logits, masks, _ = self._pairs(scores, batch, seed)
+            rows = self._rows(batch, seed)
+            for pairs, upsampled in self.pixels.upsampled(logits):
+                mask = masks(pairs)
+                set_iou.update(predict(upsampled), mask, rows[pairs])
+                ap.update(upsampled, mask, rows[pairs])
+
+    def _scores(self, batch: ConceptBatch) -> PairScores:
+        fired = fire(self.backbone, self.thresholds, batch)
+        return PairScores(fired, batch.image, batch.concept)
+
+    def _rows(self, batch: ConceptBatch, seed: int) -> Int64[Tensor, "P"]:
+        return batch.concept + seed * len(self.alpha)
+
+    def _pairs(
+        self, scores: PairScores, batch: ConceptBatch, seed: int
+    ) -> tuple[Float[Tensor, "P h w"], Masks, Float[Tensor, "P"]]:
+        """Return logits on the activation grid, masks and alpha of a batch's pairs."""
+        rows = slice(seed * len(self.alpha), (seed + 1) * len(self.alpha))
+        logits = scores.logits(self.bank.weight[rows])
+        if self.bank.bias is not None:
+            logits += self.bank.bias[rows][batch.concept][:, None, None]
+        return logits, batch.masks, self.alpha[batch.concept]
 
     def on_validation_epoch_end(self) -> None:
         """Start the next epoch's counts; callbacks have read this one's."""
@@ -141,8 +154,8 @@ class SegmentationProbe(pl.LightningModule):
         """Return the optimiser of the bank."""
         return RowwiseSGD(
             self.bank.parameters(),
-            len(self.alpha),
-            lr=self.protocol.lr_for((len(self._rows), len(self._columns))),
+            len(self.bank.weight),
+            lr=self.protocol.lr_for(self.mask_size),
             momentum=self.protocol.momentum,
             images_per_step=self.protocol.reference_batch_size,
         )
@@ -152,6 +165,7 @@ class SegmentationProbe(pl.LightningModule):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith("backbone.")}
         checkpoint["backbone_digest"] = self.backbone.digest
+        checkpoint["stage_key"] = self.stage_key
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network.
@@ -173,20 +187,19 @@ def predict(logits: Float[Tensor, "P sh sw"]) -> Bool[Tensor, "P sh sw"]:
 
 def score_bank(
     probe: SegmentationProbe, batches: Iterable[ConceptBatch]
-) -> tuple[Float[Tensor, "C"], Float[Tensor, "C"]]:
-    """Return set IoU and average precision per concept over any images, each of them once.
+) -> tuple[Float[Tensor, "S C"], Float[Tensor, "S C"]]:
+    """Return set IoU and average precision per seed and concept over any images, each once.
 
     Args:
         probe: The trained probe.
-        batches: The images.
+        batches: This process's share of the images.
     """
-    set_iou = SetIoU(len(probe.alpha)).to(probe.device)
-    ap = ConceptAP(len(probe.alpha)).to(probe.device)
+    rows = len(probe.bank.weight)
+    set_iou, ap = SetIoU(rows).to(probe.device), ConceptAP(rows).to(probe.device)
     for batch in batches:
         probe.score(batch.to(probe.device, non_blocking=True), set_iou, ap)
     # torchmetrics makes a scalar of the vector of a single concept.
-    return set_iou.compute().reshape(-1).cpu(), ap.compute().reshape(-1).cpu()
-
-
-def _chunks(num_pairs: int) -> list[slice]:
-    return [slice(i, i + _PAIRS_PER_CHUNK) for i in range(0, num_pairs, _PAIRS_PER_CHUNK)]
+    return (
+        set_iou.compute().view(probe.num_seeds, -1).cpu(),
+        ap.compute().view(probe.num_seeds, -1).cpu(),
+    )

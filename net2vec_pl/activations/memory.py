@@ -1,0 +1,209 @@
+"""Keep what a frozen layer answers in memory, on the host or on the accelerator.
+
+It answers an image alike every epoch, and in bits, of which some 0.5 % are set. What is kept of an
+image is where its bits are set, and the mask of each of its pairs, eight pixels to a byte.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from net2vec_pl.activations.cache import DiskCache
+from net2vec_pl.activations.survey import Sink
+from net2vec_pl.data import BitBatch, ImageBatch
+from net2vec_pl.data.datamodule import BatchSource
+from net2vec_pl.functional.bits import pack_bits
+
+T = TypeVar("T", bound="Ragged")
+
+
+class Ragged:
+    """Lists of different lengths, one after another, found by a key.
+
+    Args:
+        keys: The key of each list.
+        lengths: The length of each list.
+        values: Tensors with all the lists' elements along their first axis.
+    """
+
+    def __init__(
+        self,
+        keys: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        values: Sequence[Tensor],
+    ) -> None:
+        self.values = list(values)
+        self._slot = np.full(int(keys.max(initial=-1)) + 1, -1)
+        self._slot[keys] = np.arange(len(keys))
+        self._start = np.concatenate([[0], np.cumsum(lengths)])
+
+    def __getitem__(
+        self, keys: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], list[Tensor]]:
+        """Return the lists of some keys: the length of each, and their elements joined."""
+        slots = self._slot[keys]
+        starts, lengths = self._start[slots], self._start[slots + 1] - self._start[slots]
+        begins = np.cumsum(lengths) - lengths
+        index = np.arange(lengths.sum()) + np.repeat(starts - begins, lengths)
+        on_device = torch.from_numpy(index).to(self.values[0].device)
+        return lengths, [value[on_device] for value in self.values]
+
+    def to(self: T, device: torch.device) -> T:
+        """Move the elements to a device, in place."""
+        self.values = [value.to(device) for value in self.values]
+        return self
+
+    @property
+    def num_bytes(self) -> int:
+        """What the elements take."""
+        return sum(value.nbytes for value in self.values)
+
+
+class MemoryCache(BatchSource):
+    """Bits and pairs of images by row; a source of batches for a data module.
+
+    Args:
+        fired: By row, where bits are set: flat indices into (K, h, w), int32.
+        pairs: By row, the concept and the packed mask of each pair.
+        shape: (K, h, w) of the layer.
+        mask_size: (sh, sw) of the masks.
+    """
+
+    in_memory = True
+
+    def __init__(
+        self, fired: Ragged, pairs: Ragged, shape: tuple[int, int, int], mask_size: tuple[int, int]
+    ) -> None:
+        self._fired, self._pairs = fired, pairs
+        self._shape, self._mask_size = shape, mask_size
+
+    @classmethod
+    def read(
+        cls, cache: DiskCache, rows: npt.NDArray[np.int64], device: torch.device
+    ) -> "MemoryCache":
+        """Read some rows of a cache on disk into memory.
+
+        Args:
+            cache: The cache on disk.
+            rows: The rows wanted.
+            device: Where they are kept.
+        """
+        batches = [cache.collate([cache[row]]) for row in rows.tolist()]
+        bits = Ragged(
+            rows,
+            np.array([len(batch.places) for batch in batches], dtype=np.int64),
+            [torch.cat([batch.places.int() for batch in batches])],
+        )
+        pairs = Ragged(
+            rows,
+            np.array([len(batch.concept) for batch in batches], dtype=np.int64),
+            [
+                torch.cat([batch.concept for batch in batches]),
+                torch.cat([batch.packed_masks for batch in batches]),
+            ],
+        )
+        return cls(bits.to(device), pairs.to(device), cache.shape, cache.mask_size)
+
+    def __getitem__(self, row: int) -> int:
+        """Return the row; batches are cut out at once."""
+        return row
+
+    @property
+    def num_bytes(self) -> int:
+        """What the bits and the masks take; several layers share the masks."""
+        return self._fired.num_bytes + self._pairs.num_bytes
+
+    def to(self, device: torch.device) -> "MemoryCache":
+        """Move everything to a device, in place."""
+        self._fired.to(device)
+        self._pairs.to(device)
+        return self
+
+    def collate(self, items: Sequence[int]) -> BitBatch:
+        """Make a batch of some rows."""
+        rows = np.array(items, dtype=np.int64)
+        counts, (flat,) = self._fired[rows]
+        sizes, (concept, masks) = self._pairs[rows]
+        device = flat.device
+        k, h, w = self._shape
+        offset = torch.from_numpy(np.repeat(np.arange(len(rows)) * (k * h * w), counts))
+        return BitBatch(
+            row=torch.from_numpy(rows).to(device),
+            image=torch.from_numpy(np.repeat(np.arange(len(rows)), sizes)).to(device),
+            concept=concept,
+            places=flat + offset.to(device),
+            shape=self._shape,
+            packed_masks=masks,
+            mask_size=self._mask_size,
+        )
+
+
+class MemorySink(Sink):
+    """Collect answers and pairs for a :class:`MemoryCache` per layer.
+
+    Args:
+        shapes: (K, h, w) of each layer.
+        mask_size: (sh, sw) of the masks.
+        device: Where they are kept in the end.
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, int, int]],
+        mask_size: tuple[int, int],
+        device: torch.device,
+    ) -> None:
+        self._shapes, self._mask_size, self._device = list(shapes), mask_size, device
+        self._rows: list[Tensor] = []
+        self._sizes: list[Tensor] = []
+        self._concept: list[Tensor] = []
+        self._masks: list[Tensor] = []
+        self._fired: list[list[tuple[Tensor, Tensor]]] = [[] for _ in shapes]
+
+    def add_pairs(self, batch: ImageBatch) -> None:
+        """Keep rows, concepts and masks of a batch."""
+        self._rows.append(batch.row.cpu())
+        self._sizes.append(torch.bincount(batch.image, minlength=len(batch.row)).cpu())
+        self._concept.append(batch.concept.cpu())
+        chunks = [slice(i, i + 64) for i in range(0, len(batch.concept), 64)]
+        packed = [pack_bits(batch.masks(pairs).flatten(1)) for pairs in chunks]
+        sh, sw = self._mask_size
+        none = torch.empty(0, -(-sh * sw // 8), dtype=torch.uint8)
+        self._masks.append(torch.cat(packed) if packed else none)
+
+    def add_fired(self, layer: int, row: Int64[Tensor, "n"], index: Int64[Tensor, "n"]) -> None:
+        """Keep where a layer fired."""
+        self._fired[layer].append((row.cpu(), index.int().cpu()))
+
+    def caches(self) -> list[MemoryCache]:
+        """Return a cache per layer; they share the masks."""
+        rows = torch.cat(self._rows).numpy()
+        pairs = Ragged(
+            rows,
+            torch.cat(self._sizes).numpy(),
+            [torch.cat(self._concept), torch.cat(self._masks)],
+        ).to(self._device)
+        self._masks = []
+        made = []
+        for shape, parts in zip(self._shapes, self._fired, strict=True):
+            row = torch.cat([r for r, _ in parts]).numpy()
+            index = torch.cat([i for _, i in parts])
+            fired = _by_row(rows, row, index).to(self._device)
+            made.append(MemoryCache(fired, pairs, shape, self._mask_size))
+        return made
+
+
+def _by_row(rows: npt.NDArray[np.int64], row: npt.NDArray[np.int64], index: Tensor) -> Ragged:
+    """Sort indices by the row they belong to, leaving out those of rows that are not wanted."""
+    slot = np.full(int(max(rows.max(initial=-1), row.max(initial=-1))) + 1, -1)
+    slot[rows] = np.arange(len(rows))
+    wanted = slot[row] >= 0
+    slots = slot[row[wanted]]
+    order = torch.from_numpy(np.argsort(slots, kind="stable"))
+    kept = index[torch.from_numpy(wanted)][order]
+    return Ragged(rows, np.bincount(slots, minlength=len(rows)), [kept])

@@ -1,0 +1,149 @@
+"""The fit's work on pixels: upsample, compare with the mask, and bring the gradient back down.
+
+Pairs go through in chunks, so that memory is bounded whatever the batch, and so that on a CPU a
+chunk stays in the cache of the processor. Every chunk works in the same few buffers.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from net2vec_pl.functional.losses import PairLoss
+from net2vec_pl.functional.resize import bilinear_matrix
+
+_log = logging.getLogger(__name__)
+
+# 32 maps of 112 x 112 float32 and as many masks are 2 MB; a GPU wants enough to do at once.
+PAIRS_PER_CHUNK = {"cpu": 32, "cuda": 1024}
+
+Masks = Callable[[slice], Bool[Tensor, "p sh sw"]]
+
+
+class PixelPass(nn.Module):
+    """Everything that happens at mask resolution.
+
+    Args:
+        grid: (h, w) of the logits.
+        mask: (sh, sw) of the masks.
+        loss: One of :data:`net2vec_pl.functional.losses.LOSSES`.
+        align_corners: As in :func:`net2vec_pl.functional.resize.bilinear_matrix`.
+        pairs_per_chunk: Pairs at mask resolution at a time; by device if None.
+        compiled: Whether to make one kernel of a chunk's steps by ``torch.compile``, where that
+            can be had. On a CPU it gains nothing over working in place.
+    """
+
+    def __init__(
+        self,
+        grid: tuple[int, int],
+        mask: tuple[int, int],
+        loss: PairLoss,
+        *,
+        align_corners: bool,
+        pairs_per_chunk: int | None = None,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, size_in, size_out in zip(("rows", "columns"), grid, mask, strict=True):
+            matrix = bilinear_matrix(size_in, size_out, align_corners=align_corners)
+            self.register_buffer(f"_{name}", matrix, persistent=False)
+        self._rows: Tensor
+        self._columns: Tensor
+        self._loss = loss
+        self._pairs_per_chunk = pairs_per_chunk
+        self._compiled = compiled
+        self._kernel = torch.compile(self._descend_chunk, dynamic=False) if compiled else None
+        self._room: dict[str, Tensor] = {}
+
+    def descend(
+        self, logits: Float[Tensor, "P h w"], masks: Masks, alpha: Float[Tensor, "P"]
+    ) -> tuple[Float[Tensor, "P"], Float[Tensor, "P h w"]]:
+        """Return each pair's loss, and its gradient on the grid.
+
+        Args:
+            logits: On the grid.
+            masks: Gives the ground truth of some of the pairs.
+            alpha: Weight of the positive pixels, one per pair.
+        """
+        loss, gradient = torch.empty_like(alpha), torch.empty_like(logits)
+        for pairs in self._chunks(len(logits)):
+            chunk = (logits[pairs], masks(pairs), alpha[pairs])
+            if self._compiled:
+                loss[pairs], gradient[pairs] = self._by_kernel(*chunk)
+            else:
+                loss[pairs], gradient[pairs] = self._descend_chunk(*chunk)
+        return loss, gradient
+
+    def upsampled(
+        self, logits: Float[Tensor, "P h w"]
+    ) -> Iterator[tuple[slice, Float[Tensor, "p sh sw"]]]:
+        """Yield chunks of pairs and their logits at mask resolution, valid until the next."""
+        for pairs in self._chunks(len(logits)):
+            yield pairs, self._upsample(logits[pairs])
+
+    @property
+    def chunk_size(self) -> int:
+        """Pairs at mask resolution at a time."""
+        return self._pairs_per_chunk or PAIRS_PER_CHUNK.get(self._rows.device.type, 32)
+
+    def _by_kernel(
+        self,
+        logits: Float[Tensor, "p h w"],
+        mask: Bool[Tensor, "p sh sw"],
+        alpha: Float[Tensor, "p"],
+    ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
+        """Do a chunk by the compiled kernel; go on without one if it cannot be compiled."""
+        assert self._kernel is not None
+        size, missing = len(logits), self.chunk_size - len(logits)
+        full = [  # one shape, so that it compiles once
+            pad(x, (0, 0) * (x.dim() - 1) + (0, missing)) for x in (logits, mask, alpha)
+        ]
+        try:
+            loss, gradient = self._kernel(*full)
+        except Exception as error:  # whatever a compiler that is absent or broken raises
+            _log.warning("the fit goes on uncompiled: %s", str(error).strip().splitlines()[0])
+            self._compiled = False
+            return self._descend_chunk(logits, mask, alpha)
+        return loss[:size], gradient[:size]
+
+    def _descend_chunk(
+        self,
+        logits: Float[Tensor, "p h w"],
+        mask: Bool[Tensor, "p sh sw"],
+        alpha: Float[Tensor, "p"],
+    ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
+        maps = self._upsample(logits)
+        loss = self._loss(maps, mask, alpha, self._buffer("scratch", maps.shape))
+        down = torch.matmul(
+            self._rows.T, maps, out=self._buffer("down", (len(maps), *self._narrow))
+        )
+        return loss, down @ self._columns
+
+    @property
+    def _narrow(self) -> tuple[int, int]:
+        return self._rows.shape[1], self._columns.shape[0]
+
+    def _upsample(self, logits: Float[Tensor, "p h w"]) -> Float[Tensor, "p sh sw"]:
+        shape = (len(logits), self._rows.shape[0], self._columns.shape[0])
+        wide = torch.matmul(
+            logits, self._columns.T, out=self._buffer("wide", (len(logits), *self._narrow))
+        )
+        maps: Tensor = torch.matmul(self._rows, wide, out=self._buffer("maps", shape))
+        return maps
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Return room of a shape, the same memory every time; a compiler makes its own."""
+        if self._compiled:
+            return self._rows.new_empty(shape)
+        room = self._room.get(name)
+        if room is None or room.device != self._rows.device or len(room) < shape[0]:
+            size = (max(self.chunk_size, shape[0]), *shape[1:])
+            room = self._room[name] = self._rows.new_empty(size)
+        return room[: shape[0]]
+
+    def _chunks(self, num_pairs: int) -> list[slice]:
+        size = self.chunk_size
+        return [slice(i, i + size) for i in range(0, num_pairs, size)]

@@ -1,0 +1,57 @@
+"""Start the processes of a run before its work begins, so that they share all of it.
+
+Lightning starts them when it begins to fit; thresholds, bits and single filters come before that.
+"""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+from net2vec_pl import processes
+from net2vec_pl.errors import ConfigError
+
+
+@contextmanager
+def launched(trainer: pl.Trainer) -> Iterator[None]:
+    """Have a trainer's processes run what follows, this one among them, and end together.
+
+    Args:
+        trainer: Says how many there are; is not used otherwise.
+
+    Raises:
+        ConfigError: If its strategy starts processes in a way that cannot run a whole job.
+    """
+    launcher = trainer.strategy.launcher
+    if launcher is None:
+        yield
+        return
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        raise ConfigError(
+            f"trainer.strategy {type(trainer.strategy).__name__}: processes are started by "
+            "trainer=ddp (or from outside, by torchrun or a cluster)."
+        )
+    launcher.launch(lambda: None, trainer=trainer)
+    try:
+        trainer.strategy.setup_environment()
+        if not processes.is_first():
+            _be_quiet()
+        yield
+    except BaseException:
+        launcher.kill(signal.SIGTERM)  # the others would wait for us for ever
+        raise
+
+
+def _be_quiet() -> None:
+    """Leave speaking and writing to the first process."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+        if isinstance(handler, logging.FileHandler):
+            Path(handler.baseFilename).unlink(missing_ok=True)
+    root.addHandler(logging.NullHandler())
