@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from net2vec_pl.errors import Net2VecError, unknown
+from net2vec_pl.errors import Net2VecError, RunFolderError, unknown
 
 TASKS = ("run",)
 _UNWRITABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -42,8 +42,9 @@ def main() -> None:
     register_resolvers()
     logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
-    _register_other_models(sys.argv[1:])
     try:
+        sys.argv[1:] = recalled(sys.argv[1:])
+        _register_other_models(sys.argv[1:])
         hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(
             _dispatch
         )()
@@ -63,6 +64,37 @@ def main() -> None:
         )
 
 
+def recalled(arguments: Sequence[str]) -> list[str]:
+    """Put the options of a stopped run before those given, if ``run.resume=FOLDER`` is among them.
+
+    So the run that goes on is the run that was stopped. What is given besides wins: another number
+    of processes, say. Recalling twice changes nothing, as processes started by this one do.
+
+    Args:
+        arguments: Of the command line.
+
+    Raises:
+        RunFolderError: If the folder holds no run.
+    """
+    given = [a for a in arguments if a.startswith("run.resume=")]
+    folder = given[-1].removeprefix("run.resume=").strip("'\"") if given else ""
+    if folder in ("", "null"):
+        return list(arguments)
+    if {"-m", "--multirun"} & {*arguments}:
+        raise RunFolderError("run.resume names one run; leave --multirun out.")
+    at = Path(folder).absolute()
+    recorded = at / ".hydra" / "overrides.yaml"
+    if not recorded.exists():
+        raise RunFolderError(
+            f"run.resume={folder} holds no run: {recorded} is absent. "
+            "Name the folder that a run printed, or that holds its .hydra/."
+        )
+    before = [str(option) for option in OmegaConf.load(recorded)]
+    options = {option.partition("=")[0]: option for option in [*before, *arguments]}
+    quoted = str(at).replace("\\", "\\\\").replace("'", "\\'")
+    return [*(options | {"run.dir": f"run.dir='{quoted}'"}).values()]
+
+
 def _dispatch(config: DictConfig) -> float:
     if config.task not in TASKS:
         raise Net2VecError(unknown("task", str(config.task), TASKS))
@@ -72,7 +104,8 @@ def _dispatch(config: DictConfig) -> float:
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    sys.stderr.write(f"error: {message}\n")
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
+        sys.stderr.write(f"error: {message}\n")
     sys.exit(status)
 
 

@@ -53,11 +53,9 @@ class BankFile:
             "vocabulary": self.vocabulary.to_plain(),
         }
         part = path.with_suffix(".part")
-        safetensors.torch.save_file(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            part,
-            metadata={_HEADER: json.dumps(header)},
-        )
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        # Not save_file, which makes files that nobody but their owner can read.
+        part.write_bytes(safetensors.torch.save(plain, {_HEADER: json.dumps(header)}))
         os.replace(part, path)
 
     @classmethod

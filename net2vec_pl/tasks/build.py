@@ -275,7 +275,7 @@ def _csv_logger(folder: Path, epochs_done: int) -> Logger:
     if epochs_done and path.exists():
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epochs_done]
-    logger = CSVLogger(folder, name="", version="")
+    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=1)
     experiment = logger.experiment
     if rows and processes.is_first():
         write_csv(rows, path)

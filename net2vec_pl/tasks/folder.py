@@ -1,5 +1,6 @@
 """Prepare a run folder, and say what the run works on and what it leaves out."""
 
+import csv
 import logging
 import re
 import shutil
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -47,6 +49,13 @@ def run_folder(config: DictConfig) -> Iterator[Path]:
 def finished(folder: Path) -> bool:
     """Return whether a run has finished in a folder; its bank is written last."""
     return (folder / "bank.safetensors").exists() or (folder / "layers.csv").exists()
+
+
+def mean_score(folder: Path) -> float:
+    """Return the mean val set IoU of a finished run, over its concepts and layers."""
+    layers = folder / "layers.csv"
+    with (layers if layers.exists() else folder / "concepts.csv").open(newline="") as file:
+        return float(np.nanmean([float(row["multi_val"]) for row in csv.DictReader(file)]))
 
 
 def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:

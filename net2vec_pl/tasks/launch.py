@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from net2vec_pl import processes
@@ -30,6 +32,11 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
     if launcher is None:
         yield
         return
+    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ConfigError(
+            "several processes in one --multirun would each go through all of its jobs; "
+            "start every job as a run of its own."
+        )
     if not isinstance(launcher, _SubprocessScriptLauncher):
         raise ConfigError(
             f"trainer.strategy {type(trainer.strategy).__name__}: processes are started by "

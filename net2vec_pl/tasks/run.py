@@ -31,7 +31,7 @@ from net2vec_pl.report import (
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.answers import Answers, find_answers
-from net2vec_pl.tasks.folder import layer_folder, run_folder
+from net2vec_pl.tasks.folder import finished, layer_folder, mean_score, run_folder
 from net2vec_pl.tasks.launch import launched
 from net2vec_pl.tasks.setup import Setup, set_up
 from net2vec_pl.tasks.stages import Stages, Tensors
@@ -54,6 +54,9 @@ def run(config: DictConfig) -> float:
     """
     build.quiet_lightning()
     options = build.options_from(config)
+    if config.run.resume and finished(Path(config.run.dir)):
+        _log.info("%s has finished: nothing is left to do", config.run.dir)
+        return mean_score(Path(config.run.dir))
     trainer = build.trainer_from(config.trainer, options.protocol, Path(), False, [])
     with launched(trainer), run_folder(config) as folder:
         device = trainer.strategy.root_device
@@ -73,6 +76,8 @@ def run(config: DictConfig) -> float:
         ]
         if processes.is_first() and len(rows) > 1:
             write_csv(rows, folder / "layers.csv")
+        for stage in stages:
+            stage.finish()
     return float(np.mean([row["multi_val"] for row in rows]))
 
 
@@ -94,7 +99,6 @@ def _layer(
             write_csv(seed_table(vocabulary, setup.seeds, scores), folder / "seeds.csv")
         bank = _bank_file(setup, backbone, probe, config)
         bank.save(folder / "bank.safetensors")  # the last: it says that the run has finished
-        stages.finish()
         print_summary(concepts, folder, LastWords())
     return concepts
 

@@ -56,7 +56,7 @@ class Stages:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
             plain = {key: value.detach().cpu().contiguous() for key, value in made.items()}
-            safetensors.torch.save_file(plain, part, metadata={"key": self.key})
+            part.write_bytes(safetensors.torch.save(plain, {"key": self.key}))
             os.replace(part, path)
         return made
 

@@ -71,6 +71,12 @@ class RowwiseSGD(Optimizer):
     def _items(self) -> list[tuple[dict[str, Any], Tensor, dict[str, Tensor]]]:
         return [(group, p, self.state[p]) for group in self.param_groups for p in group["params"]]
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a saved state; PyTorch makes every tensor of it a float, counts too."""
+        super().load_state_dict(state_dict)
+        for _, _, state in self._items():
+            state["images"] = state["images"].long()
+
     @torch.no_grad()
     def learn(self, gradients: Iterable[Float[Tensor, "P *S"]], row: Int64[Tensor, "P"]) -> None:
         """Take in a batch: add gradients to their rows, and step the rows that fill up.
