@@ -1,1 +1,1 @@
-"""What the main job costs, beside the ways the same job is done elsewhere."""
+"""Speed and memory, each against a named rival in the same run: ``python -m benchmarks``."""
