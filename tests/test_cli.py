@@ -54,7 +54,15 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["model=custom"], "the option model._target_ must be given"),
         (["layer=conv6"], "unknown layer of shapesnet 'conv6'. Did you mean 'conv5'"),
         (["layer=head"], "layer 'head' of shapesnet gives an output of shape (54,)"),
-        (["layer=[conv1,conv2]"], "layer=['conv1', 'conv2'] must be one layer's name"),
+        (["layer=[conv1,conv9]"], "unknown layer of shapesnet 'conv9'"),
+        (["layer=[conv1,conv1]"], "comes more than once"),
+        (["layer={a:1}"], "layer={'a': 1} must be a list of names"),
+        (["seeds=0"], "seeds=0 must be a whole number from 1"),
+        (["fit.pairs_per_chunk=0"], "fit.pairs_per_chunk=0 must be a whole number from 1"),
+        (["fit.compile=maybe"], "fit.compile=maybe must be auto, true or false"),
+        (["protocol.precision=fp8"], "unknown value of protocol.precision 'fp8'"),
+        (["run.resume=nowhere"], "run.resume=nowhere holds no run"),
+        (["run.resume=nowhere", "-m"], "leave --multirun out"),
         (["protocol.tau=0"], "protocol.tau=0.0 is out of range"),
         (["protocol.tau=1.5"], "protocol.tau=1.5 is out of range"),
         (["protocol.tau=high"], "protocol.tau=high must be a number"),
@@ -92,7 +100,11 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["callbacks.scores=7"], "callbacks.scores=7 must be true or false"),
         (["trainer.accelerator=gpx"], "trainer="),
         (["layer=conv9"], "Did you mean 'conv5' or 'conv4' or 'conv3'?"),
-        (["trainer.devices=2"], "trainer.devices=2"),
+        (["hydra.mode=MULTIRUN", "trainer.devices=2"], "start every job as a run of its own"),
+        (
+            ["trainer.devices=2", "+trainer.strategy=ddp_spawn"],
+            "work together by strategy=ddp",
+        ),
         (["+trainer.no_such=1"], "no_such"),
         (["cache=memroy"], "unknown choice of cache 'memroy'. Did you mean 'memory'"),
         (["cache.max_gib=-1"], "cache.max_gib=-1 must be a number above 0"),
@@ -188,7 +200,7 @@ def test_a_full_disk_is_one_message_and_what_was_written_stays(
     monkeypatch.setattr("net2vec_pl.tasks.run.write_csv", full)
     assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
     assert "error: the disk is full" in capsys.readouterr().err
-    assert (tmp_path / "out" / "bank.safetensors").exists()
+    assert (tmp_path / "out" / "state" / "scores.safetensors").exists()
 
 
 def test_too_little_disk_is_said_before_the_work(

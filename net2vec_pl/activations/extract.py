@@ -14,6 +14,9 @@ from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.fired import Fired
 from net2vec_pl.probes import SingleFilterCounts
 
+# A CPU does best with what fits its cache, a GPU with enough to do at once.
+_IMAGES_PER_CHUNK = {"cpu": 1, "cuda": 128}
+
 
 def count_single_filters(
     backbone: FrozenBackbone,
@@ -38,9 +41,17 @@ def count_single_filters(
     cells.to(device)
     for batch in on_device(batches, backbone):
         fired = fire(backbone, thresholds, batch).dense()
-        for i, pairs in enumerate(batch.pairs_by_image()):
-            if pairs.start < pairs.stop:
-                counts.add_image(fired[i], batch.masks(pairs), batch.concept[pairs], cells)
+        ends = [pairs.stop for pairs in batch.pairs_by_image()]
+        size = _IMAGES_PER_CHUNK.get(device.type, 1)
+        for first in range(0, len(fired), size):
+            pairs = slice(ends[first - 1] if first else 0, ends[min(first + size, len(ends)) - 1])
+            counts.add(
+                fired[first : first + size],
+                batch.masks(pairs),
+                batch.image[pairs] - first,
+                batch.concept[pairs],
+                cells,
+            )
     processes.sum_over(counts.intersection)
     processes.sum_over(counts.union)
     return counts

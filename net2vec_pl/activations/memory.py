@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 from torch import Tensor
 
 from net2vec_pl.activations.cache import DiskCache
@@ -20,6 +20,9 @@ from net2vec_pl.data.datamodule import BatchSource
 from net2vec_pl.functional.bits import pack_bits
 
 T = TypeVar("T", bound="Ragged")
+
+# Masks are made for so many pairs at a time.
+_PAIRS_PER_CHUNK = {"cpu": 64, "cuda": 4096}
 
 
 class Ragged:
@@ -169,41 +172,43 @@ class MemorySink(Sink):
         """Keep rows, concepts and masks of a batch."""
         self._rows.append(batch.row.cpu())
         self._sizes.append(torch.bincount(batch.image, minlength=len(batch.row)).cpu())
-        self._concept.append(batch.concept.cpu())
-        chunks = [slice(i, i + 64) for i in range(0, len(batch.concept), 64)]
-        packed = [pack_bits(batch.masks(pairs).flatten(1)) for pairs in chunks]
-        sh, sw = self._mask_size
-        none = torch.empty(0, -(-sh * sw // 8), dtype=torch.uint8)
-        self._masks.append(torch.cat(packed) if packed else none)
+        self._concept.append(batch.concept.to(self._device))
+        size = _PAIRS_PER_CHUNK.get(batch.concept.device.type, 64)
+        for first in range(0, len(batch.concept), size):
+            masks = batch.masks(slice(first, first + size))
+            self._masks.append(pack_bits(masks.flatten(1)).to(self._device))
 
     def add_fired(self, layer: int, row: Int64[Tensor, "n"], index: Int64[Tensor, "n"]) -> None:
         """Keep where a layer fired."""
-        self._fired[layer].append((row.cpu(), index.int().cpu()))
+        self._fired[layer].append((row.to(self._device), index.int().to(self._device)))
 
     def caches(self) -> list[MemoryCache]:
         """Return a cache per layer; they share the masks."""
         rows = torch.cat(self._rows).numpy()
-        pairs = Ragged(
-            rows,
-            torch.cat(self._sizes).numpy(),
-            [torch.cat(self._concept), torch.cat(self._masks)],
-        ).to(self._device)
+        sh, sw = self._mask_size
+        none = torch.empty(0, -(-sh * sw // 8), dtype=torch.uint8, device=self._device)
+        values = [torch.cat(self._concept), torch.cat([none, *self._masks])]
+        pairs = Ragged(rows, torch.cat(self._sizes).numpy(), values)
         self._masks = []
         made = []
         for shape, parts in zip(self._shapes, self._fired, strict=True):
-            row = torch.cat([r for r, _ in parts]).numpy()
+            row = torch.cat([r for r, _ in parts])
             index = torch.cat([i for _, i in parts])
-            fired = _by_row(rows, row, index).to(self._device)
+            parts.clear()
+            fired = _by_row(rows, row, index)
             made.append(MemoryCache(fired, pairs, shape, self._mask_size))
         return made
 
 
-def _by_row(rows: npt.NDArray[np.int64], row: npt.NDArray[np.int64], index: Tensor) -> Ragged:
+def _by_row(
+    rows: npt.NDArray[np.int64], row: Int64[Tensor, "n"], index: Int32[Tensor, "n"]
+) -> Ragged:
     """Sort indices by the row they belong to, leaving out those of rows that are not wanted."""
-    slot = np.full(int(max(rows.max(initial=-1), row.max(initial=-1))) + 1, -1)
-    slot[rows] = np.arange(len(rows))
-    wanted = slot[row] >= 0
-    slots = slot[row[wanted]]
-    order = torch.from_numpy(np.argsort(slots, kind="stable"))
-    kept = index[torch.from_numpy(wanted)][order]
-    return Ragged(rows, np.bincount(slots, minlength=len(rows)), [kept])
+    length = max(int(rows.max(initial=-1)), int(row.max()) if len(row) else -1) + 1
+    slot = torch.full((length,), -1)
+    slot[torch.from_numpy(rows)] = torch.arange(len(rows))
+    slots = slot.to(row.device)[row]
+    wanted = slots >= 0
+    ordered, order = slots[wanted].sort(stable=True)
+    lengths = torch.bincount(ordered, minlength=len(rows)).cpu().numpy()
+    return Ragged(rows, lengths, [index[wanted][order]])

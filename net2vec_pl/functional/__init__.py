@@ -2,12 +2,13 @@
 
 from net2vec_pl.functional.average_precision import average_precision, logit_bins
 from net2vec_pl.functional.bits import pack_bits, unpack_bits
-from net2vec_pl.functional.fired import Fired, PairScores, sum_rows
+from net2vec_pl.functional.fired import Fired, PairScores
 from net2vec_pl.functional.iou import set_iou
 from net2vec_pl.functional.losses import LOSSES, agreement_, balanced_bce_
 from net2vec_pl.functional.pixels import PixelPass
 from net2vec_pl.functional.quantile import upper_quantile
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
+from net2vec_pl.functional.sums import sum_rows
 
 __all__ = [
     "LOSSES",

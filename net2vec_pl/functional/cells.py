@@ -10,8 +10,10 @@ is never a matter of rounding.
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
+
+from net2vec_pl.functional.sums import bag_sums, starts
 
 PATTERNS = 16
 
@@ -75,29 +77,38 @@ class BilinearCells:
         self.pixel, self.table = self.pixel.to(device), self.table.to(device)
         return self
 
-    def count_patterns(self, masks: Bool[Tensor, "P sh sw"]) -> Float[Tensor, "cells 16 P"]:
+    def count_patterns(self, masks: Bool[Tensor, "N Q sh sw"]) -> Float[Tensor, "N cells 16 Q"]:
         """Count, per cell and pattern, the mask pixels that are on; whole numbers in float32."""
-        padded = torch.nn.functional.pad(masks.flatten(1).float(), (0, 1))
-        in_cells = padded[:, self.pixel]  # (P, cells, pixels of a cell)
-        return (in_cells.permute(1, 0, 2) @ self.table).permute(0, 2, 1)
+        n, q = masks.shape[:2]
+        pixels = masks.flatten(0, 1).flatten(1).view(torch.uint8).float()
+        in_cells = torch.nn.functional.pad(pixels, (0, 1))[:, self.pixel]  # (NQ, cells, pixels)
+        counts = in_cells.permute(1, 0, 2) @ self.table  # (cells, NQ, 16)
+        return counts.view(len(self.pixel), n, q, PATTERNS).permute(1, 0, 3, 2)
 
 
-def cell_patterns(fired: Bool[Tensor, "K h w"]) -> Int64[Tensor, "K cells"]:
+def cell_patterns(fired: Bool[Tensor, "N K h w"]) -> UInt8[Tensor, "N K cells"]:
     """Return the pattern of corner bits in every cell, 0 to 15."""
-    bits = torch.nn.functional.pad(fired[None].float(), (0, 1, 0, 1), mode="replicate")[0].long()
-    corners = bits[:, :-1, :-1] + 2 * bits[:, :-1, 1:] + 4 * bits[:, 1:, :-1] + 8 * bits[:, 1:, 1:]
-    return corners.flatten(1)
+    right = torch.cat([fired, fired[..., -1:]], dim=-1)  # the border repeats
+    bits = torch.cat([right, right[..., -1:, :]], dim=-2).view(torch.uint8)
+    upper = bits[..., :-1, :-1] + 2 * bits[..., :-1, 1:]
+    lower = bits[..., 1:, :-1] + 2 * bits[..., 1:, 1:]
+    return (upper + 4 * lower).flatten(2)
 
 
 def count_overlaps(
-    patterns: Int64[Tensor, "K cells"], counts: Float[Tensor, "cells 16 P"]
-) -> Int64[Tensor, "K P"]:
+    patterns: UInt8[Tensor, "N K cells"], counts: Float[Tensor, "N cells 16 Q"]
+) -> Int64[Tensor, "N K Q"]:
     """Sum :meth:`BilinearCells.count_patterns` over the cells where each filter fires.
 
     Returns:
-        Pixels that mask p shares with the upsampled map of filter k, cut at one half.
+        Pixels that mask q of an image shares with the upsampled map of its filter k, cut at one
+        half.
     """
-    filter_, cell = patterns.nonzero(as_tuple=True)
-    which = cell * PATTERNS + patterns[filter_, cell]
-    overlaps = counts.new_zeros(patterns.shape[0], counts.shape[2])
-    return overlaps.index_add_(0, filter_, counts.flatten(0, 1)[which]).long()
+    n, k, cells = patterns.shape
+    table = counts.reshape(n * cells * PATTERNS, -1)
+    if not table.shape[1]:
+        return torch.zeros(n, k, 0, dtype=torch.int64, device=counts.device)
+    fires = patterns.flatten().nonzero().flatten()
+    map_, cell = fires // cells, fires % cells
+    which = (map_ // k * cells + cell) * PATTERNS + patterns.flatten()[fires]
+    return bag_sums(table, which, starts(map_, n * k)).view(n, k, -1).long()

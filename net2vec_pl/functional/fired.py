@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+
+from net2vec_pl.functional.sums import bag_sums, starts
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class PairScores:
         self._position = filter_ // k * (h * w) + position  # of all N * h * w
         bags, order = self._position.sort(stable=True)
         self._filter = filter_[order]
-        self._at_position = _starts(bags, n * h * w)
-        self._at_filter = _starts(filter_, n * k)
+        self._at_position = starts(bags, n * h * w)
+        self._at_filter = starts(filter_, n * k)
 
     def logits(self, weight: Float[Tensor, "C K"]) -> Float[Tensor, "P h w"]:
         """Return each pair's sum of its concept's weights over the filters that fire."""
@@ -77,7 +78,7 @@ class PairScores:
         if not len(self._pair):
             return weight.new_zeros(0, h, w)
         table = weight[self._concept].view(n, self._width, k).transpose(1, 2)
-        sums = _bag_sums(table.reshape(n * k, self._width), self._filter, self._at_position)
+        sums = bag_sums(table.reshape(n * k, self._width), self._filter, self._at_position)
         by_pair = sums.view(n, h * w, self._width).transpose(1, 2)
         return by_pair.reshape(n * self._width, h, w)[self._pair]
 
@@ -89,33 +90,8 @@ class PairScores:
         table = gradient.new_zeros(n * self._width, h * w)
         table[self._pair] = gradient.flatten(1)
         by_position = table.view(n, self._width, h * w).transpose(1, 2)
-        sums = _bag_sums(
+        sums = bag_sums(
             by_position.reshape(n * h * w, self._width), self._position, self._at_filter
         )
         by_pair = sums.view(n, k, self._width).transpose(1, 2)
         return by_pair.reshape(n * self._width, k)[self._pair]
-
-
-def sum_rows(
-    values: Float[Tensor, "P K"], group: Int64[Tensor, "P"], num_groups: int
-) -> Float[Tensor, "G K"]:
-    """Sum rows by group, in their order.
-
-    Example:
-        >>> sum_rows(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1, 0, 1]), 2).tolist()
-        [[2.0], [5.0]]
-    """
-    ordered, order = group.sort(stable=True)
-    return _bag_sums(values, order, _starts(ordered, num_groups))
-
-
-def _starts(ordered: Int64[Tensor, "n"], num_groups: int) -> Int64[Tensor, "groups"]:
-    """Return where each group begins among rising numbers, and where the last one ends."""
-    return torch.searchsorted(ordered, torch.arange(num_groups + 1, device=ordered.device))
-
-
-def _bag_sums(
-    table: Float[Tensor, "rows width"], row: Int64[Tensor, "n"], starts: Int64[Tensor, "groups"]
-) -> Float[Tensor, "bags width"]:
-    sums: Tensor = embedding_bag(row, table, starts, mode="sum", include_last_offset=True)
-    return sums

@@ -31,20 +31,34 @@ class SingleFilterCounts:
         self.intersection = torch.zeros(shape, dtype=torch.int64, device=device)
         self.union = torch.zeros(shape, dtype=torch.int64, device=device)
 
-    def add_image(
+    def add(
         self,
-        fired: Bool[Tensor, "K h w"],
+        fired: Bool[Tensor, "N K h w"],
         masks: Bool[Tensor, "P sh sw"],
+        image: Int64[Tensor, "P"],
         concept: Int64[Tensor, "P"],
         cells: BilinearCells,
     ) -> None:
-        """Count one image: its bits against the masks of the concepts it contains."""
-        whole = torch.ones_like(masks[:1])
-        counts = cells.count_patterns(torch.cat([masks, whole]))
-        overlaps = count_overlaps(cell_patterns(fired), counts)
-        inside, area = overlaps[:, :-1].T, overlaps[:, -1]
-        self.intersection[concept] += inside
-        self.union[concept] += masks.sum((1, 2))[:, None] + area[None] - inside
+        """Count some images: their bits against the masks of the concepts they contain.
+
+        Args:
+            fired: The bits of N images.
+            masks: The mask of each pair.
+            image: The image of each pair, in [0, N), rising.
+            concept: The concept of each pair.
+            cells: Cells of the grid on the masks.
+        """
+        sizes = torch.bincount(image, minlength=len(fired))
+        place = torch.arange(len(image), device=image.device) - (sizes.cumsum(0) - sizes)[image]
+        width = int(sizes.max()) + 1  # the last mask is the whole picture: it gives a filter's area
+        table = masks.new_zeros(len(fired), width, *masks.shape[1:])
+        table[:, -1] = True
+        table[image, place] = masks
+        overlaps = count_overlaps(cell_patterns(fired), cells.count_patterns(table))
+        inside, area = overlaps[image, :, place], overlaps[image, :, -1]
+        true = masks.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
+        self.intersection.index_add_(0, concept, inside)
+        self.union.index_add_(0, concept, true[:, None] + area - inside)
 
     def set_iou(self) -> Float[Tensor, "C K"]:
         """Set IoU of every concept with every filter; NaN where nothing was counted."""

@@ -365,7 +365,9 @@ def trainer_from(
 
     try:
         trainer = make()
-        if type(trainer.strategy) is DDPStrategy:
+        if trainer.world_size > 1:
+            if arguments.get("strategy", "auto") not in ("auto", "ddp"):
+                raise ValueError("several processes work together by strategy=ddp (trainer=ddp)")
             # The probe exchanges gradients itself, and shares of val images differ in length.
             arguments["strategy"] = DDPStrategy(broadcast_buffers=False, timeout=_PATIENCE)
             trainer = make()

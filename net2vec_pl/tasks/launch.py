@@ -12,7 +12,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from net2vec_pl import processes
 from net2vec_pl.errors import ConfigError
@@ -26,7 +25,7 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
         trainer: Says how many there are; is not used otherwise.
 
     Raises:
-        ConfigError: If its strategy starts processes in a way that cannot run a whole job.
+        ConfigError: If this is one job of a multirun, which every process would run whole.
     """
     launcher = trainer.strategy.launcher
     if launcher is None:
@@ -36,11 +35,6 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
         raise ConfigError(
             "several processes in one --multirun would each go through all of its jobs; "
             "start every job as a run of its own."
-        )
-    if not isinstance(launcher, _SubprocessScriptLauncher):
-        raise ConfigError(
-            f"trainer.strategy {type(trainer.strategy).__name__}: processes are started by "
-            "trainer=ddp (or from outside, by torchrun or a cluster)."
         )
     launcher.launch(lambda: None, trainer=trainer)
     try:

@@ -39,8 +39,8 @@ def check(
     truth = rng.random((masks, *mask)) < 0.4
     whole = np.ones((1, *mask), dtype=bool)
     cells = BilinearCells(grid, mask, align_corners=align_corners)
-    counts = cells.count_patterns(torch.from_numpy(np.concatenate([truth, whole])))
-    found = count_overlaps(cell_patterns(torch.from_numpy(bits)), counts)
+    counts = cells.count_patterns(torch.from_numpy(np.concatenate([truth, whole]))[None])
+    found = count_overlaps(cell_patterns(torch.from_numpy(bits)[None]), counts)[0]
     assert found.dtype == torch.int64
     area = oracles.single_filter_maps(bits, *mask, align_corners).sum((1, 2))
     np.testing.assert_array_equal(found[:, -1].numpy(), area)
@@ -78,8 +78,8 @@ def test_ties_at_one_half_do_occur_and_are_off(align_corners: bool) -> None:
     ties = np.isclose(up, 0.5, atol=1e-9)
     assert ties.any()
     cells = BilinearCells(grid, mask, align_corners=align_corners)
-    counts = cells.count_patterns(torch.from_numpy(ties[None]))
-    assert count_overlaps(cell_patterns(torch.from_numpy(bits)), counts).item() == 0
+    counts = cells.count_patterns(torch.from_numpy(ties[None, None]))
+    assert count_overlaps(cell_patterns(torch.from_numpy(bits)[None]), counts).item() == 0
 
 
 @CONVENTIONS
@@ -89,8 +89,8 @@ def test_filters_that_always_fire_cover_all_and_dead_ones_nothing(
 ) -> None:
     bits = torch.stack([torch.ones(grid), torch.zeros(grid)]).bool()
     cells = BilinearCells(grid, mask, align_corners=align_corners)
-    counts = cells.count_patterns(torch.ones(1, *mask).bool())
-    found = count_overlaps(cell_patterns(bits), counts)
+    counts = cells.count_patterns(torch.ones(1, 1, *mask).bool())
+    found = count_overlaps(cell_patterns(bits[None]), counts)[0]
     assert found.flatten().tolist() == [mask[0] * mask[1], 0]
 
 
@@ -103,14 +103,14 @@ def test_pixels_fall_in_one_cell_each(align_corners: bool) -> None:
 
 def test_patterns_are_the_four_corners_and_the_border_repeats() -> None:
     fired = torch.tensor([[[True, False], [False, True]]])
-    assert cell_patterns(fired).tolist() == [[1 + 8, 4 * 1 + 8 * 1, 2 + 8, 15]]
+    assert cell_patterns(fired[None])[0].tolist() == [[1 + 8, 4 * 1 + 8 * 1, 2 + 8, 15]]
 
 
 def test_no_masks_and_no_firing_are_zero() -> None:
     cells = BilinearCells((3, 3), (7, 7), align_corners=True)
-    none = cells.count_patterns(torch.zeros(0, 7, 7).bool())
-    patterns = cell_patterns(torch.ones(2, 3, 3).bool())
-    assert count_overlaps(patterns, none).shape == (2, 0)
+    none = cells.count_patterns(torch.zeros(1, 0, 7, 7).bool())
+    patterns = cell_patterns(torch.ones(1, 2, 3, 3).bool())
+    assert count_overlaps(patterns, none).shape == (1, 2, 0)
 
 
 def test_moving_the_tables_keeps_them() -> None:

@@ -18,7 +18,7 @@ def test_counts_and_choice_equal_the_oracle() -> None:
         fired = torch.rand(7, *GRID) > 0.8
         concept = torch.randperm(3)[:2]
         masks = torch.rand(2, *MASK) > 0.5
-        counts.add_image(fired, masks, concept, cells)
+        counts.add(fired[None], masks, torch.zeros(2).long(), concept, cells)
         for mask, c in zip(masks, concept.tolist(), strict=True):
             i, u = oracles.single_filter_counts(fired.numpy(), mask.numpy())
             inter[c] += torch.from_numpy(i)
@@ -48,7 +48,8 @@ def test_a_planted_filter_reaches_set_iou_one() -> None:
     for _ in range(5):
         fired = torch.rand(3, 4, 4) > 0.5
         planted = torch.from_numpy(oracles.single_filter_maps(fired.numpy(), 8, 8))
-        counts.add_image(fired, planted[[2, 0]], torch.tensor([0, 1]), cells)
+        image, concept = torch.zeros(2).long(), torch.tensor([0, 1])
+        counts.add(fired[None], planted[[2, 0]], image, concept, cells)
     baseline = SingleFilterBaseline(counts.set_iou(), counts.set_iou())
     assert baseline.best_filter().tolist() == [2, 0]
     assert baseline.train.amax(1).tolist() == [1.0, 1.0]
