@@ -127,8 +127,10 @@ def test_results_do_not_depend_on_how_many_images_go_through_the_network_at_once
         assert [r[name] for r in one] == [r[name] for r in two]
 
 
-@pytest.mark.parametrize("cache", ["cache=none", "cache.max_gib=1e-9"])
-def test_a_run_without_a_cache_gives_the_same_tables_and_bank(
+@pytest.mark.parametrize(
+    "cache", ["cache=none", "cache.max_gib=1e-9", "cache=disk", "cache=device"]
+)
+def test_every_cache_gives_the_same_tables_and_bank(
     cache: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     again = [*QUICK, "data.num_images=120", cache, "run.dir=out"]

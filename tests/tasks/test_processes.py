@@ -1,0 +1,63 @@
+"""Two processes against one: the same thresholds, counts and files, and banks equal to 1e-5."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_cli import QUICK, run_cli
+
+from net2vec_pl.probes import BankFile
+
+CODE = "from net2vec_pl.cli import main; main()"
+# 61 images, so that shares and last batches are uneven.
+UNEVEN = [*(a for a in QUICK if "num_images" not in a and "epochs" not in a), "data.num_images=61"]
+JOB = [*UNEVEN, "protocol.epochs=3", "loader.batch_size=16"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        assert run_cli(patch, folder, *JOB, "run.dir=out") == 0
+    return folder / "out"
+
+
+@pytest.mark.parametrize("cache", ["memory", "none", "disk"])
+def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE)
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    arguments = [a for a in JOB if a != "trainer=cpu"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *arguments, *two, f"cache={cache}", "run.dir=out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    one, both = (BankFile.load(folder / "bank.safetensors") for folder in (alone, out))
+    assert torch.equal(one.threshold, both.threshold)
+    torch.testing.assert_close(both.weight, one.weight, rtol=0, atol=1e-5)
+    assert (out / "filters.csv").read_text() == (alone / "filters.csv").read_text()
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    assert names == {p.relative_to(alone).as_posix() for p in alone.rglob("*") if p.is_file()}
+    assert done.stdout.count("Run folder:") == 1
+
+
+def test_what_one_process_refuses_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE)
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *UNEVEN, *two, "layer=conv9", "run.dir=out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("error: unknown layer of shapesnet 'conv9'") == 1

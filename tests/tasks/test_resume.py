@@ -1,0 +1,146 @@
+"""A run killed at any moment goes on where it was, to the same bank and the same tables."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from test_cli import QUICK, run_cli
+
+RESULTS = ("bank.safetensors", "concepts.csv", "filters.csv")
+LONGER = [*(a for a in QUICK if "epochs" not in a), "protocol.epochs=25"]
+CODE = "from net2vec_pl.cli import main; main()"
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill(run: subprocess.Popen[bytes]) -> None:
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def assert_same(one: Path, two: Path) -> None:
+    for name in RESULTS:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        assert run_cli(patch, folder, *LONGER, "run.dir=out") == 0
+    return folder / "out"
+
+
+def test_killed_three_times_at_random_moments_it_ends_with_the_same_bytes(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    moments = random.Random(os.environ.get("PYTEST_SEED", "7"))
+    out = tmp_path / "out"
+    run = start(tmp_path, *LONGER, "run.dir=out")
+    for _ in range(3):
+        while not (out / ".hydra" / "overrides.yaml").exists() and run.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 4))
+        if run.poll() is not None:
+            break
+        kill(run)
+        run = start(tmp_path, "run.resume=out")
+    assert run.wait(timeout=120) == 0
+    assert_same(undisturbed, out)
+    assert not (out / "state").exists()
+
+
+@pytest.mark.parametrize("epochs", [1, 11])
+def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
+    epochs: int, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run = start(tmp_path, *LONGER, "run.dir=out")
+    rows = 1 + 2 * epochs  # a header, and two an epoch
+    while run.poll() is None:
+        log = out / "metrics.csv"
+        if log.exists() and log.read_text().count("\n") >= rows:
+            break
+        time.sleep(0.002)
+    kill(run)
+    assert start(tmp_path, "run.resume=out").wait(timeout=120) == 0
+    assert_same(undisturbed, out)
+    assert "fit: goes on after epoch" in (out / "train.log").read_text()
+    assert "thresholds: done before" in (out / "train.log").read_text()
+    assert (out / "metrics.csv").read_text().count("\n") == 1 + 2 * 25
+
+
+@pytest.mark.parametrize("stage", ["count_single_filters", "score_bank", "write_csv"])
+def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
+    stage: str, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stop(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"net2vec_pl.tasks.run.{stage}", stop)
+        assert run_cli(broken, tmp_path, *LONGER, "run.dir=out") == 130
+    assert not (tmp_path / "out" / "bank.safetensors").exists()
+    assert run_cli(monkeypatch, tmp_path, "run.resume=out") == 0
+    assert_same(undisturbed, tmp_path / "out")
+
+
+def test_a_damaged_checkpoint_or_state_is_made_anew(
+    undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stop(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("net2vec_pl.tasks.run.score_bank", stop)
+        assert run_cli(broken, tmp_path, *LONGER, "run.dir=out") == 130
+    for path in ("checkpoints/last.ckpt", "state/baseline.safetensors"):
+        whole = (tmp_path / "out" / path).read_bytes()
+        (tmp_path / "out" / path).write_bytes(whole[: len(whole) // 2])
+    assert run_cli(monkeypatch, tmp_path, "run.resume=out") == 0
+    assert_same(undisturbed, tmp_path / "out")
+    assert "is damaged" in (tmp_path / "out" / "train.log").read_text()
+
+
+def test_a_finished_run_has_nothing_left_to_do(
+    undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = {p: p.read_bytes() for p in undisturbed.rglob("*") if p.suffix in (".csv", ".ckpt")}
+    assert run_cli(monkeypatch, tmp_path, f"run.resume={undisturbed}") == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_another_configuration_takes_nothing_over(
+    undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stop(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("net2vec_pl.tasks.run.score_bank", stop)
+        assert run_cli(broken, tmp_path, *LONGER, "seed=4", "run.dir=out") == 130
+    assert run_cli(monkeypatch, tmp_path, *LONGER, "run.dir=out") == 0
+    assert_same(undisturbed, tmp_path / "out")
+
+
+def test_two_runs_in_one_folder_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"):
+        assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
+    assert "another run is at work in" in capsys.readouterr().err
