@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 MARKS ?= not slow and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types rooms pytest format shapesnet clean
+.PHONY: help install run test test-slow lint types rooms pytest format shapesnet bench bench-growth bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,15 @@ pytest: $(STAMP)
 format: $(STAMP) ## let ruff mend and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(STAMP) ## speed and memory against named rivals, some minutes on two cores
+	$(BIN)/python -m benchmarks
+
+bench-growth: $(STAMP) ## how the main job's time grows with images, concepts, layers and seeds
+	$(BIN)/python -m benchmarks growth
+
+bench-gpu: $(STAMP) ## BRODEN's size on a CUDA device; says so where there is none
+	$(BIN)/python -m benchmarks.gpu
 
 shapesnet: $(STAMP) ## train the shipped network anew, some minutes
 	$(BIN)/python scripts/train_shapesnet.py

@@ -106,6 +106,7 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "work together by strategy=ddp",
         ),
         (["+trainer.no_such=1"], "no_such"),
+        (["+trainer.precision=16"], "the network's precision is protocol.precision"),
         (["cache=memroy"], "unknown choice of cache 'memroy'. Did you mean 'memory'"),
         (["cache.max_gib=-1"], "cache.max_gib=-1 must be a number above 0"),
         (["logger=wandb", "logger.mode=of"], "unknown logger.mode 'of'"),

@@ -347,6 +347,10 @@ def trainer_from(
     progress = any(isinstance(callback, RichProgressBar) for callback in callbacks)
     checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
     arguments = plain(config)
+    if "precision" in arguments:
+        raise ConfigError(
+            "trainer.precision: the bank is float32; the network's precision is protocol.precision."
+        )
 
     def make() -> pl.Trainer:
         return pl.Trainer(
