@@ -3,7 +3,6 @@
 Lightning starts them (``trainer=ddp``); whoever sums, shares or writes asks here who it is.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ T = TypeVar("T")
 
 def rank() -> int:
     """Return this process's number, from 0."""
-    return dist.get_rank() if _joined() else int(os.environ.get("RANK", 0))
+    return dist.get_rank() if _joined() else 0
 
 
 def count() -> int:

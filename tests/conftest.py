@@ -4,7 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from planted import PlantedReader
+
+# Tests are small: threads that wait for each other cost more than they bring, on a busy machine
+# several times as much.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

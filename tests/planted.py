@@ -69,6 +69,8 @@ class World:
     protocol: Protocol
     batch_size: int = 16
     names: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] = (0,)
+    pairs_per_chunk: int | None = None
 
     def selection(self) -> Selection:
         return select_concepts(self.reader, take_census(self.reader), names=self.names)
@@ -82,7 +84,8 @@ class World:
         selection = self.selection()
         scaling = InputScaling.named("unit")
         backbone = FrozenBackbone(Bright(), "out", scaling, self.reader.image_size)
-        rows = initial_rows(selection.vocabulary.numbers.tolist(), 3, seed=0)
+        numbers = selection.vocabulary.numbers.tolist()
+        rows = torch.cat([initial_rows(numbers, 3, seed) for seed in self.seeds])
         return SegmentationProbe(
             backbone,
             torch.full((3,), 150 / 255),
@@ -90,4 +93,5 @@ class World:
             torch.tensor([entry.alpha for entry in selection.probed]),
             self.reader.mask_size,
             self.protocol,
+            pairs_per_chunk=self.pairs_per_chunk,
         )

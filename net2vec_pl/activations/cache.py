@@ -16,8 +16,10 @@ A part holds, of its images in the order of ``row``:
 ======================  =====================  =========================================
 """
 
+import itertools
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -105,7 +107,7 @@ class CacheFolder:
             manifest = json.loads((self.path / "complete.json").read_text())
             key, parts = manifest["key"], manifest["parts"]
             fits = all(_describe(self.path / name) == facts for name, facts in parts.items())
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             fits, key = False, None
         if fits and key != self._key_parts:
             differing = sorted(
@@ -198,7 +200,7 @@ class CacheSink(Sink):
         """Write where a layer fired."""
         self._parts[layer].add_fired(row.cpu().numpy(), index.cpu().numpy())
 
-    def close(self, thresholds: Sequence[Float[Tensor, "K"]]) -> None:
+    def close(self, thresholds: Sequence[Float[Tensor, "_"]]) -> None:
         """Write what is known at the end, and close the files."""
         for part, threshold in zip(self._parts, thresholds, strict=True):
             part.close(threshold.cpu().numpy())
@@ -228,20 +230,25 @@ class _Part:
         _write_ragged(file, "pairs", [census.number[a:b] for a, b in zip(first, last, strict=True)])
         size = -(-h * w // 8)
         self._bits = file.create_dataset(
-            "bits", (len(rows), k, size), np.uint8, chunks=(1, k, size), **_COMPRESSION
+            "bits",
+            (len(rows), k, size),
+            np.uint8,
+            maxshape=(None, k, size),  # else HDF5 takes no chunks of an empty share
+            chunks=(1, k, size),
+            **_COMPRESSION,
         )
         self._bits.attrs["grid"] = (h, w)
         self._label_maps = file.create_dataset(
             "label_maps",
             (len(rows), 0, *mask_size),
-            np.uint16,
-            maxshape=(len(rows), None, *mask_size),
+            np.uint16 if census.number.max(initial=0) < 1 << 16 else np.uint32,
+            maxshape=(None, None, *mask_size),
             chunks=(1, 1, *mask_size),
             **_COMPRESSION,
         )
 
     def add_labels(self, batch: ImageBatch) -> None:
-        maps = batch.label_maps.cpu().numpy().astype(np.uint16)
+        maps = batch.label_maps.cpu().numpy()
         if maps.shape[1] > self._label_maps.shape[1]:
             self._label_maps.resize(maps.shape[1], axis=1)
         for row, layers in zip(batch.row.tolist(), maps, strict=True):
@@ -255,8 +262,8 @@ class _Part:
 
     def add_fired(self, rows: npt.NDArray[np.int64], flat: npt.NDArray[np.int64]) -> None:
         k, h, w = self._shape
-        starts = np.flatnonzero(np.diff(rows, prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        starts = np.flatnonzero(np.diff(rows, prepend=-1, append=-1))
+        for start, stop in itertools.pairwise(starts):
             bits = np.zeros(k * h * w, dtype=bool)
             bits[flat[start:stop]] = True
             self._bits[self._slot[rows[start]]] = np.packbits(bits.reshape(k, -1), axis=1)
@@ -303,12 +310,12 @@ class DiskCache(BatchSource):
         _, h, w = self.shape
         bits = np.unpackbits(file["bits"][slot], axis=1, count=h * w)
         number = self._labels(part, "pairs", slot)
-        number = number[(number < len(self._concept))]
+        number = number[number < len(self._concept)]
         number = number[self._concept[number] >= 0]
         maps = file["label_maps"][slot]
         masks = (maps[None] == number[:, None, None, None]).any(1)
         masks |= np.isin(number, self._labels(part, "whole", slot))[:, None, None]
-        packed = np.packbits(masks.reshape(len(number), -1), axis=1)
+        packed = np.packbits(masks.reshape(len(number), math.prod(self.mask_size)), axis=1)
         return row, np.flatnonzero(bits.view(bool)), self._concept[number], packed
 
     def collate(self, items: Sequence[_Item]) -> BitBatch:

@@ -104,6 +104,8 @@ class UpperTails:
             activation: The layer's output.
             row: Which image of the dataset each one is; decides what is sampled.
         """
+        if not len(row):
+            return
         # A copy even of one image, for an in-place layer may overwrite what came by.
         by_filter = activation.detach().transpose(0, 1)
         values = by_filter.clone(memory_format=torch.contiguous_format).flatten(1)

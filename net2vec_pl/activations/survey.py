@@ -48,11 +48,11 @@ def survey(
     tau: float,
     *,
     threshold_rows: npt.NDArray[np.int64],
-    thresholds: Sequence[Float[Tensor, "K"]] | None = None,
+    thresholds: Sequence[Float[Tensor, "_"]] | None = None,
     sink: Sink | None = None,
     sink_rows: npt.NDArray[np.int64] | None = None,
     track: Track = lambda _: lambda batches: batches,
-) -> list[Float[Tensor, "K"]]:
+) -> list[Float[Tensor, "_"]]:
     """Find the thresholds of some layers of one network, and send what fires to a sink.
 
     Args:
@@ -62,7 +62,8 @@ def survey(
         threshold_rows: The images that set the thresholds.
         thresholds: T_k of each layer, if they are known already.
         sink: Where answers go; nowhere if None.
-        sink_rows: The images it wants; must be given with it.
+        sink_rows: The images it wants; must be given with it. In one pass it gets all that set the
+            thresholds.
         track: Shows how far each pass is.
 
     Returns:

@@ -104,7 +104,7 @@ class PixelPass(nn.Module):
         try:
             loss, gradient = self._kernel(*full)
         except Exception as error:  # whatever a compiler that is absent or broken raises
-            _log.warning("the fit goes on uncompiled: %s", str(error).strip().splitlines()[0])
+            _log.warning("the fit goes on uncompiled: %s", repr(error).split("\\n")[0])
             self._compiled = False
             return self._descend_chunk(logits, mask, alpha)
         return loss[:size], gradient[:size]

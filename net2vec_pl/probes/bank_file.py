@@ -31,6 +31,7 @@ class BankFile:
         header: Model, weights digest, layer, tau, protocol, data digest, input transform; plain
             JSON.
         other_seeds: The embeddings of further seeds, if several were trained.
+        other_biases: Their biases, if the bank has any.
     """
 
     weight: Float[Tensor, "C K"]
@@ -40,14 +41,17 @@ class BankFile:
     vocabulary: Vocabulary
     header: dict[str, Any]
     other_seeds: Float[Tensor, "S C K"] | None = None
+    other_biases: Float[Tensor, "S C"] | None = None
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
         tensors = {"weight": self.weight, "threshold": self.threshold, "alpha": self.alpha}
         if self.bias is not None:
             tensors["bias"] = self.bias
-        if self.other_seeds is not None and len(self.other_seeds):
-            tensors["other_seeds"] = self.other_seeds
+        for name in ("other_seeds", "other_biases"):
+            value = getattr(self, name)
+            if value is not None and len(value):
+                tensors[name] = value
         header = self.header | {
             "format_version": FORMAT_VERSION,
             "vocabulary": self.vocabulary.to_plain(),
@@ -88,4 +92,5 @@ class BankFile:
             vocabulary=vocabulary,
             header=header,
             other_seeds=tensors.get("other_seeds"),
+            other_biases=tensors.get("other_biases"),
         )

@@ -171,6 +171,9 @@ def _fits_in_memory(setup: Setup) -> bool:
     if forecast > setup.options.cache_bytes:
         _log.info("more than cache.max_gib: the network runs anew in every epoch")
         return False
+    if _place(setup).type == "cuda" and forecast > 0.8 * torch.cuda.mem_get_info()[0]:
+        _log.info("more than the device has left: the network runs anew in every epoch")
+        return False
     return True
 
 

@@ -203,6 +203,7 @@ def _bank_file(
         vocabulary=setup.selection.vocabulary,
         header=_header(setup, backbone, config),
         other_seeds=weight[1:],
+        other_biases=None if bias is None else bias[1:],
     )
 
 

@@ -33,6 +33,11 @@ def occurrence(values: Int64[Tensor, "P"]) -> Int64[Tensor, "P"]:
     return result
 
 
+def _flat(gradient: Float[Tensor, "P ..."]) -> Float[Tensor, "P K"]:
+    """Make rows of the gradients of every pair, be they vectors or numbers, be there none."""
+    return gradient.reshape(len(gradient), gradient.shape[1:].numel())
+
+
 class RowwiseSGD(Optimizer):
     """SGD with momentum whose rows step on their own, each after so many of its own images.
 
@@ -78,7 +83,7 @@ class RowwiseSGD(Optimizer):
             state["images"] = state["images"].long()
 
     @torch.no_grad()
-    def learn(self, gradients: Iterable[Float[Tensor, "P *S"]], row: Int64[Tensor, "P"]) -> None:
+    def learn(self, gradients: Iterable[Float[Tensor, "P ..."]], row: Int64[Tensor, "P"]) -> None:
         """Take in a batch: add gradients to their rows, and step the rows that fill up.
 
         A batch in which a row fills up is split at that place, so every process must call this as
@@ -99,7 +104,7 @@ class RowwiseSGD(Optimizer):
         turns = int(filled.max()) + 1
         slot = turn * num_rows + row
         sums = [
-            processes.sum_over(sum_rows(g.flatten(1), slot, turns * num_rows)).view(
+            processes.sum_over(sum_rows(_flat(g), slot, turns * num_rows)).view(
                 turns, num_rows, *g.shape[1:]
             )
             for g in gradients

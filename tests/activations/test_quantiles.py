@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from net2vec_pl import processes
 from net2vec_pl.activations.quantiles import UpperTails, sampling_shift
 
 TAU = 0.05
@@ -27,10 +28,13 @@ def stream(
     *,
     tau: float = TAU,
     max_rank_error: float = 1e-4,
+    places: bool = False,
 ) -> UpperTails:
     """Show some rows of a dataset, batch by batch, to tails that expect all of it."""
     images, filters, height, width = maps.shape
-    tails = UpperTails(filters, images, height * width, tau, max_rank_error=max_rank_error)
+    tails = UpperTails(
+        filters, images, height * width, tau, max_rank_error=max_rank_error, places=places
+    )
     for batch in batches:
         rows = torch.tensor(batch, dtype=torch.int64)
         tails.update(maps[rows], rows)
@@ -174,18 +178,32 @@ def test_any_order_and_batches_sample_the_same_positions(batches: list[list[int]
     assert torch.equal(found.thresholds(), expected.thresholds())
 
 
+def thresholds_together(parts: list[UpperTails]) -> list[Tensor]:
+    """Return what each of several processes reads, one tail in each."""
+    sent: list[Tensor] = []
+
+    def send(value: Tensor) -> list[Tensor]:
+        sent.append(value)
+        return [value]
+
+    seen = sum(tails.seen for tails in parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "gather", send)
+        for tails in parts:
+            tails.thresholds()
+        patch.setattr(processes, "gather", lambda _: sent)
+        patch.setattr(processes, "sum_over", lambda value: torch.full_like(value, seen))
+        return [tails.thresholds() for tails in parts]
+
+
 @settings(max_examples=40, deadline=None)
-@given(parts=deals(24, most=3), error=st.sampled_from([1e-4, 0.05]), data=st.data())
-def test_merged_processes_are_one(
-    parts: list[list[int]], error: float, data: st.DataObject
-) -> None:
+@given(parts=deals(24, most=3), error=st.sampled_from([1e-4, 0.05]))
+def test_processes_read_the_thresholds_of_all_images(parts: list[list[int]], error: float) -> None:
     one = stream(SMALL, in_order(SMALL), max_rank_error=error)
-    processes = [stream(SMALL, [part[:3], part[3:]], max_rank_error=error) for part in parts]
-    first, *others = data.draw(st.permutations(processes))
-    for other in others:
-        first.merge(other)
-    assert first.seen == one.seen
-    assert torch.equal(first.thresholds(), one.thresholds())
+    shared = [stream(SMALL, [part[:3], part[3:]], max_rank_error=error) for part in parts]
+    assert sum(tails.seen for tails in shared) == one.seen
+    for thresholds in thresholds_together(shared):
+        assert torch.equal(thresholds, one.thresholds())
 
 
 def test_reading_thresholds_early_changes_nothing() -> None:
@@ -194,6 +212,56 @@ def test_reading_thresholds_early_changes_nothing() -> None:
         tails.update(SMALL[row : row + 1], torch.tensor([row]))
         tails.thresholds()
     assert torch.equal(tails.thresholds(), stream(SMALL, in_order(SMALL)).thresholds())
+
+
+# -------------------- places
+
+
+def fired_of(maps: Tensor, batches: Iterable[Sequence[int]], tau: float) -> tuple[Tensor, Tensor]:
+    tails = stream(maps, batches, tau=tau, places=True)
+    return tails.fired(tails.thresholds())
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches=deals(24), tau=st.sampled_from([0.001, 0.05, 0.7]), ties=st.booleans())
+def test_a_tail_with_places_knows_every_bit_above_its_threshold(
+    batches: list[list[int]], tau: float, ties: bool
+) -> None:
+    maps = (SMALL * 3).round() if ties else SMALL
+    batches = [batch for batch in batches if batch]
+    thresholds = stream(maps, in_order(maps), tau=tau).thresholds()
+    expected = (maps > thresholds[:, None, None]).flatten(1).nonzero(as_tuple=True)
+    row, index = fired_of(maps, batches, tau)
+    assert torch.equal(row, expected[0])
+    assert torch.equal(index, expected[1])
+
+
+def test_places_change_no_threshold() -> None:
+    plain, placed = (stream(SMALL, in_order(SMALL), places=p) for p in (False, True))
+    assert torch.equal(plain.thresholds(), placed.thresholds())
+
+
+def test_a_layer_in_which_nothing_fires_has_no_places() -> None:
+    row, index = fired_of(torch.zeros(5, 2, 3, 3), [[0, 1], [2, 3, 4]], TAU)
+    assert len(row) == len(index) == 0
+
+
+def test_bits_are_found_in_any_rows_of_a_large_dataset_and_come_in_their_order() -> None:
+    tails = UpperTails(2, 3, 4, tau=0.2, places=True)
+    values = torch.arange(24) * 7 % 24  # the largest of filter 0 are 23, 22, 21, 16; of 1, 20 to 17
+    tails.update(values.view(3, 2, 2, 2).float(), torch.tensor([10**7, 3, 63304]))
+    thresholds = tails.thresholds()
+    torch.testing.assert_close(thresholds, torch.tensor([20.0, 17.8]))
+    row, index = tails.fired(thresholds)
+    assert row.tolist() == [3, 3, 63304, 63304, 10**7, 10**7]
+    assert index.tolist() == [2, 4 + 1, 1, 4 + 0, 3, 4 + 2]
+
+
+def test_a_batch_without_images_changes_no_place() -> None:
+    expected = fired_of(SMALL, in_order(SMALL), TAU)
+    row, index = fired_of(SMALL, [[], *in_order(SMALL), []], TAU)
+    assert torch.equal(row, expected[0])
+    assert torch.equal(index, expected[1])
 
 
 # -------------------- sampled
@@ -246,14 +314,15 @@ def test_a_dead_filter_stays_dead_in_a_sample() -> None:
     assert tails.thresholds()[1] == 0
 
 
-def test_memory_does_not_grow_with_images() -> None:
+@pytest.mark.parametrize("places", [False, True])
+def test_memory_does_not_grow_with_images(places: bool) -> None:
     maps = noise(filters=2)
     for error in (1e-4, LOOSE):
-        tails = UpperTails(2, 400, 256, TAU, max_rank_error=error)
+        tails = UpperTails(2, 400, 256, TAU, max_rank_error=error, places=places)
         for row in range(0, 400, 8):
             rows = torch.arange(row, row + 8)
             tails.update(maps[rows], rows)
-            assert held(tails) <= 2 * 2 * tails.length + 2 * 8 * 256
+            assert held(tails) <= (1 + places) * (2 * 2 * tails.length + 2 * 8 * 256)
         assert tails.length < 1.1 * tails.seen * TAU + 10
 
 

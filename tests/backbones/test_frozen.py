@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net2vec_pl.backbones import FrozenBackbone, InputScaling
+from net2vec_pl.backbones import FrozenBackbone, InputScaling, read_layers
 from net2vec_pl.backbones.frozen import build_backbone
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.errors import BackboneError
@@ -201,3 +201,82 @@ def test_a_network_that_breaks_on_the_way_can_be_read_up_to_there_but_has_no_las
 def test_half_precision_weights_run_in_float32() -> None:
     backbone = frozen("conv", Tower().half())
     assert backbone(images()).dtype == torch.float32
+
+
+# -------------------- several layers of one network
+
+
+def at_layers(*layers: str) -> list[FrozenBackbone]:
+    first = frozen(layers[0])
+    return [first, *map(first.at, layers[1:])]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ("conv", "relu", "norm", "second", "shared"),
+        ("shared", "conv"),  # in any order
+        ("second", "second", "conv"),  # and twice
+        ("relu",),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 8, 19])
+def test_layers_read_in_one_pass_answer_as_in_passes_of_their_own(
+    layers: tuple[str, ...], count: int
+) -> None:
+    x = images(count)
+    together = read_layers(at_layers(*layers), x)
+    for layer, answer in zip(layers, together, strict=True):
+        assert torch.equal(answer, frozen(layer)(x)), layer
+        assert answer.dtype == torch.float32
+        assert answer.is_contiguous()
+
+
+def test_no_images_give_empty_answers_of_the_right_shape() -> None:
+    backbones = at_layers("conv", "second")
+    assert [a.shape for a in read_layers(backbones, images(0))] == [(0, 4, 8, 8), (0, 5, 8, 8)]
+    assert backbones[0](images(0)).shape == (0, 4, 8, 8)
+
+
+def test_one_pass_ends_with_its_last_layer_and_leaves_no_hook() -> None:
+    network = Tower()
+    first = frozen("conv", network)
+    network.ran.clear()
+    read_layers([first, first.at("second")], images())
+    assert network.ran == ["norm"]
+    read_layers([first.at("relu"), first.at("conv")], images())
+    assert network.ran == ["norm"]
+    assert all(not module._forward_hooks for module in network.modules())
+
+
+def test_a_layer_of_several_that_answers_wrongly_is_named_and_no_hook_stays() -> None:
+    first = FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
+    with pytest.raises(BackboneError, match=r"layer 'out' of doubling .* by itself"):
+        read_layers([first, first.at("out")], images())
+    assert all(not module._forward_hooks for module in first.network.modules())
+
+
+def test_the_same_network_at_another_layer_shares_its_weights() -> None:
+    first = frozen("conv")
+    other = first.at("second")
+    assert (first.layer, first.shape) == ("conv", (4, 8, 8))
+    assert (other.layer, other.shape) == ("second", (5, 8, 8))
+    assert other.network is first.network
+    assert other.digest == first.digest == weights_digest(first.network)
+    for one, two in zip(first.parameters(), other.parameters(), strict=True):
+        assert one is two
+    with torch.no_grad():
+        for value in first.network.get_submodule("conv").parameters():
+            value.zero_()
+    assert not first(images()).any()
+    assert not first.at("conv")(images()).any()
+
+
+def test_the_same_network_at_a_layer_it_lacks_is_refused() -> None:
+    with pytest.raises(BackboneError, match="unknown layer of tower 'conf'"):
+        frozen("conv").at("conf")
+
+
+def test_paper_names_do_for_another_layer_too() -> None:
+    backbone = build_backbone(name="resnet18", layer="layer1", image_size=(64, 64))
+    assert backbone.at("conv1").module_path == "relu"

@@ -4,12 +4,15 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from fake_data.broden import MASK_SIZE, random_images, write_broden_fixture
+from fake_data.broden import IMAGE_SIZE, MASK_SIZE, random_images, write_broden_fixture
+from hypothesis import given
+from hypothesis import strategies as st
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.batch import ImageBatch, PairIndex, collate
+from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, take_census
+from net2vec_pl.functional import Fired, pack_bits
 
 Dataset = tuple[Path, BrodenReader, Census]
 
@@ -24,14 +27,34 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def batch_of(dataset: Dataset, rows: list[int], vocabulary: Vocabulary) -> ImageBatch:
     _, reader, census = dataset
     index = PairIndex(vocabulary, census, len(reader))
-    samples = [reader[row] for row in rows]
-    return collate(rows, samples, [index[row] for row in rows], index.numbers)
+    return collate(rows, [reader[row] for row in rows], index, IMAGE_SIZE, MASK_SIZE)
 
 
 def some_concepts(reader: BrodenReader) -> Vocabulary:
     """Return concepts whose rows follow neither the numbers nor the dataset."""
     names = ["lid", "red-c", "wheel", "door"]
     return Vocabulary(reader.vocabulary[reader.vocabulary.row(name)] for name in names)
+
+
+def bit_batch(pairs_of: list[int], size: tuple[int, int] = (3, 5), seed: int = 0) -> BitBatch:
+    """Return random bits and masks of images with so many pairs each."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.arange(len(pairs_of)).repeat_interleave(torch.tensor(pairs_of).long())
+    bits = torch.rand(len(pairs_of), 4, 2, 3, generator=generator) < 0.3
+    masks = torch.rand(len(image), *size, generator=generator) < 0.5
+    return BitBatch(
+        row=torch.arange(len(pairs_of)) + 10,
+        image=image,
+        concept=torch.arange(len(image)) % 7,
+        places=Fired.of(bits).places,
+        shape=(4, 2, 3),
+        packed_masks=pack_bits(masks.flatten(1)),
+        mask_size=size,
+    )
+
+
+def tensors(batch: ConceptBatch) -> list[torch.Tensor]:
+    return [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
 
 
 def test_pairs_are_each_image_with_the_probed_concepts_in_it(dataset: Dataset) -> None:
@@ -126,8 +149,66 @@ def test_a_batch_without_pairs_can_be_made(dataset: Dataset) -> None:
     assert batch.pairs_by_image() == [slice(0, 0), slice(0, 0)]
 
 
+def test_a_batch_without_images_can_be_made(dataset: Dataset) -> None:
+    batch = batch_of(dataset, [], dataset[1].vocabulary)
+    assert batch.images.shape == (0, 3, *IMAGE_SIZE)
+    assert batch.masks(slice(None)).shape == (0, *MASK_SIZE)
+    assert batch.pairs_by_image() == []
+
+
 def test_moving_a_batch_moves_all_of_it(dataset: Dataset) -> None:
-    batch = batch_of(dataset, [0, 1], dataset[1].vocabulary)
-    moved = batch.to("meta")
-    assert {tensor.device.type for tensor in vars(moved).values()} == {"meta"}
-    assert {tensor.device.type for tensor in vars(batch).values()} == {"cpu"}
+    for batch in (batch_of(dataset, [0, 1], dataset[1].vocabulary), bit_batch([2, 1])):
+        moved = batch.to("meta")
+        assert {tensor.device.type for tensor in tensors(moved)} == {"meta"}
+        assert {tensor.device.type for tensor in tensors(batch)} == {"cpu"}
+        assert type(moved) is type(batch)
+        assert len(tensors(moved)) == len(tensors(batch))
+
+
+def test_moving_bits_keeps_their_shape() -> None:
+    batch = bit_batch([2, 0, 1])
+    moved = batch.to("cpu")
+    assert moved.shape == batch.shape
+    assert moved.mask_size == batch.mask_size
+    assert torch.equal(moved.fired.dense(), batch.fired.dense())
+
+
+# -------------------- all the pairs of many rows
+
+
+@given(rows=st.lists(st.integers(0, 17), max_size=12))
+def test_pairs_of_many_rows_are_those_of_each(dataset: Dataset, rows: list[int]) -> None:
+    _, reader, census = dataset
+    index = PairIndex(some_concepts(reader), census, len(reader))
+    image, concept = index.all_of(np.array(rows, dtype=np.int64))
+    expected = [(i, c) for i, row in enumerate(rows) for c in index[row].tolist()]
+    assert list(zip(image.tolist(), concept.tolist(), strict=True)) == expected
+
+
+# -------------------- bits
+
+
+@given(
+    pairs_of=st.lists(st.integers(0, 3), max_size=5),
+    start=st.integers(0, 15),
+    length=st.integers(0, 15),
+    size=st.sampled_from([(3, 5), (4, 4), (1, 1)]),
+)
+def test_masks_of_some_packed_pairs_are_a_part_of_all_masks(
+    pairs_of: list[int], start: int, length: int, size: tuple[int, int]
+) -> None:
+    batch = bit_batch(pairs_of, size)
+    every = torch.rand(len(pairs_of), 4, 2, 3, generator=torch.Generator().manual_seed(0)) < 0.3
+    assert torch.equal(batch.fired.dense(), every)
+    masks = batch.masks(slice(None))
+    assert masks.shape == (sum(pairs_of), *size)
+    some = slice(start, start + length)
+    assert torch.equal(batch.masks(some), masks[some])
+
+
+def test_packed_masks_come_back_as_they_were() -> None:
+    batch = bit_batch([1, 0, 2])
+    generator = torch.Generator().manual_seed(0)
+    torch.rand(3, 4, 2, 3, generator=generator)  # the bits come first
+    assert torch.equal(batch.masks(slice(None)), torch.rand(3, 3, 5, generator=generator) < 0.5)
+    assert batch.pairs_by_image() == [slice(0, 1), slice(1, 1), slice(1, 3)]

@@ -1,3 +1,7 @@
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from net2vec_pl.data.batch import ConceptBatch
+from net2vec_pl import processes
+from net2vec_pl.data.batch import ConceptBatch, ImageBatch
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import take_census
-from net2vec_pl.data.datamodule import ConceptDataModule, EpochSampler, epoch_order
+from net2vec_pl.data.datamodule import (
+    ConceptDataModule,
+    EpochSampler,
+    SharedBatches,
+    epoch_order,
+)
 from net2vec_pl.data.selection import select_concepts
 
 DAMAGED = (4, 8)  # a train row and a val row
@@ -51,10 +61,19 @@ def open_module(
 
 
 def rows_of(loader: DataLoader[ConceptBatch], epoch: int = 0) -> list[int]:
-    """Return the rows an epoch visits, told as Lightning tells it."""
-    assert isinstance(loader.sampler, EpochSampler)
-    loader.sampler.set_epoch(epoch)
-    return [row for batch in loader for row in batch.row.tolist()]
+    return [row for rows in batches_of(loader, epoch) for row in rows]
+
+
+def batches_of(loader: DataLoader[ConceptBatch], epoch: int = 0) -> list[list[int]]:
+    """Return the rows of each batch of an epoch."""
+    tell(loader, epoch)
+    return [batch.row.tolist() for batch in loader]
+
+
+def tell(loader: DataLoader[ConceptBatch], epoch: int) -> None:
+    """Tell a loader the epoch, as Lightning does where there is a sampler to be told."""
+    if isinstance(loader.batch_sampler, SharedBatches):
+        loader.batch_sampler.sampler.set_epoch(epoch)
 
 
 def sound_rows(folder: Path, split: str) -> list[int]:
@@ -95,6 +114,7 @@ def test_pairs_and_masks_are_the_oracles(folder: Path) -> None:
     for batch in (*module.train_dataloader(), *module.val_dataloader()):
         masks = batch.masks(slice(None))
         rows = batch.row[batch.image].tolist()
+        assert isinstance(batch, ImageBatch)
         found = set(zip(rows, batch.number.tolist(), strict=True))
         assert len(found) == len(rows)
         assert found == {(i, n) for i in batch.row.tolist() for n in numbers if table[i, n]}
@@ -143,8 +163,7 @@ def test_workers_give_the_same_batches(folder: Path) -> None:
     assert together.num_workers == 2
     for epoch in (0, 1):
         for loader in (alone, together):
-            assert isinstance(loader.sampler, EpochSampler)
-            loader.sampler.set_epoch(epoch)
+            tell(loader, epoch)
         for one, other in zip(alone, together, strict=True):
             for name, tensor in vars(one).items():
                 assert torch.equal(tensor, vars(other)[name])
@@ -160,6 +179,7 @@ def test_lightning_moves_a_batch(folder: Path) -> None:
     module = open_module(folder)
     batch = next(iter(module.val_dataloader()))
     moved = module.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert isinstance(moved, ImageBatch)
     assert moved.label_maps.device.type == "meta"
 
 
@@ -174,3 +194,98 @@ def test_an_order_is_a_permutation(count: int, seed: int, epoch: int) -> None:
     np.testing.assert_array_equal(np.sort(order), rows)
     np.testing.assert_array_equal(order, epoch_order(rows, seed, epoch))
     np.testing.assert_array_equal(epoch_order(rows, seed, epoch, shuffle=False), rows)
+
+
+# -------------------- shared between processes
+
+
+@contextmanager
+def acting_as(rank: int, count: int) -> Iterator[None]:
+    """Act as one of several processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "rank", lambda: rank)
+        patch.setattr(processes, "count", lambda: count)
+        yield
+
+
+Parts = list[list[list[int]]]  # of every process, the rows of each of its batches
+
+
+def joined(lists: Iterable[list[int]]) -> list[int]:
+    return list(chain.from_iterable(lists))
+
+
+def shared_by(count: int, batches: Callable[[], list[list[int]]]) -> Parts:
+    parts = []
+    for rank in range(count):
+        with acting_as(rank, count):
+            parts.append(batches())
+    return parts
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [3, 4, 7, 100])
+def test_processes_share_every_train_batch(folder: Path, count: int, batch_size: int) -> None:
+    def epoch(number: int) -> list[list[int]]:
+        return batches_of(open_module(folder, batch_size=batch_size).train_dataloader(), number)
+
+    for number in (0, 1):
+        parts = shared_by(count, partial(epoch, number))
+        together = [joined(stretches) for stretches in zip(*parts, strict=True)]
+        assert together == epoch(number)
+    assert epoch(0) != epoch(1)
+    assert sorted(joined(together)) == sound_rows(folder, "train")
+
+
+@pytest.mark.parametrize("count", [2, 3, 30])
+def test_processes_share_rows_and_see_each_once(folder: Path, count: int) -> None:
+    module = open_module(folder, batch_size=6)
+    val = shared_by(count, lambda: batches_of(module.val_dataloader()))
+    assert sorted(joined(map(joined, val))) == sound_rows(folder, "val")
+    rows = module.all_rows[::-1]
+    parts = shared_by(count, lambda: batches_of(module.rows_dataloader(rows)))
+    assert sorted(joined(map(joined, parts))) == sorted(rows.tolist())
+    for part in parts:
+        mine = joined(part)
+        assert mine == sorted(mine, reverse=True)  # the order given
+        assert all(len(batch) <= max(1, 6 // count) for batch in part)
+
+
+@given(
+    rows=st.integers(0, 60),
+    batch_size=st.integers(1, 20),
+    count=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+)
+def test_stretches_of_all_processes_make_the_batches_of_one(
+    rows: int, batch_size: int, count: int, epoch: int
+) -> None:
+    sampler = EpochSampler(np.arange(rows), seed=5, shuffle=True)
+    sampler.set_epoch(epoch)
+    batches = SharedBatches(sampler, batch_size)
+    order = epoch_order(np.arange(rows), 5, epoch).tolist()
+    expected = [order[i : i + batch_size] for i in range(0, rows, batch_size)]
+    parts = shared_by(count, lambda: list(batches))
+    assert {len(part) for part in parts} == {len(batches)} == {len(expected)}
+    assert [joined(stretches) for stretches in zip(*parts, strict=True)] == expected
+    for stretches in zip(*parts, strict=True):
+        sizes = [len(stretch) for stretch in stretches]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_stretch_of_the_last_batch_may_be_empty_and_makes_a_batch(folder: Path) -> None:
+    last = len(sound_rows(folder, "train")) - 1  # alone in the last batch
+    module = open_module(folder, batch_size=last)
+    assert batches_of(module.train_dataloader())[-1] != []
+    for rank in (1, 2):
+        with acting_as(rank, 3):
+            *_, batch = module.train_dataloader()
+        assert isinstance(batch, ImageBatch)
+        assert len(batch.row) == len(batch.images) == len(batch.image) == 0
+        assert batch.masks(slice(None)).shape[0] == 0
+
+
+def test_rows_without_a_process_group_are_all_of_them() -> None:
+    rows = np.arange(7)
+    assert processes.count() == 1
+    np.testing.assert_array_equal(processes.share(rows), rows)

@@ -1,3 +1,4 @@
+import dense
 import numpy as np
 import oracles
 import pytest
@@ -22,6 +23,12 @@ def problem(seed: int = 0, *, scale: float = 3.0, pairs: int = 4, size: int = 7)
     return logits, masks, torch.rand(pairs, generator=generator, dtype=torch.float64)
 
 
+def evaluate(name: str, logits: Tensor, masks: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Return values and gradients; the loss overwrites a copy of the logits, and what is scrap."""
+    gradients, scratch = logits.clone(), torch.full_like(logits, torch.nan)
+    return LOSSES[name](gradients, masks, alpha, scratch), gradients
+
+
 def oracle_loss(name: Loss, logits: Tensor, mask: Tensor, alpha: float) -> float:
     value = oracles.agreement_loss if name == "agreement" else oracles.bce_loss
     return value(logits[None].numpy(), mask[None].numpy(), alpha)
@@ -35,7 +42,7 @@ def test_the_two_losses_have_their_names() -> None:
 @pytest.mark.parametrize("scale", [0.1, 3.0, 60.0])
 def test_values_are_the_oracles(name: Loss, scale: float) -> None:
     logits, masks, alpha = problem(scale=scale)
-    values, _ = LOSSES[name](logits, masks, alpha)
+    values, _ = evaluate(name, logits, masks, alpha)
     for p, value in enumerate(values.tolist()):
         expected = oracle_loss(name, logits[p], masks[p], float(alpha[p]))
         assert value == pytest.approx(expected, rel=1e-9)
@@ -45,7 +52,7 @@ def test_values_are_the_oracles(name: Loss, scale: float) -> None:
 @pytest.mark.parametrize("scale", [0.1, 3.0, 60.0])
 def test_gradients_are_the_oracles(name: Loss, scale: float) -> None:
     logits, masks, alpha = problem(scale=scale)
-    _, gradients = LOSSES[name](logits, masks, alpha)
+    _, gradients = evaluate(name, logits, masks, alpha)
     for p, gradient in enumerate(gradients):
         expected = oracles.logit_gradient(
             logits[p : p + 1].numpy(), masks[p : p + 1].numpy(), float(alpha[p]), name
@@ -56,10 +63,22 @@ def test_gradients_are_the_oracles(name: Loss, scale: float) -> None:
 @EITHER
 def test_gradients_are_autograds(name: Loss) -> None:
     logits, masks, alpha = problem()
+    values, gradients = evaluate(name, logits, masks, alpha)
     logits.requires_grad_()
-    values, gradients = LOSSES[name](logits, masks, alpha)
-    (expected,) = torch.autograd.grad(values.sum(), logits)
-    torch.testing.assert_close(gradients.detach(), expected)
+    by_formula = dense.loss(name, logits, masks, alpha)
+    (expected,) = torch.autograd.grad(by_formula.sum(), logits)
+    torch.testing.assert_close(values, by_formula.detach())
+    torch.testing.assert_close(gradients, expected)
+
+
+@EITHER
+def test_the_gradient_takes_the_place_of_the_logits_and_nothing_else_changes(name: Loss) -> None:
+    logits, masks, alpha = problem()
+    kept = logits.clone(), masks.clone(), alpha.clone()
+    LOSSES[name](logits, masks, alpha, torch.empty_like(logits))
+    assert torch.equal(logits, evaluate(name, *kept)[1])
+    assert torch.equal(masks, kept[1])
+    assert torch.equal(alpha, kept[2])
 
 
 class WithOwnGradient(torch.autograd.Function):
@@ -67,7 +86,7 @@ class WithOwnGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: object, logits: Tensor, masks: Tensor, alpha: Tensor, name: str) -> Tensor:
-        values, gradient = LOSSES[name](logits, masks, alpha)
+        values, gradient = evaluate(name, logits, masks, alpha)
         vars(ctx)["gradient"] = gradient
         return values
 
@@ -89,8 +108,8 @@ def test_gradients_are_finite_differences(name: Loss) -> None:
 @EITHER
 def test_single_precision_is_close_to_double(name: Loss) -> None:
     logits, masks, alpha = problem(scale=10.0, size=60)
-    value, gradient = LOSSES[name](logits.float(), masks, alpha.float())
-    exact_value, exact_gradient = LOSSES[name](logits, masks, alpha)
+    value, gradient = evaluate(name, logits.float(), masks, alpha.float())
+    exact_value, exact_gradient = evaluate(name, logits, masks, alpha)
     assert value.dtype == gradient.dtype == torch.float32
     torch.testing.assert_close(value.double(), exact_value, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(gradient.double(), exact_gradient, rtol=1e-4, atol=1e-6)
@@ -100,7 +119,7 @@ def test_single_precision_is_close_to_double(name: Loss) -> None:
 def test_at_zero_the_paper_loss_is_half_the_weighted_area(area: int, alpha: float) -> None:
     mask = (torch.arange(20) < area).view(1, 4, 5)
     weight = torch.tensor([alpha], dtype=torch.float64)
-    value, _ = LOSSES["agreement"](torch.zeros(1, 4, 5, dtype=torch.float64), mask, weight)
+    value, _ = evaluate("agreement", torch.zeros(1, 4, 5, dtype=torch.float64), mask, weight)
     assert value.item() == pytest.approx(-0.5 * (alpha * area + (1 - alpha) * (20 - area)))
 
 
@@ -108,16 +127,16 @@ def test_at_zero_a_person_loses_what_the_papers_code_printed() -> None:
     # alpha and the mean loss per image of "person" on broden1_227, 113 x 113 pixels a mask.
     alpha = 0.878480
     mask = (torch.arange(113 * 113) < round((1 - alpha) * 113 * 113)).view(1, 113, 113)
-    value, _ = LOSSES["agreement"](torch.zeros(1, 113, 113), mask, torch.tensor([alpha]))
+    value, _ = evaluate("agreement", torch.zeros(1, 113, 113), mask, torch.tensor([alpha]))
     assert value.item() == pytest.approx(-1363, abs=0.5)
 
 
 def test_the_paper_loss_is_bounded_by_twice_its_value_at_zero() -> None:
     _, masks, alpha = problem()
-    at_zero, _ = LOSSES["agreement"](torch.zeros(masks.shape, dtype=torch.float64), masks, alpha)
+    at_zero, _ = evaluate("agreement", torch.zeros(masks.shape, dtype=torch.float64), masks, alpha)
     perfect = torch.where(masks, 1e3, -1e3).double()
-    best, _ = LOSSES["agreement"](perfect, masks, alpha)
-    worst, _ = LOSSES["agreement"](-perfect, masks, alpha)
+    best, _ = evaluate("agreement", perfect, masks, alpha)
+    worst, _ = evaluate("agreement", -perfect, masks, alpha)
     torch.testing.assert_close(best, 2 * at_zero)
     torch.testing.assert_close(worst, torch.zeros_like(worst))
 
@@ -127,7 +146,7 @@ def test_extreme_logits_stay_finite(name: Loss) -> None:
     _, masks, alpha = problem()
     for sign in (-1, 1):
         logits = torch.where(masks, sign * 1e4, -sign * 1e4)
-        value, gradient = LOSSES[name](logits.float(), masks, alpha.float())
+        value, gradient = evaluate(name, logits.float(), masks, alpha.float())
         assert value.isfinite().all()
         assert gradient.isfinite().all()
 
@@ -137,17 +156,17 @@ def test_alpha_gives_both_sides_the_same_weight(name: Loss) -> None:
     # With alpha = 1 - area, the slopes at zero of concept and background cancel.
     _, masks, _ = problem()
     alpha = 1 - masks.double().mean((1, 2))
-    _, gradients = LOSSES[name](torch.zeros(masks.shape, dtype=torch.float64), masks, alpha)
+    _, gradients = evaluate(name, torch.zeros(masks.shape, dtype=torch.float64), masks, alpha)
     torch.testing.assert_close(gradients.sum((1, 2)), torch.zeros(len(masks)).double())
 
 
 @EITHER
 def test_pairs_do_not_mix(name: Loss) -> None:
     logits, masks, alpha = problem()
-    values, gradients = LOSSES[name](logits, masks, alpha)
+    values, gradients = evaluate(name, logits, masks, alpha)
     for p in range(len(logits)):
         one = slice(p, p + 1)
-        value, gradient = LOSSES[name](logits[one], masks[one], alpha[one])
+        value, gradient = evaluate(name, logits[one], masks[one], alpha[one])
         torch.testing.assert_close(value, values[one])
         torch.testing.assert_close(gradient, gradients[one])
 
@@ -155,6 +174,6 @@ def test_pairs_do_not_mix(name: Loss) -> None:
 @EITHER
 def test_no_pairs_are_no_losses(name: Loss) -> None:
     none = torch.zeros(0, 3, 4)
-    values, gradients = LOSSES[name](none, none.bool(), torch.zeros(0))
+    values, gradients = evaluate(name, none, none.bool(), torch.zeros(0))
     assert values.shape == (0,)
     assert gradients.shape == (0, 3, 4)

@@ -1,13 +1,10 @@
 """Two processes of a gloo group on this computer score as one process does."""
 
 import math
-import multiprocessing
-import socket
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
-import torch.distributed as dist
+from gloo import in_processes
 
 from net2vec_pl.metrics import ConceptAP, SetIoU
 
@@ -29,24 +26,14 @@ def score(pairs: slice) -> Scores:
     return {"set_iou": set_iou.compute().tolist(), "concept_ap": concept_ap.compute().tolist()}
 
 
-def score_a_part(rank: int, port: int) -> Scores:
-    """Join the group and score 11 or 19 of the pairs."""
-    torch.set_num_threads(1)  # as DataLoader does in its workers, which are forks too
-    where = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
-    try:
-        return score((slice(0, 11), slice(11, 30))[rank])
-    finally:
-        dist.destroy_process_group()
+def score_a_part(rank: int) -> Scores:
+    """Score 11 or 19 of the pairs."""
+    return score((slice(0, 11), slice(11, 30))[rank])
 
 
 @pytest.fixture(scope="module")
 def of_two_processes() -> list[Scores]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(score_a_part, range(2), [port] * 2, timeout=60))
+    return in_processes(score_a_part)
 
 
 @pytest.mark.parametrize("metric", ["set_iou", "concept_ap"])

@@ -13,6 +13,7 @@ from planted import PlantedReader, World
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.data import epoch_order
 from net2vec_pl.errors import BackboneError
+from net2vec_pl.probes import ConceptBank
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank
 
@@ -49,11 +50,41 @@ def fit(world: World, folder: Path | None = None) -> SegmentationProbe:
 def test_joint_training_equals_separate_training_on_the_same_batches(
     reader: PlantedReader, bias: bool, batch_size: int, names: tuple[str, ...]
 ) -> None:
-    protocol = replace(FAST, bias=bias)
+    protocol = replace(FAST, bias=bias, epochs=2 if batch_size == 1 else FAST.epochs)
     joint = fit(World(reader, protocol, batch_size))
     for row, name in enumerate(names):
         alone = fit(World(reader, protocol, batch_size, names=(name,)))
         torch.testing.assert_close(alone.bank.weight[0], joint.bank.weight[row], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_bank_of_two_seeds_learns_what_a_bank_of_each_learns(
+    reader: PlantedReader, bias: bool
+) -> None:
+    protocol = replace(FAST, bias=bias)
+    both = fit(World(reader, protocol, seeds=(0, 5)))
+    assert both.num_seeds == 2
+    for place, seed in enumerate((0, 5)):
+        alone = fit(World(reader, protocol, seeds=(seed,)))
+        rows = slice(3 * place, 3 * place + 3)
+        torch.testing.assert_close(both.bank.weight[rows], alone.bank.weight, rtol=0, atol=1e-6)
+        if both.bank.bias is not None and alone.bank.bias is not None:
+            torch.testing.assert_close(both.bank.bias[rows], alone.bank.bias, rtol=0, atol=1e-6)
+    assert (both.bank.weight[:3] != both.bank.weight[3:]).any()
+
+
+def test_seeds_are_scored_each_by_itself(reader: PlantedReader) -> None:
+    world = World(reader, FAST, seeds=(0, 5))
+    both = fit(world)
+    set_iou, ap = score_bank(both, world.stream().val_dataloader())
+    assert set_iou.shape == ap.shape == (2, 3)
+    for place, seed in enumerate((0, 5)):
+        alone = World(reader, FAST, seeds=(seed,)).probe()
+        with torch.no_grad():
+            alone.bank.weight.copy_(both.bank.weight[3 * place : 3 * place + 3])
+        scores = score_bank(alone, world.stream().val_dataloader())
+        assert torch.equal(scores[0][0], set_iou[place])
+        assert torch.equal(scores[1][0], ap[place])
 
 
 @pytest.mark.parametrize("batch_size", [8, 16, 64])
@@ -90,11 +121,23 @@ def test_a_concept_in_every_image_learns_what_the_oracle_learns(
 
 def test_planted_concepts_are_found(reader: PlantedReader) -> None:
     world = World(reader, replace(FAST, epochs=30))
-    set_iou, ap = score_bank(fit(world), world.stream().val_dataloader())
+    (set_iou,), (ap,) = score_bank(fit(world), world.stream().val_dataloader())
     assert set_iou[0] > 0.9
     assert set_iou[1] > 0.8
     assert ap[0] > 0.9
     assert set_iou[2] < 0.7  # noise cannot be found
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_chunks_of_pairs_change_nothing_that_is_learned(
+    reader: PlantedReader, bias: bool, size: int
+) -> None:
+    def learned(pairs_per_chunk: int | None) -> ConceptBank:
+        world = World(reader, replace(FAST, bias=bias, epochs=2), pairs_per_chunk=pairs_per_chunk)
+        return fit(world).bank
+
+    torch.testing.assert_close(learned(size).weight, learned(None).weight, rtol=0, atol=1e-6)
 
 
 def test_gradients_reach_the_bank_only_and_the_backbone_stays_as_it_was(
