@@ -57,10 +57,10 @@ def agreement_(
     negative = 1 - alpha
     scratch.copy_(mask.view(torch.uint8))
     constant = negative * (mask.shape[1] * mask.shape[2] - scratch.sum((1, 2)))
-    scratch.neg_().add_(negative[:, None, None])
-    logits.sigmoid_()
-    loss: Tensor = torch.linalg.vecdot(scratch.flatten(1), logits.flatten(1)) - constant
-    logits.addcmul_(logits, logits, value=-1).mul_(scratch)
+    torch.sub(negative[:, None, None], scratch, out=scratch)
+    scratch.mul_(logits.sigmoid_())
+    torch.addcmul(scratch, scratch, logits, value=-1, out=logits)  # times 1 - M: the derivative
+    loss: Tensor = scratch.sum((1, 2)) - constant
     return loss
 
 

@@ -26,7 +26,8 @@ def starts(ordered: Int64[Tensor, "n"], num_groups: int) -> Int64[Tensor, "group
         >>> starts(torch.tensor([0, 0, 2]), 3).tolist()
         [0, 2, 2, 3]
     """
-    return torch.searchsorted(ordered, torch.arange(num_groups + 1, device=ordered.device))
+    ends = torch.bincount(ordered, minlength=num_groups).cumsum(0)
+    return torch.nn.functional.pad(ends, (1, 0))
 
 
 def bag_sums(
