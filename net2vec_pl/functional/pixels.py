@@ -17,8 +17,8 @@ from net2vec_pl.functional.resize import bilinear_matrix
 
 _log = logging.getLogger(__name__)
 
-# 64 maps of 112 x 112 in two float32 buffers are 6 MB, which a processor's outer cache holds; smaller
-# chunks spend more on calls than they save. A GPU wants enough to do at once.
+# 64 maps of 112 x 112 in two float32 buffers are 6 MB, which a processor's outer cache holds;
+# smaller chunks spend more on calls than they save. A GPU wants enough to do at once.
 PAIRS_PER_CHUNK = {"cpu": 64, "cuda": 1024}
 
 Masks = Callable[[slice], Bool[Tensor, "p sh sw"]]

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 from uuid import uuid4
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
@@ -297,7 +298,7 @@ def _wandb_logger(config: DictConfig, folder: Path) -> Logger:
         project=config.project,
         save_dir=folder,
         name=folder.name,
-        id=_run_id(folder),
+        id=processes.from_first(lambda: _run_id(folder)),
         resume="allow",
         settings=settings,
     )
@@ -351,6 +352,9 @@ def trainer_from(
         raise ConfigError(
             "trainer.precision: the bank is float32; the network's precision is protocol.precision."
         )
+
+    if arguments.get("accelerator") == "auto" and torch.backends.mps.is_available():
+        arguments["accelerator"] = "cpu"  # scores are float64, which Apple's GPUs lack
 
     def make() -> pl.Trainer:
         return pl.Trainer(

@@ -54,5 +54,8 @@ def _be_quiet() -> None:
         root.removeHandler(handler)
         handler.close()
         if isinstance(handler, logging.FileHandler):
-            Path(handler.baseFilename).unlink(missing_ok=True)
+            path = Path(handler.baseFilename)
+            path.unlink(missing_ok=True)
+            if not any(path.parent.iterdir()):  # Hydra's, of a process started from outside
+                path.parent.rmdir()
     root.addHandler(logging.NullHandler())

@@ -111,7 +111,7 @@ def test_buffers_hold_one_chunk_whatever_the_batch() -> None:
 
 
 def test_chunks_have_a_size_by_device_unless_it_is_given() -> None:
-    assert pixel_pass().chunk_size == 32
+    assert pixel_pass().chunk_size == 64
     assert pixel_pass(pairs_per_chunk=5).chunk_size == 5
 
 
