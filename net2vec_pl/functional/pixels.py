@@ -56,7 +56,7 @@ class PixelPass(nn.Module):
         self._loss = loss
         self._pairs_per_chunk = pairs_per_chunk
         self._compiled = compiled
-        self._kernel = torch.compile(self._descend_chunk, dynamic=False) if compiled else None
+        self._kernel: Callable[..., tuple[Tensor, Tensor]] | None = None
         self._room: dict[str, Tensor] = {}
 
     def descend(
@@ -97,12 +97,12 @@ class PixelPass(nn.Module):
         alpha: Float[Tensor, "p"],
     ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
         """Do a chunk by the compiled kernel; go on without one if it cannot be compiled."""
-        assert self._kernel is not None
         size, missing = len(logits), self.chunk_size - len(logits)
         full = [  # one shape, so that it compiles once
             pad(x, (0, 0) * (x.dim() - 1) + (0, missing)) for x in (logits, mask, alpha)
         ]
         try:
+            self._kernel = self._kernel or torch.compile(self._descend_chunk, dynamic=False)
             loss, gradient = self._kernel(*full)
         except Exception as error:  # whatever a compiler that is absent or broken raises
             _log.warning("the fit goes on uncompiled: %s", repr(error).split("\\n")[0])

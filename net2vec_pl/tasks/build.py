@@ -347,12 +347,15 @@ def trainer_from(
     """
     progress = any(isinstance(callback, RichProgressBar) for callback in callbacks)
     checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    scores = any(isinstance(callback, LogScores) for callback in callbacks)
     arguments = plain(config)
     if "precision" in arguments:
         raise ConfigError(
             "trainer.precision: the bank is float32; the network's precision is protocol.precision."
         )
 
+    if not scores:  # nobody would read them
+        arguments.setdefault("limit_val_batches", 0)
     if arguments.get("accelerator") == "auto" and torch.backends.mps.is_available():
         arguments["accelerator"] = "cpu"  # scores are float64, which Apple's GPUs lack
 

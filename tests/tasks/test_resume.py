@@ -32,6 +32,17 @@ def kill(run: subprocess.Popen[bytes]) -> None:
     run.wait()
 
 
+def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, where: str, *options: str) -> None:
+    """Start a run in which a function of the main job meets a Ctrl-C."""
+
+    def stop(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"net2vec_pl.tasks.run.{where}", stop)
+        assert run_cli(broken, folder, *LONGER, *options, "run.dir=out") == 130
+
+
 def assert_same(one: Path, two: Path) -> None:
     for name in RESULTS:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
@@ -88,12 +99,7 @@ def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
 def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
     stage: str, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def stop(*_arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(f"net2vec_pl.tasks.run.{stage}", stop)
-        assert run_cli(broken, tmp_path, *LONGER, "run.dir=out") == 130
+    interrupted(monkeypatch, tmp_path, stage)
     assert not (tmp_path / "out" / "bank.safetensors").exists()
     assert run_cli(monkeypatch, tmp_path, "run.resume=out") == 0
     assert_same(undisturbed, tmp_path / "out")
@@ -102,12 +108,7 @@ def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
 def test_a_damaged_checkpoint_or_state_is_made_anew(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def stop(*_arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr("net2vec_pl.tasks.run.score_bank", stop)
-        assert run_cli(broken, tmp_path, *LONGER, "run.dir=out") == 130
+    interrupted(monkeypatch, tmp_path, "score_bank")
     for path in ("checkpoints/last.ckpt", "state/baseline.safetensors"):
         whole = (tmp_path / "out" / path).read_bytes()
         (tmp_path / "out" / path).write_bytes(whole[: len(whole) // 2])
@@ -127,12 +128,7 @@ def test_a_finished_run_has_nothing_left_to_do(
 def test_another_configuration_takes_nothing_over(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def stop(*_arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr("net2vec_pl.tasks.run.score_bank", stop)
-        assert run_cli(broken, tmp_path, *LONGER, "seed=4", "run.dir=out") == 130
+    interrupted(monkeypatch, tmp_path, "score_bank", "seed=4")
     assert run_cli(monkeypatch, tmp_path, *LONGER, "run.dir=out") == 0
     assert_same(undisturbed, tmp_path / "out")
 
