@@ -5,16 +5,21 @@ Heavy imports happen inside the task, so that ``--help`` and a mistyped option a
 
 import errno
 import logging
+import math
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -45,9 +50,12 @@ def main() -> None:
     try:
         sys.argv[1:] = recalled(sys.argv[1:])
         _register_other_models(sys.argv[1:])
+        failed: list[Exception] = []
         hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(
-            _dispatch
+            partial(_dispatch, failed)
         )()
+        for error in failed:
+            raise error
     except Net2VecError as error:
         _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
@@ -77,9 +85,11 @@ def recalled(arguments: Sequence[str]) -> list[str]:
         RunFolderError: If the folder holds no run.
     """
     given = [a for a in arguments if a.startswith("run.resume=")]
-    folder = given[-1].removeprefix("run.resume=").strip("'\"") if given else ""
-    if folder in ("", "null"):
+    if not given or given[-1] == "run.resume=null":
         return list(arguments)
+    folder = _value_of(given[-1])
+    if not folder:
+        raise RunFolderError("run.resume is empty; name the folder of the run to go on with.")
     if {"-m", "--multirun"} & {*arguments}:
         raise RunFolderError("run.resume names one run; leave --multirun out.")
     at = Path(folder).absolute()
@@ -91,16 +101,31 @@ def recalled(arguments: Sequence[str]) -> list[str]:
         )
     before = [str(option) for option in OmegaConf.load(recorded)]
     options = {option.partition("=")[0]: option for option in [*before, *arguments]}
-    quoted = str(at).replace("\\", "\\\\").replace("'", "\\'")
-    return [*(options | {"run.dir": f"run.dir='{quoted}'"}).values()]
+    quoted = "'" + str(at).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    options |= {name: f"{name}={quoted}" for name in ("run.resume", "run.dir")}
+    return [*options.values()]
 
 
-def _dispatch(config: DictConfig) -> float:
-    if config.task not in TASKS:
-        raise Net2VecError(unknown("task", str(config.task), TASKS))
-    from net2vec_pl.tasks.run import run
+def _value_of(option: str) -> str:
+    """Return the value of an option as Hydra reads it, or as it stands if Hydra cannot."""
+    try:
+        return str(OverridesParser.create().parse_override(option).value() or "")
+    except HydraException:
+        return option.partition("=")[2]
 
-    return run(config)
+
+def _dispatch(failed: list[Exception], config: DictConfig) -> float:
+    try:
+        if config.task not in TASKS:
+            raise Net2VecError(unknown("task", str(config.task), TASKS))
+        from net2vec_pl.tasks.run import run
+
+        return run(config)
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # Hydra must know which job has failed
+        failed.append(error)  # Hydra would say something before we do
+        return math.nan
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
@@ -147,6 +172,8 @@ def explain(error: Exception) -> str:
             return unknown(f"choice of {group}", choice, _choices(group))
     if match := re.search(r"Could not override '([^']+)'", text):
         group, _, key = match[1].rpartition("@")
+        if (group or key) in _all_options():
+            return f"the option {group or key} belongs to another choice of {key.split('.')[0]}=."
         return unknown("option", group or key, _all_options()) + " `--help` shows every option."
     if isinstance(error, MissingMandatoryValue):
         return f"the option {error.full_key} must be given: {error.full_key}=VALUE."

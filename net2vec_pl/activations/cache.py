@@ -86,7 +86,7 @@ class CacheFolder:
         if not processes.is_first():
             yield
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_root(self.path.parent)
         if not _acquired_at_once(self._lock):
             _log.info("another run is building the cache %s; waiting for it", self.path)
             self._lock.acquire()
@@ -106,7 +106,8 @@ class CacheFolder:
         try:
             manifest = json.loads((self.path / "complete.json").read_text())
             key, parts = manifest["key"], manifest["parts"]
-            fits = all(_describe(self.path / name) == facts for name, facts in parts.items())
+            fits = {p.name: _describe(p) for p in self.parts()} == parts and len(parts) > 0
+            key = dict(key)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             fits, key = False, None
         if fits and key != self._key_parts:
@@ -148,6 +149,21 @@ class CacheFolder:
     def parts(self) -> list[Path]:
         """Return the files of a complete cache."""
         return sorted(self.path.glob("part-*.h5"))
+
+
+def make_root(root: Path) -> None:
+    """Make the folder of all caches.
+
+    Raises:
+        CacheError: If it cannot be made or written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / ".writable").touch()
+        (root / ".writable").unlink()
+    except OSError as error:
+        message = f"cache.dir={root} cannot be written: {error.strerror}."
+        raise CacheError(message) from error
 
 
 def _acquired_at_once(lock: FileLock) -> bool:
@@ -368,7 +384,7 @@ def check_room(root: Path, needed: int) -> None:
     """
     at = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
     free = shutil.disk_usage(at).free
-    _log.info("the cache takes %.2f GiB at most; the disk has %.1f", needed / 2**30, free / 2**30)
+    _log.info("the cache takes %.0f MiB at most; the disk has %.0f", needed / 2**20, free / 2**20)
     if free < needed:
         raise CacheError(
             f"the cache may take {needed / 2**30:.2f} GiB, but {at} has {free / 2**30:.2f} left: "

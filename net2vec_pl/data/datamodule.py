@@ -183,10 +183,14 @@ class ConceptDataModule(pl.LightningDataModule):
     def rows_dataloader(
         self, rows: npt.NDArray[np.int64], *, persistent: bool = False
     ) -> DataLoader[ConceptBatch]:
-        """This process's share of any rows, in the order given."""
+        """This process's share of any rows, in the order given.
+
+        All processes get equally many batches, so the last ones may be empty.
+        """
         size = max(1, self.batch_size // processes.count())
         mine = processes.share(rows).tolist()
-        batches = [mine[i : i + size] for i in range(0, len(mine), size)]
+        largest = -(-len(rows) // processes.count())
+        batches = [mine[i : i + size] for i in range(0, largest, size)]
         return self._loader(batches, persistent=persistent)
 
     def transfer_batch_to_device(

@@ -167,7 +167,7 @@ def _fits_in_memory(setup: Setup) -> bool:
     pairs = int(setup.stream.index.pairs_per_image[rows].sum())
     values = len(rows) * sum(math.prod(b.shape) for b in setup.backbones)
     forecast = 4 * values * setup.options.protocol.tau + pairs * (-(-sh * sw // 8) + 8)
-    _log.info("bits and masks take some %.2f GiB of memory", forecast / 2**30)
+    _log.info("bits and masks take some %.0f MiB of memory", forecast / 2**20)
     if forecast > setup.options.cache_bytes:
         _log.info("more than cache.max_gib: the network runs anew in every epoch")
         return False

@@ -8,13 +8,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from net2vec_pl import processes
-from net2vec_pl.errors import ConfigError
+from net2vec_pl.errors import ConfigError, RunFolderError
 
 
 @contextmanager
@@ -37,14 +38,36 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
             "start every job as a run of its own."
         )
     launcher.launch(lambda: None, trainer=trainer)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         trainer.strategy.setup_environment()
         if not processes.is_first():
             _be_quiet()
         yield
-    except BaseException:
+    except BaseException as error:
+        ended = [child for child in getattr(launcher, "procs", []) if child.poll()]
         launcher.kill(signal.SIGTERM)  # the others would wait for us for ever
+        if ended and isinstance(error, RuntimeError):  # how a backend says that it hears nothing
+            raise RunFolderError(
+                f"a process of this run has ended (status {ended[0].returncode}), so the others "
+                "cannot go on. run.resume=FOLDER goes on where they were."
+            ) from error
         raise
+
+
+class StopOnSigterm(pl.Callback):
+    """Let SIGTERM end a fit of several processes as Ctrl-C does.
+
+    Lightning's own handler waits within it for processes that wait for this one.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put our handler in the place of Lightning's, which puts back what it found in the end."""
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _be_quiet() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 import net2vec_pl
 from net2vec_pl import processes
 from net2vec_pl.activations import count_single_filters
+from net2vec_pl.activations.cache import make_root
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.iou import set_iou
@@ -32,7 +33,7 @@ from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.answers import Answers, find_answers
 from net2vec_pl.tasks.folder import finished, layer_folder, mean_score, run_folder
-from net2vec_pl.tasks.launch import launched
+from net2vec_pl.tasks.launch import StopOnSigterm, launched
 from net2vec_pl.tasks.setup import Setup, set_up
 from net2vec_pl.tasks.stages import Stages, Tensors
 from net2vec_pl.training import SegmentationProbe, score_bank
@@ -55,10 +56,14 @@ def run(config: DictConfig) -> float:
     build.quiet_lightning()
     options = build.options_from(config)
     if config.run.resume and finished(Path(config.run.dir)):
-        _log.info("%s has finished: nothing is left to do", config.run.dir)
+        _log.info(
+            "%s has finished: nothing is left to do, whatever else was asked for", config.run.dir
+        )
         return mean_score(Path(config.run.dir))
     trainer = build.trainer_from(config.trainer, options.protocol, Path(), False, [])
     with launched(trainer), run_folder(config) as folder:
+        if options.cache == "disk":
+            processes.from_first(lambda: make_root(options.cache_dir))
         device = trainer.strategy.root_device
         setup = set_up(config, options, folder, device)
         _log.info("device %s, %d process(es)", device, processes.count())
@@ -153,6 +158,8 @@ def _fit(
         _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
     with build.logger_for(config, stages.folder, epochs_done) as logger:
         callbacks = build.callbacks_from(config.callbacks, vocabulary, stages.folder)
+        if processes.count() > 1:
+            callbacks.append(StopOnSigterm())
         trainer = build.trainer_from(
             config.trainer, options.protocol, stages.folder, logger, callbacks
         )
