@@ -63,6 +63,9 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["protocol.precision=fp8"], "unknown value of protocol.precision 'fp8'"),
         (["run.resume=nowhere"], "run.resume=nowhere holds no run"),
         (["run.resume=nowhere", "-m"], "leave --multirun out"),
+        (["run.resume="], "run.resume is empty"),
+        (["cache=memory", "cache.dir=x"], "cache.dir belongs to another choice of cache="),
+        (["cache=disk", "cache.dir=/dev/null"], "cache.dir=/dev/null cannot be written"),
         (["protocol.tau=0"], "protocol.tau=0.0 is out of range"),
         (["protocol.tau=1.5"], "protocol.tau=1.5 is out of range"),
         (["protocol.tau=high"], "protocol.tau=high must be a number"),
@@ -129,6 +132,7 @@ def test_a_mistake_is_named_in_one_message(
     assert message in stderr
     assert "Traceback" not in stderr
     assert stderr.count("error: ") == 1
+    assert "Error executing job" not in stderr or "hydra.mode=MULTIRUN" in arguments
     assert not list(tmp_path.rglob("bank.safetensors"))
 
 

@@ -420,8 +420,12 @@ def halve(path: Path) -> None:
         ("complete.json", halve),
         ("complete.json", lambda path: path.write_text("")),
         ("complete.json", lambda path: path.write_text("[]")),
+        ("complete.json", lambda path: path.write_text('{"key": null, "parts": {}}')),
     ],
-    ids=["truncated", "flipped", "no part", "no manifest", "half a manifest", "empty", "a list"],
+    ids=[
+        *("truncated", "flipped", "no part", "no manifest", "half a manifest", "empty"),
+        *("a list", "no key"),
+    ],
 )
 def test_a_damaged_cache_is_not_used_and_is_built_anew(
     folder: CacheFolder,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,40 @@ def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Pa
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     assert names == {p.relative_to(alone).as_posix() for p in alone.rglob("*") if p.is_file()}
     assert done.stdout.count("Run folder:") == 1
+
+
+def test_shares_may_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE)
+    three = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=3"]
+    few = [a for a in JOB if not a.startswith(("trainer", "data.num_images"))]
+    done = subprocess.run(  # three train images and one val image
+        [sys.executable, "train.py", *few, "data.num_images=4", *three, "run.dir=out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_sigterm_ends_all_processes_and_the_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CODE)
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    long = [a for a in UNEVEN if a != "trainer=cpu"]
+    checkpoint = tmp_path / "out" / "checkpoints" / "last.ckpt"
+    with subprocess.Popen(
+        [sys.executable, "train.py", *long, "protocol.epochs=500", *two, "run.dir=out"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        while not checkpoint.exists() and run.poll() is None:
+            time.sleep(0.05)
+        run.terminate()
+        assert run.wait(timeout=30) == 130
+        assert run.stderr is not None
+        assert run.stderr.read().startswith("error: interrupted.")
 
 
 def test_what_one_process_refuses_is_said_once(tmp_path: Path) -> None:

@@ -125,6 +125,19 @@ def test_a_finished_run_has_nothing_left_to_do(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.parametrize("given", ["{path}", "'{quoted}'"])
+def test_a_folder_of_any_name_can_be_gone_on_with(
+    given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / 'it\'s a=b, "c"'
+    quoted = str(folder).replace("'", "\\'")
+    assert run_cli(monkeypatch, tmp_path, *QUICK, f"run.dir='{quoted}'") == 0
+    (folder / "bank.safetensors").unlink()
+    again = given.format(path=folder, quoted=quoted)
+    assert run_cli(monkeypatch, tmp_path, f"run.resume={again}") == 0
+    assert (folder / "bank.safetensors").exists()
+
+
 def test_another_configuration_takes_nothing_over(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
