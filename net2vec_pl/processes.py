@@ -52,14 +52,6 @@ def gather(value: Shaped[Tensor, "*S"]) -> list[Tensor]:
     return parts
 
 
-def gather_lists(value: Shaped[Tensor, "n"]) -> list[Tensor]:
-    """Return the list of every process; lengths may differ."""
-    lengths = [int(n) for n in gather(torch.tensor([len(value)], device=value.device))]
-    padded = value.new_zeros(max(lengths))
-    padded[: len(value)] = value
-    return [part[:n] for part, n in zip(gather(padded), lengths, strict=True)]
-
-
 def from_first(make: Callable[[], T]) -> T:
     """Let the first process make something, and return that to all; what it raises, all raise."""
     if count() == 1:

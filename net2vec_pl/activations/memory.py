@@ -121,12 +121,6 @@ class MemoryCache(BatchSource):
         """What the bits and the masks take; several layers share the masks."""
         return self._fired.num_bytes + self._pairs.num_bytes
 
-    def to(self, device: torch.device) -> "MemoryCache":
-        """Move everything to a device, in place."""
-        self._fired.to(device)
-        self._pairs.to(device)
-        return self
-
     def collate(self, items: Sequence[int]) -> BitBatch:
         """Make a batch of some rows."""
         rows = np.array(items, dtype=np.int64)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from net2vec_pl.functional.losses import PairLoss
-from net2vec_pl.functional.resize import bilinear_matrix
+from net2vec_pl.functional.resize import bilinear_matrix, upsample
 
 _log = logging.getLogger(__name__)
 
@@ -129,11 +129,13 @@ class PixelPass(nn.Module):
 
     def _upsample(self, logits: Float[Tensor, "p h w"]) -> Float[Tensor, "p sh sw"]:
         shape = (len(logits), self._rows.shape[0], self._columns.shape[0])
-        wide = torch.matmul(
-            logits, self._columns.T, out=self._buffer("wide", (len(logits), *self._narrow))
+        return upsample(
+            logits,
+            self._rows,
+            self._columns,
+            wide=self._buffer("wide", (len(logits), *self._narrow)),
+            out=self._buffer("maps", shape),
         )
-        maps: Tensor = torch.matmul(self._rows, wide, out=self._buffer("maps", shape))
-        return maps
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Return room of a shape, the same memory every time; a compiler makes its own."""

@@ -43,7 +43,12 @@ def bilinear_matrix(size_in: int, size_out: int, *, align_corners: bool) -> Floa
 
 
 def upsample(
-    maps: Float[Tensor, "*B h w"], rows: Float[Tensor, "sh h"], columns: Float[Tensor, "sw w"]
+    maps: Float[Tensor, "*B h w"],
+    rows: Float[Tensor, "sh h"],
+    columns: Float[Tensor, "sw w"],
+    *,
+    wide: Float[Tensor, "*B h sw"] | None = None,
+    out: Float[Tensor, "*B sh sw"] | None = None,
 ) -> Float[Tensor, "*B sh sw"]:
     """Resize maps by one matrix for their rows and one for their columns.
 
@@ -51,5 +56,8 @@ def upsample(
         maps: Any number of maps.
         rows: :func:`bilinear_matrix` from h to sh.
         columns: :func:`bilinear_matrix` from w to sw.
+        wide: Room for the maps that have been resized along one axis.
+        out: Room for the result.
     """
-    return rows @ (maps @ columns.T)
+    resized: Tensor = torch.matmul(rows, torch.matmul(maps, columns.T, out=wide), out=out)
+    return resized

@@ -123,7 +123,6 @@ def ask(rank: int) -> Heard:
         "share": processes.share(rows).tolist(),
         "sum": processes.sum_over(torch.tensor([rank + 1, 10])).tolist(),
         "gather": [part.tolist() for part in processes.gather(torch.tensor([rank, 5]))],
-        "lists": [part.tolist() for part in processes.gather_lists(torch.arange(2 * rank))],
         "first": processes.from_first(make),
     }
 
@@ -138,6 +137,5 @@ def test_processes_sum_share_and_gather() -> None:
     assert first == {
         "sum": [3, 20],
         "gather": [[0, 5], [1, 5]],
-        "lists": [[], [0, 1]],
         "first": "made by 0",
     }
