@@ -34,6 +34,7 @@ from net2vec_pl.tasks import build
 from net2vec_pl.tasks.answers import Answers, find_answers
 from net2vec_pl.tasks.folder import finished, layer_folder, mean_score, run_folder
 from net2vec_pl.tasks.launch import StopOnSigterm, launched
+from net2vec_pl.tasks.loggers import logger_for
 from net2vec_pl.tasks.setup import Setup, set_up
 from net2vec_pl.tasks.stages import Stages, Tensors
 from net2vec_pl.training import SegmentationProbe, score_bank
@@ -156,7 +157,7 @@ def _fit(
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
     if epochs_done:
         _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
-    with build.logger_for(config, stages.folder, epochs_done) as logger:
+    with logger_for(config, stages.folder, epochs_done) as logger:
         callbacks = build.callbacks_from(config.callbacks, vocabulary, stages.folder)
         if processes.count() > 1:
             callbacks.append(StopOnSigterm())
