@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import h5py
@@ -159,8 +160,8 @@ def make_root(root: Path) -> None:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        (root / ".writable").touch()
-        (root / ".writable").unlink()
+        with TemporaryFile(dir=root):
+            pass
     except OSError as error:
         message = f"cache.dir={root} cannot be written: {error.strerror}."
         raise CacheError(message) from error
