@@ -76,7 +76,6 @@ def survey(
         covered = sink_rows is not None and bool(np.isin(sink_rows, threshold_rows).all())
         tails = [_tails(b, len(threshold_rows), tau, places=covered) for b in backbones]
         at_once = covered and all(tail.exact for tail in tails)
-        wanted = set(sink_rows.tolist()) if sink_rows is not None and at_once else set()
         wait_for = "thresholds and bits" if at_once else "thresholds"
         for batch in _images(stream, threshold_rows, backbones, track(wait_for)):
             for backbone, tail, answer in zip(
@@ -84,7 +83,7 @@ def survey(
             ):
                 _check_finite(backbone, answer)
                 tail.update(answer, batch.row)
-            if sink is not None and wanted:
+            if sink is not None and at_once:
                 sink.add_pairs(batch)
         thresholds = [tail.thresholds() for tail in tails]
         if sink is not None and at_once:

@@ -92,7 +92,6 @@ class RowwiseSGD(Optimizer):
         Args:
             gradients: One per parameter: the gradient of every pair of image and row.
             row: The row of each pair.
-
         """
         gradients = list(gradients)
         group, _, state = self._items()[0]

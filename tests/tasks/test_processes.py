@@ -25,19 +25,24 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-@pytest.mark.parametrize("cache", ["memory", "none", "disk"])
-def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(CODE)
-    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    arguments = [a for a in JOB if a != "trainer=cpu"]
-    done = subprocess.run(
-        [sys.executable, "train.py", *arguments, *two, f"cache={cache}", "run.dir=out"],
-        cwd=tmp_path,
+def run_in(folder: Path, processes: int, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in several processes, in a folder of its own."""
+    (folder / "train.py").write_text(CODE)
+    several = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={processes}"]
+    return subprocess.run(
+        [sys.executable, "train.py", *options, *several, "run.dir=out"],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("cache", ["memory", "none", "disk"])
+def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Path) -> None:
+    arguments = [a for a in JOB if a != "trainer=cpu"]
+    done = run_in(tmp_path, 2, *arguments, f"cache={cache}")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     one, both = (BankFile.load(folder / "bank.safetensors") for folder in (alone, out))
@@ -50,17 +55,8 @@ def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Pa
 
 
 def test_shares_may_be_empty(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(CODE)
-    three = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=3"]
     few = [a for a in JOB if not a.startswith(("trainer", "data.num_images"))]
-    done = subprocess.run(  # three train images and one val image
-        [sys.executable, "train.py", *few, "data.num_images=4", *three, "run.dir=out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_in(tmp_path, 3, *few, "data.num_images=4")  # three train images and one val image
     assert done.returncode == 0, done.stderr
 
 
@@ -84,15 +80,7 @@ def test_sigterm_ends_all_processes_and_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_one_process_refuses_is_said_once(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(CODE)
-    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    done = subprocess.run(
-        [sys.executable, "train.py", *UNEVEN, *two, "layer=conv9", "run.dir=out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    plain = [a for a in UNEVEN if a != "trainer=cpu"]
+    done = run_in(tmp_path, 2, *plain, "layer=conv9")
     assert done.returncode == 1
     assert done.stderr.count("error: unknown layer of shapesnet 'conv9'") == 1
