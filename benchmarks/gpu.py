@@ -146,7 +146,7 @@ def measure(
     trainer.fit(probe, datamodule=kept)
     clock.lap(f"{epochs} epochs")
     for split in ("train", "val"):
-        score_bank(probe.to(device), kept.rows_dataloader(kept.pair_rows[split]))
+        score_bank(probe.to(device), kept, kept.pair_rows[split])
     clock.lap("evaluation")
     return clock.laps
 

@@ -113,7 +113,9 @@ def pixel_rows(m: Material) -> list[Row]:
 
     def micro(work: PixelPass) -> float:
         return (
-            _seconds(lambda: work.descend(logits, lambda chosen: mask[chosen], alpha)) / pairs * 1e6
+            _seconds(lambda: work.descend(logits[None], lambda chosen: mask[chosen], alpha[None]))
+            / pairs
+            * 1e6
         )
 
     eager, compiled = (

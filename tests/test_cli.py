@@ -21,6 +21,7 @@ QUICK = [
     "loader.workers=0",
     "callbacks.progress=false",
     "trainer=cpu",
+    "analysis=none",
 ]
 
 

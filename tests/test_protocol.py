@@ -143,7 +143,7 @@ def test_whole_numbers_are_numbers() -> None:
 
 def test_parse_takes_every_option() -> None:
     protocol = Protocol(name="mine", loss="bce", epochs=2, shuffle=False, tau=0.01)
-    assert Protocol.parse(vars(protocol)) == protocol
+    assert Protocol.parse(protocol.plain()) == protocol
     assert Protocol.parse({}) == Protocol()
 
 

@@ -250,7 +250,8 @@ def test_rare_concepts_score_as_one_at_a_time_training_does(real: Real) -> None:
     selection = select_concepts(reader, census)
     stream = ConceptDataModule(reader, selection.vocabulary, census, batch_size=64, workers=2)
     probe = fit(real, stream, selection, reader)
-    (mine,), _ = score_bank(probe, stream.val_dataloader())
+    counts, _ = score_bank(probe, stream, stream.pair_rows["val"])
+    (mine,) = counts.set_iou(len(selection.probed))
     rows, alpha = {}, {}
     for entry in selection.probed:
         number = entry.concept.number

@@ -1,10 +1,17 @@
 """What a frozen layer answers: thresholds, bits, and what they overlap."""
 
 from net2vec_pl.activations.cache import CacheFolder, CacheKey, CacheSink, DiskCache
-from net2vec_pl.activations.extract import count_single_filters, fire
+from net2vec_pl.activations.extract import (
+    count_chosen_filters,
+    count_single_filters,
+    fire,
+    respond,
+)
 from net2vec_pl.activations.memory import MemoryCache, MemorySink
+from net2vec_pl.activations.pooled import PooledAnswers
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.activations.survey import Sink, survey
+from net2vec_pl.activations.upsampled import count_chosen_upsampled, count_upsampled_filters
 
 __all__ = [
     "CacheFolder",
@@ -13,9 +20,14 @@ __all__ = [
     "DiskCache",
     "MemoryCache",
     "MemorySink",
+    "PooledAnswers",
     "Sink",
     "UpperTails",
+    "count_chosen_filters",
+    "count_chosen_upsampled",
     "count_single_filters",
+    "count_upsampled_filters",
     "fire",
+    "respond",
     "survey",
 ]

@@ -213,6 +213,11 @@ class CacheSink(Sink):
         for part in self._parts:
             part.add_labels(batch)
 
+    def see(
+        self, layer: int, row: Int64[Tensor, "N"], activation: Float[Tensor, "N K h w"]
+    ) -> None:
+        """Keep nothing: bits are all that goes to disk."""
+
     def add_fired(self, layer: int, row: Int64[Tensor, "n"], index: Int64[Tensor, "n"]) -> None:
         """Write where a layer fired."""
         self._parts[layer].add_fired(row.cpu().numpy(), index.cpu().numpy())

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from net2vec_pl import processes
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.data import BitBatch, ConceptBatch, ImageBatch
-from net2vec_pl.data.batch import Batch
-from net2vec_pl.functional.cells import BilinearCells
+from net2vec_pl.data import BitBatch, ConceptBatch, ConceptDataModule, ImageBatch
+from net2vec_pl.data.batch import Batch, PairPlaces
+from net2vec_pl.functional.cells import BilinearCells, cell_patterns, count_overlaps
 from net2vec_pl.functional.fired import Fired
 from net2vec_pl.probes import SingleFilterCounts
 
 # A CPU does best with what fits its cache, a GPU with enough to do at once.
+_PAIRS_PER_CHUNK = 64
 _IMAGES_PER_CHUNK = {"cpu": 1, "cuda": 128}
 
 
@@ -57,13 +60,64 @@ def count_single_filters(
     return counts
 
 
+def count_chosen_filters(
+    backbone: FrozenBackbone,
+    thresholds: Float[Tensor, "K"],
+    stream: ConceptDataModule,
+    rows: npt.NDArray[np.int64],
+    chosen: Int64[Tensor, "C"],
+    cells: BilinearCells,
+) -> Int64[Tensor, "P 2"]:
+    """Count the overlap of every pair of some images with one filter of its concept.
+
+    Counts are those of all processes, and sum to those of :func:`count_single_filters`.
+
+    Args:
+        backbone: The frozen network at its layer.
+        thresholds: T_k of each filter.
+        stream: Where the images come from.
+        rows: The images.
+        chosen: A filter per concept; where it is -1, counts are of an empty map.
+        cells: Cells of the layer's grid on the masks.
+
+    Returns:
+        Intersection and union of each pair, in the order of
+        :class:`~net2vec_pl.data.batch.PairPlaces`.
+    """
+    places, device = PairPlaces(stream.score_index, rows), device_of(backbone)
+    counts = torch.zeros(len(places.concept), 2, dtype=torch.int64, device=device)
+    cells.to(device)
+    chosen = chosen.to(device)
+    for batch in on_device(stream.scoring_dataloader(rows), backbone):
+        fired, place = fire(backbone, thresholds, batch).dense(), places.of(batch.row)
+        for first in range(0, len(place), _PAIRS_PER_CHUNK):
+            pairs = slice(first, first + _PAIRS_PER_CHUNK)
+            filter_ = chosen[batch.concept[pairs]]
+            bits = fired[batch.image[pairs], filter_] & (filter_ >= 0)[:, None, None]
+            masks = batch.masks(pairs)
+            both = torch.stack([masks, torch.ones_like(masks)], 1)
+            overlaps = count_overlaps(cell_patterns(bits[:, None]), cells.count_patterns(both))
+            inside, area = overlaps[:, 0].unbind(1)
+            true = masks.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
+            counts[place[pairs]] = torch.stack([inside, true + area - inside], 1)
+    return processes.sum_over(counts).cpu()
+
+
 def fire(backbone: FrozenBackbone, thresholds: Float[Tensor, "K"], batch: ConceptBatch) -> Fired:
     """Return where A > T in a batch: as the batch says, or else by asking the network."""
     if isinstance(batch, BitBatch):
         return batch.fired
+    return Fired.of(respond(backbone, batch) > thresholds[:, None, None])
+
+
+def respond(backbone: FrozenBackbone, batch: ConceptBatch) -> Float[Tensor, "N K h w"]:
+    """Return the activations of a batch: as the batch says, or else by asking the network."""
+    if isinstance(batch, BitBatch):
+        assert batch.activation is not None, "only bits were kept"
+        return batch.activation.float()
     assert isinstance(batch, ImageBatch)
     activation: Tensor = backbone(batch.images)
-    return Fired.of(activation > thresholds[:, None, None])
+    return activation
 
 
 def device_of(backbone: FrozenBackbone) -> torch.device:

@@ -1,22 +1,25 @@
 """Keep what a frozen layer answers in memory, on the host or on the accelerator.
 
 It answers an image alike every epoch, and in bits, of which some 0.5 % are set. What is kept of an
-image is where its bits are set, and the mask of each of its pairs, eight pixels to a byte.
+image is where its bits are set, and the mask of each of its pairs, eight pixels to a byte; where a
+probe's inputs are the activations themselves, these too, in half precision.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from net2vec_pl.activations.cache import DiskCache
 from net2vec_pl.activations.survey import Sink
 from net2vec_pl.data import BitBatch, ImageBatch
 from net2vec_pl.data.datamodule import BatchSource
+from net2vec_pl.errors import BackboneError
 from net2vec_pl.functional.bits import pack_bits
 
 T = TypeVar("T", bound="Ragged")
@@ -49,12 +52,27 @@ class Ragged:
         self, keys: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], list[Tensor]]:
         """Return the lists of some keys: the length of each, and their elements joined."""
-        slots = self._slot[keys]
-        starts, lengths = self._start[slots], self._start[slots + 1] - self._start[slots]
+        on_device = torch.from_numpy(self.places(keys)).to(self.values[0].device)
+        return self._lengths(keys), [value[on_device] for value in self.values]
+
+    def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where the elements of some keys' lists lie, one list after another."""
+        starts, lengths = self._start[self._slot[keys]], self._lengths(keys)
         begins = np.cumsum(lengths) - lengths
-        index = np.arange(lengths.sum()) + np.repeat(starts - begins, lengths)
-        on_device = torch.from_numpy(index).to(self.values[0].device)
-        return lengths, [value[on_device] for value in self.values]
+        places: npt.NDArray[np.int64] = np.arange(lengths.sum()) + np.repeat(
+            starts - begins, lengths
+        )
+        return places
+
+    def _lengths(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        lengths: npt.NDArray[np.int64] = np.diff(self._start)[self._slot[keys]]
+        return lengths
+
+    def copy(self: T) -> T:
+        """Return the same lists with elements of their own."""
+        other = copy.copy(self)
+        other.values = [value.clone() for value in self.values]
+        return other
 
     def to(self: T, device: torch.device) -> T:
         """Move the elements to a device, in place."""
@@ -75,14 +93,20 @@ class MemoryCache(BatchSource):
         pairs: By row, the concept and the packed mask of each pair.
         shape: (K, h, w) of the layer.
         mask_size: (sh, sw) of the masks.
+        dense: By row, its activations, if they are kept.
     """
 
     in_memory = True
 
     def __init__(
-        self, fired: Ragged, pairs: Ragged, shape: tuple[int, int, int], mask_size: tuple[int, int]
+        self,
+        fired: Ragged,
+        pairs: Ragged,
+        shape: tuple[int, int, int],
+        mask_size: tuple[int, int],
+        dense: Ragged | None = None,
     ) -> None:
-        self._fired, self._pairs = fired, pairs
+        self._fired, self._pairs, self._dense = fired, pairs, dense
         self._shape, self._mask_size = shape, mask_size
 
     @classmethod
@@ -119,7 +143,25 @@ class MemoryCache(BatchSource):
     @property
     def num_bytes(self) -> int:
         """What the bits and the masks take; several layers share the masks."""
-        return self._fired.num_bytes + self._pairs.num_bytes
+        kept = self._dense.num_bytes if self._dense else 0
+        return self._fired.num_bytes + self._pairs.num_bytes + kept
+
+    def shuffled(self, rows: npt.NDArray[np.int64], seed: int) -> "MemoryCache":
+        """Return the same answers with masks exchanged between images of the same concept.
+
+        Args:
+            rows: The images that exchange masks; the others keep theirs.
+            seed: Of the exchange.
+        """
+        pairs = self._pairs.copy()
+        concept, masks = pairs.values
+        generator = np.random.default_rng(seed)
+        places = pairs.places(rows)
+        of_place = concept.cpu().numpy()[places]
+        for c in np.unique(of_place):
+            mine = places[of_place == c]
+            masks[mine] = masks[generator.permutation(mine)]
+        return MemoryCache(self._fired, pairs, self._shape, self._mask_size, self._dense)
 
     def collate(self, items: Sequence[int]) -> BitBatch:
         """Make a batch of some rows."""
@@ -137,6 +179,7 @@ class MemoryCache(BatchSource):
             shape=self._shape,
             packed_masks=masks,
             mask_size=self._mask_size,
+            activation=None if self._dense is None else self._dense[rows][1][0],
         )
 
 
@@ -147,6 +190,7 @@ class MemorySink(Sink):
         shapes: (K, h, w) of each layer.
         mask_size: (sh, sw) of the masks.
         device: Where they are kept in the end.
+        dense_rows: The images whose activations are kept too, (n,); none if None.
     """
 
     def __init__(
@@ -154,6 +198,8 @@ class MemorySink(Sink):
         shapes: Sequence[tuple[int, int, int]],
         mask_size: tuple[int, int],
         device: torch.device,
+        *,
+        dense_rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self._shapes, self._mask_size, self._device = list(shapes), mask_size, device
         self._rows: list[Tensor] = []
@@ -161,6 +207,17 @@ class MemorySink(Sink):
         self._concept: list[Tensor] = []
         self._masks: list[Tensor] = []
         self._fired: list[list[tuple[Tensor, Tensor]]] = [[] for _ in shapes]
+        self._dense: list[Ragged] = []
+        if dense_rows is not None:
+            ones = np.ones(len(dense_rows), dtype=np.int64)
+            self._dense = [
+                Ragged(
+                    dense_rows,
+                    ones,
+                    [torch.empty(len(ones), *shape, dtype=torch.float16, device=device)],
+                )
+                for shape in shapes
+            ]
 
     def add_pairs(self, batch: ImageBatch) -> None:
         """Keep rows, concepts and masks of a batch."""
@@ -176,6 +233,24 @@ class MemorySink(Sink):
         """Keep where a layer fired."""
         self._fired[layer].append((row.to(self._device), index.int().to(self._device)))
 
+    def see(
+        self, layer: int, row: Int64[Tensor, "N"], activation: Float[Tensor, "N K h w"]
+    ) -> None:
+        """Keep the activations of a batch, if they are wanted.
+
+        Raises:
+            BackboneError: If half precision cannot hold them.
+        """
+        if not self._dense:
+            return
+        half = activation.half().to(self._device)
+        if not half.isfinite().all():
+            raise BackboneError(
+                "activations above 65504 do not fit half precision: cache=none goes without it."
+            )
+        kept = self._dense[layer]
+        kept.values[0][kept.places(row.cpu().numpy())] = half
+
     def caches(self) -> list[MemoryCache]:
         """Return a cache per layer; they share the masks."""
         rows = torch.cat(self._rows).numpy()
@@ -185,12 +260,13 @@ class MemorySink(Sink):
         pairs = Ragged(rows, torch.cat(self._sizes).numpy(), values)
         self._masks = []
         made = []
-        for shape, parts in zip(self._shapes, self._fired, strict=True):
+        for layer, (shape, parts) in enumerate(zip(self._shapes, self._fired, strict=True)):
             row = torch.cat([r for r, _ in parts])
             index = torch.cat([i for _, i in parts])
             parts.clear()
             fired = _by_row(rows, row, index)
-            made.append(MemoryCache(fired, pairs, shape, self._mask_size))
+            dense = self._dense[layer] if self._dense else None
+            made.append(MemoryCache(fired, pairs, shape, self._mask_size, dense))
         return made
 
 

@@ -7,7 +7,7 @@ is the network asked a second time.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from net2vec_pl.backbones import FrozenBackbone, read_layers
 from net2vec_pl.data import ConceptDataModule, ImageBatch
 from net2vec_pl.errors import BackboneError
 
+Watch = Callable[[int, Tensor, Tensor], None]
 Track = Callable[[str], Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]]]
 
 
@@ -30,6 +31,12 @@ class Sink(ABC):
     @abstractmethod
     def add_pairs(self, batch: ImageBatch) -> None:
         """Keep what a batch's images are labelled with; each image comes once."""
+
+    @abstractmethod
+    def see(
+        self, layer: int, row: Int64[Tensor, "N"], activation: Float[Tensor, "N K h w"]
+    ) -> None:
+        """See the activations of the images of :meth:`add_pairs`; what of them to keep is free."""
 
     @abstractmethod
     def add_fired(self, layer: int, row: Int64[Tensor, "n"], index: Int64[Tensor, "n"]) -> None:
@@ -51,6 +58,8 @@ def survey(
     thresholds: Sequence[Float[Tensor, "_"]] | None = None,
     sink: Sink | None = None,
     sink_rows: npt.NDArray[np.int64] | None = None,
+    watch: Watch | None = None,
+    watch_rows: npt.NDArray[np.int64] | None = None,
     track: Track = lambda _: lambda batches: batches,
 ) -> list[Float[Tensor, "_"]]:
     """Find the thresholds of some layers of one network, and send what fires to a sink.
@@ -64,6 +73,9 @@ def survey(
         sink: Where answers go; nowhere if None.
         sink_rows: The images it wants; must be given with it. In one pass it gets all that set the
             thresholds.
+        watch: Called with layer, rows (N,) and activations (N, K, h, w) of every batch that passes;
+            an image may pass twice.
+        watch_rows: Images that must pass; must be given with it.
         track: Shows how far each pass is.
 
     Returns:
@@ -72,32 +84,80 @@ def survey(
     Raises:
         BackboneError: If a layer answers with NaN or infinity.
     """
+    passes = _Passes(backbones, stream, watch, track)
     if thresholds is None:
-        covered = sink_rows is not None and bool(np.isin(sink_rows, threshold_rows).all())
-        tails = [_tails(b, len(threshold_rows), tau, places=covered) for b in backbones]
-        at_once = covered and all(tail.exact for tail in tails)
-        wait_for = "thresholds and bits" if at_once else "thresholds"
-        for batch in _images(stream, threshold_rows, backbones, track(wait_for)):
-            for backbone, tail, answer in zip(
-                backbones, tails, read_layers(backbones, batch.images), strict=True
-            ):
-                _check_finite(backbone, answer)
-                tail.update(answer, batch.row)
-            if sink is not None and at_once:
-                sink.add_pairs(batch)
-        thresholds = [tail.thresholds() for tail in tails]
-        if sink is not None and at_once:
-            for layer, (tail, threshold) in enumerate(zip(tails, thresholds, strict=True)):
-                sink.add_fired(layer, *tail.fired(threshold))
-            return thresholds
+        thresholds, served = _find(passes, tau, threshold_rows, sink, sink_rows)
+        sink = None if served else sink
     if sink is not None and sink_rows is not None:
-        for batch in _images(stream, sink_rows, backbones, track("bits")):
+        for batch, answers in passes.over(sink_rows, "bits"):
             sink.add_pairs(batch)
-            answers = read_layers(backbones, batch.images)
             for layer, (answer, threshold) in enumerate(zip(answers, thresholds, strict=True)):
                 image, index = (answer > threshold[:, None, None]).flatten(1).nonzero(as_tuple=True)
+                sink.see(layer, batch.row, answer)
                 sink.add_fired(layer, batch.row[image], index)
+    if watch_rows is not None:
+        passes.make_up_for(watch_rows)
     return list(thresholds)
+
+
+class _Passes:
+    """Passes over images, which remember whom they have shown to the watch."""
+
+    def __init__(
+        self,
+        backbones: Sequence[FrozenBackbone],
+        stream: ConceptDataModule,
+        watch: Watch | None,
+        track: Track,
+    ) -> None:
+        self.backbones, self._stream, self._watch, self._track = backbones, stream, watch, track
+        self._done: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def over(
+        self, rows: npt.NDArray[np.int64], wait_for: str
+    ) -> Iterator[tuple[ImageBatch, list[Tensor]]]:
+        """Yield images, and what each layer answers to them."""
+        self._done = np.union1d(self._done, rows)
+        batches = cast(Iterable[ImageBatch], self._stream.rows_dataloader(rows))
+        for batch in on_device(self._track(wait_for)(batches), self.backbones[0]):
+            answers = read_layers(self.backbones, batch.images)
+            if self._watch is not None:
+                for layer, answer in enumerate(answers):
+                    self._watch(layer, batch.row, answer)
+            yield batch, answers
+
+    def make_up_for(self, rows: npt.NDArray[np.int64]) -> None:
+        """Show the watch what it has not seen."""
+        missing = np.setdiff1d(rows, self._done)
+        if len(missing):
+            for _ in self.over(missing, "activations"):
+                pass
+
+
+def _find(
+    passes: _Passes,
+    tau: float,
+    rows: npt.NDArray[np.int64],
+    sink: Sink | None,
+    sink_rows: npt.NDArray[np.int64] | None,
+) -> tuple[list[Float[Tensor, "_"]], bool]:
+    """Find thresholds, and serve the sink from the same pass if that can be; say whether it was."""
+    covered = sink_rows is not None and bool(np.isin(sink_rows, rows).all())
+    tails = [_tails(b, len(rows), tau, places=covered) for b in passes.backbones]
+    keep = sink if covered and all(tail.exact for tail in tails) else None
+    for batch, answers in passes.over(rows, "thresholds and bits" if keep else "thresholds"):
+        for layer, (tail, answer) in enumerate(zip(tails, answers, strict=True)):
+            _check_finite(passes.backbones[layer], answer)
+            tail.update(answer, batch.row)
+            if keep is not None:
+                keep.see(layer, batch.row, answer)
+        if keep is not None:
+            keep.add_pairs(batch)
+    thresholds = [tail.thresholds() for tail in tails]
+    if keep is not None:
+        for layer, (tail, threshold) in enumerate(zip(tails, thresholds, strict=True)):
+            keep.add_fired(layer, *tail.fired(threshold))
+    return thresholds, keep is not None
 
 
 def _tails(backbone: FrozenBackbone, num_images: int, tau: float, *, places: bool) -> UpperTails:
@@ -105,16 +165,6 @@ def _tails(backbone: FrozenBackbone, num_images: int, tau: float, *, places: boo
     return UpperTails(
         num_filters, num_images, h * w, tau, places=places, device=device_of(backbone)
     )
-
-
-def _images(
-    stream: ConceptDataModule,
-    rows: npt.NDArray[np.int64],
-    backbones: Sequence[FrozenBackbone],
-    track: Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]],
-) -> Iterable[ImageBatch]:
-    batches = cast(Iterable[ImageBatch], stream.rows_dataloader(rows))
-    return on_device(track(batches), backbones[0])
 
 
 def _check_finite(backbone: FrozenBackbone, activation: Float[Tensor, "N K h w"]) -> None:

@@ -36,6 +36,7 @@ class FrozenBackbone(nn.Module):
         image_size: (H, W) of the images to come.
         model: The network's name.
         precision: Of the network's products.
+        vectors: Whether the layer may be one that gives a vector (K,), read as a map (K, 1, 1).
 
     Attributes:
         layer: Name of the layer, as given.
@@ -56,8 +57,10 @@ class FrozenBackbone(nn.Module):
         *,
         model: str = "network",
         precision: Precision = Precision.TF32,
+        vectors: bool = False,
     ) -> None:
         super().__init__()
+        self._vectors = vectors
         self.model = model
         self.scaling = scaling
         self.network = network.requires_grad_(False).float().eval()
@@ -80,6 +83,19 @@ class FrozenBackbone(nn.Module):
         """Return the layer's output for RGB images in 0 to 255, float32."""
         return read_layers([self], images)[0]
 
+    def respond(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K h w"]:
+        """Return the layer's output with its gradient with respect to the images.
+
+        The network itself stays frozen: its parameters get no gradient.
+
+        Args:
+            images: RGB in 0 to 1, on the network's device, of the size the layer was chosen for.
+
+        Raises:
+            BackboneError: If the layer does not answer each image by itself.
+        """
+        return _read([self], images * 255)[0]
+
     def at(self, layer: str | None) -> "FrozenBackbone":
         """Return the same network, frozen at another of its layers.
 
@@ -92,11 +108,12 @@ class FrozenBackbone(nn.Module):
 
     def _choose(self, layer: str | None) -> None:
         self.layer, info = resolve_layer(
-            layer, architecture(self.model).layers, self._traced, self.model
+            layer, architecture(self.model).layers, self._traced, self.model, vectors=self._vectors
         )
         assert info.shape is not None
+        shape = (*info.shape, 1, 1)[:3]
         self.module_path, self._calls = info.module_path, info.calls
-        self.shape: tuple[int, int, int] = (info.shape[0], info.shape[1], info.shape[2])
+        self.shape: tuple[int, int, int] = (shape[0], shape[1], shape[2])
 
 
 @torch.no_grad()
@@ -146,6 +163,8 @@ def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
         for handle in handles:
             handle.remove()
     for backbone, answer in zip(backbones, answers, strict=True):
+        if backbone._vectors and answer and answer[-1].dim() == 2:
+            answer[-1] = answer[-1][:, :, None, None]
         if not answer or answer[-1].shape != (len(images), *backbone.shape):
             given = [tuple(output.shape) for output in answer[-1:]]
             raise BackboneError(
@@ -165,6 +184,7 @@ def build_backbone(
     kwargs: dict[str, Any] | None = None,
     scaling: InputScaling | None = None,
     precision: Precision = Precision.TF32,
+    vectors: bool = False,
 ) -> FrozenBackbone:
     """Build a network, fill it, and freeze it at a layer.
 
@@ -177,6 +197,7 @@ def build_backbone(
         kwargs: Arguments for ``target``.
         scaling: Input scaling; torchvision's if None.
         precision: Of the network's products.
+        vectors: Whether the layer may give a vector.
 
     Raises:
         BackboneError: If any of these cannot be found or do not fit each other.
@@ -190,4 +211,5 @@ def build_backbone(
         image_size,
         model=name,
         precision=precision,
+        vectors=vectors,
     )

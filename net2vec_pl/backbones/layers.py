@@ -26,6 +26,11 @@ class LayerInfo:
     calls: int
 
     @property
+    def is_vector(self) -> bool:
+        """Whether the output has no room in it: (K,), of a fully connected layer, or (K, 1, 1)."""
+        return self.shape is not None and len(self.shape) in (1, 3) and not self.is_map
+
+    @property
     def is_map(self) -> bool:
         """Whether the output is an activation map (K, h, w) with some room in it."""
         return self.shape is not None and len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
@@ -83,7 +88,12 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
 
 
 def resolve_layer(
-    name: str | None, paper_names: Mapping[str, str], traced: Trace, model: str
+    name: str | None,
+    paper_names: Mapping[str, str],
+    traced: Trace,
+    model: str,
+    *,
+    vectors: bool = False,
 ) -> tuple[str, LayerInfo]:
     """Find the module a layer name means.
 
@@ -92,6 +102,7 @@ def resolve_layer(
         paper_names: Paper name -> module path.
         traced: From :func:`trace_layers`.
         model: The model's name, for messages.
+        vectors: Whether a layer that gives a vector may be named too, a fully connected one.
 
     Returns:
         The name by which to call the layer, and what it gives.
@@ -113,10 +124,11 @@ def resolve_layer(
     if path not in traced:
         raise BackboneError(unknown(f"layer of {model}", name, [*paper_names, *maps]))
     info = traced[path]
-    if not info.is_map:
+    if not info.is_map and not (vectors and info.is_vector):
         given = "no tensor" if info.shape is None else f"an output of shape {info.shape}"
         raise BackboneError(
             f"layer {name!r} of {model} gives {given} for an image, not an activation map "
             f"(filters, height, width). The last layer that does: {maps[-1]!r}."
+            + (" target=classification takes it." if info.is_vector else "")
         )
     return name, info

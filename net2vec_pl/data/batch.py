@@ -1,5 +1,6 @@
 """A batch of images with the pairs (image, concept) to learn from."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,12 +9,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Bool, Float16, Int32, Int64, UInt8
 from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.census import Census
-from net2vec_pl.data.reader import Sample
+from net2vec_pl.data.reader import ConceptReader, Sample
 from net2vec_pl.functional.bits import unpack_bits
 from net2vec_pl.functional.fired import Fired
 
@@ -37,6 +38,16 @@ class ConceptBatch(ABC):
     @abstractmethod
     def masks(self, pairs: slice) -> Bool[Tensor, "p sh sw"]:
         """Return the ground truth of some pairs: the union over layers and categories."""
+
+    @abstractmethod
+    def extended(self: Batch, image: Tensor, concept: Tensor, known: Tensor) -> Batch:
+        """Return the same images with more pairs; the new ones have empty masks.
+
+        Args:
+            image: The image of each pair, (P',), rising.
+            concept: The concept of each pair.
+            known: Which of these pairs are those there were, (P,).
+        """
 
     def pairs_by_image(self) -> list[slice]:
         """Return the pairs of each image, length N; pairs are sorted by image."""
@@ -73,6 +84,29 @@ class ImageBatch(ConceptBatch):
     number: Int32[Tensor, "P"]
     whole: Bool[Tensor, "P"]
 
+    def extended(
+        self, image: Int64[Tensor, "Q"], concept: Int64[Tensor, "Q"], known: Int64[Tensor, "P"]
+    ) -> "ImageBatch":
+        """Pair more concepts with the images; label numbers of nothing make empty masks."""
+        number = torch.full((len(image),), -1, dtype=torch.int32)
+        whole = torch.zeros(len(image), dtype=torch.bool)
+        number[known], whole[known] = self.number, self.whole
+        return replace(self, image=image, concept=concept, number=number, whole=whole)
+
+    def about(self, concept: int) -> "ImageBatch":
+        """Return the same images, each paired with one concept, whether it contains that or not.
+
+        What is paired so has no masks: its label numbers are those of nothing.
+        """
+        n, device = len(self.row), self.row.device
+        return replace(
+            self,
+            image=torch.arange(n, device=device),
+            concept=torch.full((n,), concept, device=device),
+            number=torch.full((n,), -1, dtype=torch.int32, device=device),
+            whole=torch.zeros(n, dtype=torch.bool, device=device),
+        )
+
     def masks(self, pairs: slice) -> Bool[Tensor, "p sh sw"]:
         """Compare the label maps with the labels of the pairs."""
         maps = self.label_maps[self.image[pairs]]
@@ -89,12 +123,23 @@ class BitBatch(ConceptBatch):
         shape: (K, h, w) of the layer.
         packed_masks: The mask of each pair, eight pixels to a byte.
         mask_size: (sh, sw) of the masks.
+        activation: The activations themselves, where they are kept.
     """
 
     places: Int64[Tensor, "n"]
     shape: tuple[int, int, int]
     packed_masks: UInt8[Tensor, "P bytes"]
     mask_size: tuple[int, int]
+    activation: Float16[Tensor, "N K h w"] | None = None
+
+    def extended(
+        self, image: Int64[Tensor, "Q"], concept: Int64[Tensor, "Q"], known: Int64[Tensor, "P"]
+    ) -> "BitBatch":
+        """Pair more concepts with the images; their masks have no bit set."""
+        device, packed = self.packed_masks.device, self.packed_masks
+        masks = packed.new_zeros(len(image), packed.shape[1])
+        masks[known.to(device)] = packed
+        return replace(self, image=image.to(device), concept=concept.to(device), packed_masks=masks)
 
     @property
     def fired(self) -> Fired:
@@ -127,6 +172,26 @@ class PairIndex:
         self._concept = concept[keep]
         self._start = np.searchsorted(census.row[keep], np.arange(num_rows + 1))
 
+    @classmethod
+    def annotated(
+        cls, index: "PairIndex", vocabulary: Vocabulary, reader: ConceptReader
+    ) -> "PairIndex":
+        """Pair every image with all concepts of the categories it was annotated for.
+
+        Args:
+            index: The concepts in each image; they stay.
+            vocabulary: The same concepts.
+            reader: The dataset.
+        """
+        column = {category.name: i for i, category in enumerate(reader.categories)}
+        there = reader.annotated[:, [column[concept.category] for concept in vocabulary]].copy()
+        image, concept = index.all_of(np.arange(len(reader)))
+        there[image, concept] = True
+        other = copy.copy(index)
+        image, other._concept = there.nonzero()
+        other._start = np.searchsorted(image, np.arange(len(reader) + 1))
+        return other
+
     def __getitem__(self, row: int) -> npt.NDArray[np.int64]:
         """Return the vocabulary rows of the concepts in one image."""
         return self._concept[self._start[row] : self._start[row + 1]]
@@ -144,6 +209,33 @@ class PairIndex:
     def pairs_per_image(self) -> npt.NDArray[np.int64]:
         """Number of probed concepts in each row of the dataset."""
         return np.diff(self._start)
+
+
+class PairPlaces:
+    """One list of all pairs of some images, and where in it the pairs of a batch stand.
+
+    Args:
+        index: The concepts in each image.
+        rows: The images, in the order of the list.
+
+    Attributes:
+        image: Row of the dataset of each pair.
+        concept: Row of the vocabulary of each pair.
+    """
+
+    def __init__(self, index: PairIndex, rows: npt.NDArray[np.int64]) -> None:
+        self._sizes = index.pairs_per_image
+        which, self.concept = index.all_of(rows)
+        self.image = rows[which]
+        self._first = np.zeros(len(self._sizes), dtype=np.int64)
+        self._first[rows] = np.cumsum(self._sizes[rows]) - self._sizes[rows]
+
+    def of(self, row: Int64[Tensor, "N"]) -> Int64[Tensor, "P"]:
+        """Return the places of the pairs of a batch's images, on their device."""
+        rows = row.cpu().numpy()
+        sizes = self._sizes[rows]
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return torch.from_numpy(np.repeat(self._first[rows], sizes) + within).to(row.device)
 
 
 def collate(

@@ -44,6 +44,31 @@ class _Images(BatchSource):
         return collate(rows, samples, self.index, *size)
 
 
+class _Annotated(BatchSource):
+    """The same batches, with the concepts that images could contain and do not."""
+
+    def __init__(self, source: BatchSource, index: PairIndex, wider: PairIndex) -> None:
+        self._source, self._index, self._wider = source, index, wider
+        self.in_memory = source.in_memory
+
+    def __getitem__(self, row: int) -> Any:
+        return self._source[row]
+
+    def collate(self, items: Sequence[Any]) -> ConceptBatch:
+        batch = self._source.collate(items)
+        rows = batch.row.cpu().numpy()
+        image, concept = self._wider.all_of(rows)
+        length = int(concept.max(initial=0)) + 1
+        place = {key: i for i, key in enumerate((image * length + concept).tolist())}
+        images, concepts = self._index.all_of(rows)
+        known = [place[key] for key in (images * length + concepts).tolist()]
+        return batch.extended(
+            torch.from_numpy(image),
+            torch.from_numpy(concept),
+            torch.tensor(known, dtype=torch.int64),
+        )
+
+
 def epoch_order(
     rows: npt.NDArray[np.int64], seed: int, epoch: int, *, shuffle: bool = True
 ) -> npt.NDArray[np.int64]:
@@ -128,12 +153,16 @@ class ConceptDataModule(pl.LightningDataModule):
             process itself.
         seed: Seed of the order of train images.
         shuffle: Whether train images come in a new order each epoch.
+        score_annotated: Whether concepts are scored on all images annotated for their category, or
+            only on those that contain them.
 
     Attributes:
         all_rows: Every readable row.
         train_rows: Those of the train split.
         pair_rows: Rows with a probed concept, by split: ``train`` and ``val``.
+        scored_rows: Rows that scores are taken on, likewise.
         index: The probed concepts of every row.
+        score_index: The concepts that every row is scored for.
         source: Where batches come from.
     """
 
@@ -147,21 +176,30 @@ class ConceptDataModule(pl.LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         shuffle: bool = True,
+        score_annotated: bool = False,
     ) -> None:
         super().__init__()
-        self.index = PairIndex(vocabulary, census, len(reader))
+        self.index = self.score_index = PairIndex(vocabulary, census, len(reader))
+        if score_annotated:
+            self.score_index = PairIndex.annotated(self.index, vocabulary, reader)
         self.batch_size = batch_size
         self.workers = workers
         self.seed = seed
         self.shuffle = shuffle
         self.source: BatchSource = _Images(reader, self.index)
         is_train = reader.is_train[census.readable]
-        has_pairs = self.index.pairs_per_image[census.readable] > 0
+        has_pairs, is_scored = (
+            index.pairs_per_image[census.readable] > 0 for index in (self.index, self.score_index)
+        )
         self.all_rows = census.readable
         self.train_rows = census.readable[is_train]
         self.pair_rows = {
             "train": census.readable[is_train & has_pairs],
             "val": census.readable[~is_train & has_pairs],
+        }
+        self.scored_rows = {
+            "train": census.readable[is_train & is_scored],
+            "val": census.readable[~is_train & is_scored],
         }
 
     def from_source(self, source: BatchSource) -> "ConceptDataModule":
@@ -177,8 +215,18 @@ class ConceptDataModule(pl.LightningDataModule):
         return self._loader(SharedBatches(order, self.batch_size), persistent=True)
 
     def val_dataloader(self) -> DataLoader[ConceptBatch]:
-        """This process's share of the val images with a probed concept, in row order."""
-        return self.rows_dataloader(self.pair_rows["val"], persistent=True)
+        """This process's share of the val images that scores are taken on, in row order."""
+        return self.scoring_dataloader(self.scored_rows["val"], persistent=True)
+
+    def scoring_dataloader(
+        self, rows: npt.NDArray[np.int64], *, persistent: bool = False
+    ) -> DataLoader[ConceptBatch]:
+        """As :meth:`rows_dataloader`, with the pairs that are scored."""
+        if self.score_index is self.index:
+            return self.rows_dataloader(rows, persistent=persistent)
+        wider = copy.copy(self)
+        wider.source = _Annotated(self.source, self.index, self.score_index)
+        return wider.rows_dataloader(rows, persistent=persistent)
 
     def rows_dataloader(
         self, rows: npt.NDArray[np.int64], *, persistent: bool = False

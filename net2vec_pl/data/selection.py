@@ -63,6 +63,7 @@ def select_concepts(
     names: Sequence[str] | None = None,
     min_train: int = 1,
     min_val: int = 1,
+    segmented: bool = True,
 ) -> Selection:
     """Choose concepts by category, name and number of images.
 
@@ -73,6 +74,8 @@ def select_concepts(
         names: Keep concepts whose name fits one of these shell patterns; all if None.
         min_train: Fewest train images, at least 1.
         min_val: Fewest val images, at least 1: a score needs one.
+        segmented: Whether masks are needed; else concepts that hold for whole images are probed
+            like the others.
 
     Raises:
         ConfigError: If a category or pattern fits nothing, or a minimum is below 1.
@@ -93,7 +96,9 @@ def select_concepts(
         if count == 0:
             raise DataError(f"{reader.name} has no readable {split} image.")
     entries = _count(reader, census, asked)
-    selection = Selection(tuple(_with_status(entry, min_train, min_val) for entry in entries))
+    selection = Selection(
+        tuple(_with_status(entry, min_train, min_val, segmented) for entry in entries)
+    )
     if not selection.probed:
         reasons = shorten(f"{e.concept.name} ({e.status})" for e in selection.dropped)
         raise DataError(
@@ -126,9 +131,9 @@ def _count(reader: ConceptReader, census: Census, asked: Vocabulary) -> list[Con
     ]
 
 
-def _with_status(entry: Considered, min_train: int, min_val: int) -> Considered:
+def _with_status(entry: Considered, min_train: int, min_val: int, segmented: bool) -> Considered:
     status = PROBED
-    if not entry.concept.pixels:
+    if segmented and not entry.concept.pixels:
         status = "image-level: not segmented"
     elif entry.n_train < min_train:
         status = f"too few train images: {entry.n_train} < {min_train}"

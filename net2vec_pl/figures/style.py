@@ -63,6 +63,9 @@ def colour_of(names: Iterable[str]) -> dict[str, str]:
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Write ``name.png`` and ``name.svg``."""
     folder.mkdir(parents=True, exist_ok=True)
+    for axes in figure.axes:  # made outside the style
+        if (legend := axes.get_legend()) is not None:
+            legend.set_frame_on(False)
     with mpl.rc_context(_STYLE):
         figure.savefig(folder / f"{name}.png")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

@@ -2,8 +2,9 @@
 
 from net2vec_pl.functional.average_precision import average_precision, logit_bins
 from net2vec_pl.functional.bits import pack_bits, unpack_bits
+from net2vec_pl.functional.dense import DensePairScores
 from net2vec_pl.functional.fired import Fired, PairScores
-from net2vec_pl.functional.iou import set_iou
+from net2vec_pl.functional.iou import overlap, set_iou
 from net2vec_pl.functional.losses import LOSSES, agreement_, balanced_bce_
 from net2vec_pl.functional.pixels import PixelPass
 from net2vec_pl.functional.quantile import upper_quantile
@@ -12,6 +13,7 @@ from net2vec_pl.functional.sums import sum_rows
 
 __all__ = [
     "LOSSES",
+    "DensePairScores",
     "Fired",
     "PairScores",
     "PixelPass",
@@ -20,6 +22,7 @@ __all__ = [
     "balanced_bce_",
     "bilinear_matrix",
     "logit_bins",
+    "overlap",
     "pack_bits",
     "set_iou",
     "sum_rows",

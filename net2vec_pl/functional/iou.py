@@ -1,7 +1,7 @@
 """Set IoU: sum over images, then divide."""
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -33,3 +33,20 @@ def set_iou(intersection: Int64[Tensor, "*C"], union: Int64[Tensor, "*C"]) -> Fl
             "an intersection exceeds its union: were they summed over the same images?"
         )
     return torch.where(union > 0, intersection.double() / union, torch.nan)
+
+
+def overlap(
+    predicted: Bool[Tensor, "P sh sw"], mask: Bool[Tensor, "P sh sw"]
+) -> Int64[Tensor, "P 2"]:
+    """Count the pixels of each pair of maps that are in both, and in either.
+
+    Example:
+        >>> import torch
+        >>> overlap(torch.ones(1, 2, 2).bool(), torch.eye(2)[None].bool())
+        tensor([[2, 4]])
+    """
+    # Whole numbers below 2^24 are exact in float32, and summed ten times faster than bits.
+    called, true = predicted.view(torch.uint8).float(), mask.view(torch.uint8).float()
+    total = called.flatten(1).sum(1) + true.flatten(1).sum(1)
+    inside = called.mul_(true).flatten(1).sum(1)
+    return torch.stack([inside, total - inside], 1).long()

@@ -4,20 +4,21 @@ Both losses sum over pixels, and a mean over images follows; learning rates are 
 reduction. The gradient with respect to the upsampled logits comes along because it costs one more
 product, and because the fit accumulates it pair by pair without keeping an autograd graph of
 full-size maps. As PyTorch's trailing underscore says, the logits are overwritten, with the
-gradient: on a CPU fresh memory for every chunk costs more than the arithmetic.
+gradient: on a CPU fresh memory for every chunk costs more than the arithmetic. Masks come as 0 and
+1 in the logits' own type, since the rows of several banks are held against the same ones.
 """
 
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
 
 PairLoss = Callable[
     [
         Float[Tensor, "P sh sw"],
-        Bool[Tensor, "P sh sw"],
+        Float[Tensor, "P sh sw"],
         Float[Tensor, "P"],
         Float[Tensor, "P sh sw"],
     ],
@@ -27,7 +28,7 @@ PairLoss = Callable[
 
 def agreement_(
     logits: Float[Tensor, "P sh sw"],
-    mask: Bool[Tensor, "P sh sw"],
+    mask: Float[Tensor, "P sh sw"],
     alpha: Float[Tensor, "P"],
     scratch: Float[Tensor, "P sh sw"],
 ) -> Float[Tensor, "P"]:
@@ -40,7 +41,7 @@ def agreement_(
 
     Args:
         logits: Upsampled logits z; overwritten with the gradient with respect to them.
-        mask: Ground truth L.
+        mask: Ground truth L, 0 or 1.
         alpha: Weight of the positive pixels in [0, 1], one per pair.
         scratch: Room to work in; overwritten.
 
@@ -49,24 +50,23 @@ def agreement_(
 
     Example:
         >>> import torch
-        >>> mask = torch.ones(1, 2, 2).bool()
-        >>> agreement_(torch.zeros(1, 2, 2), mask, torch.tensor([0.5]), torch.empty(1, 2, 2))
+        >>> zero = torch.zeros(1, 2, 2)
+        >>> agreement_(zero, torch.ones(1, 2, 2), torch.tensor([0.5]), torch.empty(1, 2, 2))
         tensor([-1.])
     """
     # -aLM - (1-a)(1-L)(1-M) = ((1-a) - L) M - (1-a)(1-L), where the last term is without z.
     negative = 1 - alpha
-    scratch.copy_(mask.view(torch.uint8))
-    constant = negative * (mask.shape[1] * mask.shape[2] - scratch.sum((1, 2)))
-    torch.sub(negative[:, None, None], scratch, out=scratch)
+    constant = negative * (mask.shape[1] * mask.shape[2] - mask.flatten(1).sum(1))
+    torch.sub(negative[:, None, None], mask, out=scratch)
     scratch.mul_(logits.sigmoid_())
     torch.addcmul(scratch, scratch, logits, value=-1, out=logits)  # times 1 - M: the derivative
-    loss: Tensor = scratch.sum((1, 2)) - constant
+    loss: Tensor = scratch.flatten(1).sum(1) - constant
     return loss
 
 
 def balanced_bce_(
     logits: Float[Tensor, "P sh sw"],
-    mask: Bool[Tensor, "P sh sw"],
+    mask: Float[Tensor, "P sh sw"],
     alpha: Float[Tensor, "P"],
     scratch: Float[Tensor, "P sh sw"],
 ) -> Float[Tensor, "P"]:
@@ -76,18 +76,18 @@ def balanced_bce_(
 
     Args:
         logits: Upsampled logits z; overwritten with the gradient with respect to them.
-        mask: Ground truth L.
+        mask: Ground truth L, 0 or 1.
         alpha: Weight of the positive pixels in [0, 1], one per pair.
         scratch: Room to work in; overwritten.
 
     Returns:
         The loss of each pair, zero or more.
     """
-    scratch.copy_(mask.view(torch.uint8)).mul_(2).sub_(1)  # the sign a pixel's logit should have
-    logits.mul_(scratch)
-    weight = torch.where(mask, alpha[:, None, None], 1 - alpha[:, None, None])
-    loss: Tensor = -torch.linalg.vecdot(weight.flatten(1), logsigmoid(logits).flatten(1))
-    logits.neg_().sigmoid_().mul_(weight).mul_(scratch).neg_()
+    torch.addcmul(logits, logits, mask, value=-2, out=logits)  # above 0 where a pixel is wrong
+    torch.sub((1 - alpha)[:, None, None], mask, out=scratch)  # weight, below 0 inside the mask
+    losses = softplus(logits).mul_(scratch.abs())
+    logits.sigmoid_().mul_(scratch)
+    loss: Tensor = losses.flatten(1).sum(1)
     return loss
 
 

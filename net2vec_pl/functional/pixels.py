@@ -60,30 +60,46 @@ class PixelPass(nn.Module):
         self._room: dict[str, Tensor] = {}
 
     def descend(
-        self, logits: Float[Tensor, "P h w"], masks: Masks, alpha: Float[Tensor, "P"]
-    ) -> tuple[Float[Tensor, "P"], Float[Tensor, "P h w"]]:
-        """Return each pair's loss, and its gradient on the grid.
+        self, logits: Float[Tensor, "G P h w"], masks: Masks, alpha: Float[Tensor, "G P"]
+    ) -> tuple[Float[Tensor, "G P"], Float[Tensor, "G P h w"]]:
+        """Return each pair's loss in each of G banks, and its gradient on the grid.
 
         Args:
             logits: On the grid.
             masks: Gives the ground truth of some of the pairs.
-            alpha: Weight of the positive pixels, one per pair.
+            alpha: Weight of the positive pixels, one per bank and pair.
         """
         loss, gradient = torch.empty_like(alpha), torch.empty_like(logits)
-        for pairs in self._chunks(len(logits)):
-            chunk = (logits[pairs], masks(pairs), alpha[pairs])
-            if self._compiled:
-                loss[pairs], gradient[pairs] = self._by_kernel(*chunk)
-            else:
-                loss[pairs], gradient[pairs] = self._descend_chunk(*chunk)
+        for pairs in self._chunks(logits.shape[1]):
+            bits = masks(pairs)
+            mask = self._buffer("mask", bits.shape).copy_(bits.view(torch.uint8))
+            for group in range(len(logits)):
+                chunk = (logits[group, pairs], mask, alpha[group, pairs])
+                if self._compiled:
+                    loss[group, pairs], gradient[group, pairs] = self._by_kernel(*chunk)
+                else:
+                    loss[group, pairs], gradient[group, pairs] = self._descend_chunk(*chunk)
         return loss, gradient
 
-    def upsampled(
-        self, logits: Float[Tensor, "P h w"]
-    ) -> Iterator[tuple[slice, Float[Tensor, "p sh sw"]]]:
-        """Yield chunks of pairs and their logits at mask resolution, valid until the next."""
-        for pairs in self._chunks(len(logits)):
-            yield pairs, self._upsample(logits[pairs])
+    def against(
+        self, logits: Float[Tensor, "G P h w"], masks: Masks
+    ) -> Iterator[tuple[int, slice, Float[Tensor, "p sh sw"], Bool[Tensor, "p sh sw"]]]:
+        """Yield upsampled logits beside their masks: bank, pairs, logits, masks.
+
+        Logits are valid until the next come.
+
+        Args:
+            logits: On the grid, in each of G banks.
+            masks: Gives the ground truth of some of the pairs.
+        """
+        for pairs in self._chunks(logits.shape[1]):
+            mask = masks(pairs)
+            for group in range(len(logits)):
+                yield group, pairs, self._upsample(logits[group, pairs]), mask
+
+    def enlarge(self, maps: Float[Tensor, "P h w"]) -> Float[Tensor, "P sh sw"]:
+        """Upsample maps, into memory of their own."""
+        return upsample(maps, self._rows, self._columns)
 
     @property
     def chunk_size(self) -> int:
@@ -93,7 +109,7 @@ class PixelPass(nn.Module):
     def _by_kernel(
         self,
         logits: Float[Tensor, "p h w"],
-        mask: Bool[Tensor, "p sh sw"],
+        mask: Float[Tensor, "p sh sw"],
         alpha: Float[Tensor, "p"],
     ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
         """Do a chunk by the compiled kernel; go on without one if it cannot be compiled."""
@@ -113,7 +129,7 @@ class PixelPass(nn.Module):
     def _descend_chunk(
         self,
         logits: Float[Tensor, "p h w"],
-        mask: Bool[Tensor, "p sh sw"],
+        mask: Float[Tensor, "p sh sw"],
         alpha: Float[Tensor, "p"],
     ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
         maps = self._upsample(logits)

@@ -2,6 +2,15 @@
 
 from net2vec_pl.probes.bank import ConceptBank, initial_rows
 from net2vec_pl.probes.bank_file import BankFile
+from net2vec_pl.probes.single_classifier import SingleClassifiers, best_single_classifiers
 from net2vec_pl.probes.single_filter import SingleFilterBaseline, SingleFilterCounts
 
-__all__ = ["BankFile", "ConceptBank", "SingleFilterBaseline", "SingleFilterCounts", "initial_rows"]
+__all__ = [
+    "BankFile",
+    "ConceptBank",
+    "SingleClassifiers",
+    "SingleFilterBaseline",
+    "SingleFilterCounts",
+    "best_single_classifiers",
+    "initial_rows",
+]

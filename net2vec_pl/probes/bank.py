@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -30,12 +30,36 @@ class ConceptBank(nn.Module):
     Args:
         weight: Initial embeddings; see :func:`initial_rows`.
         bias: Whether each concept has a bias, which starts at 0. The paper has none.
+        kept: Filters each row may use; all if None. The other weights stay 0.
+        shrink: By how much the size of every weight of a row falls at each step, ending at 0: the
+            proximal step of an L1 penalty; none if None.
     """
 
-    def __init__(self, weight: Float[Tensor, "C K"], *, bias: bool = False) -> None:
+    def __init__(
+        self,
+        weight: Float[Tensor, "C K"],
+        *,
+        bias: bool = False,
+        kept: Bool[Tensor, "C K"] | None = None,
+        shrink: Float[Tensor, "C"] | None = None,
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight.clone())
+        self.weight = nn.Parameter(weight.clone() if kept is None else weight * kept)
         self.bias = nn.Parameter(torch.zeros(len(weight))) if bias else None
+        self.register_buffer("kept", kept, persistent=False)
+        self.register_buffer("shrink", shrink, persistent=False)
+        self.kept: Tensor | None
+        self.shrink: Tensor | None
+
+    @torch.no_grad()
+    def constrain(self, rows: Bool[Tensor, "C"]) -> None:
+        """Bring rows that have stepped back to where they may be."""
+        if self.kept is not None:
+            self.weight[rows] *= self.kept[rows]
+        if self.shrink is not None:
+            some = self.weight[rows]
+            smaller = (some.abs() - self.shrink[rows, None]).clamp(min=0)
+            self.weight[rows] = smaller * some.sign()
 
     def forward(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N C h w"]:
         """Return concept logits on the activation grid."""

@@ -30,6 +30,7 @@ class BankFile:
         vocabulary: The concepts by row.
         header: Model, weights digest, layer, tau, protocol, data digest, input transform; plain
             JSON.
+        scale: What each filter's raw activations are divided by; None if the bank reads bits.
         other_seeds: The embeddings of further seeds, if several were trained.
         other_biases: Their biases, if the bank has any.
     """
@@ -40,6 +41,7 @@ class BankFile:
     bias: Float[Tensor, "C"] | None
     vocabulary: Vocabulary
     header: dict[str, Any]
+    scale: Float[Tensor, "K"] | None = None
     other_seeds: Float[Tensor, "S C K"] | None = None
     other_biases: Float[Tensor, "S C"] | None = None
 
@@ -48,7 +50,7 @@ class BankFile:
         tensors = {"weight": self.weight, "threshold": self.threshold, "alpha": self.alpha}
         if self.bias is not None:
             tensors["bias"] = self.bias
-        for name in ("other_seeds", "other_biases"):
+        for name in ("scale", "other_seeds", "other_biases"):
             value = getattr(self, name)
             if value is not None and len(value):
                 tensors[name] = value
@@ -91,6 +93,7 @@ class BankFile:
             bias=tensors.get("bias"),
             vocabulary=vocabulary,
             header=header,
+            scale=tensors.get("scale"),
             other_seeds=tensors.get("other_seeds"),
             other_biases=tensors.get("other_biases"),
         )

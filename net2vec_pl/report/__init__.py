@@ -1,8 +1,9 @@
 """Tables of a run, on disk and on the console."""
 
-from net2vec_pl.report.console import Gain, LastWords, gain, print_summary
+from net2vec_pl.report.console import Gain, LastWords, gain, print_classified, print_summary
 from net2vec_pl.report.tables import (
     BankScores,
+    classification_table,
     concept_table,
     filter_table,
     layer_row,
@@ -14,10 +15,12 @@ __all__ = [
     "BankScores",
     "Gain",
     "LastWords",
+    "classification_table",
     "concept_table",
     "filter_table",
     "gain",
     "layer_row",
+    "print_classified",
     "print_summary",
     "seed_table",
     "write_csv",

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -57,12 +56,11 @@ def _scored(rows: Sequence[Row]) -> list[Row]:
     return [r for r in rows if np.isfinite(r["multi_val"]) and np.isfinite(r["single_val"])]
 
 
-def print_summary(rows: Sequence[Row], folder: Path, console: Console) -> None:
-    """Print the concepts that gain most, the means by category, the share won, and the run folder.
+def print_summary(rows: Sequence[Row], console: Console) -> None:
+    """Print the concepts that gain most, the means by category, and the share won.
 
     Args:
         rows: The concept table.
-        folder: The run folder.
         console: Where to print.
     """
     scored = _scored(rows)
@@ -76,7 +74,28 @@ def print_summary(rows: Sequence[Row], folder: Path, console: Console) -> None:
         )
     else:
         console.print("No concept could be scored on val; concepts.csv says why.")
-    console.print(f"Run folder: {folder}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_classified(rows: Sequence[Row], console: Console) -> None:
+    """Print mean accuracies by category: one filter, and all.
+
+    Args:
+        rows: The table of classification.
+        console: Where to print.
+    """
+    table = Table(title="Balanced accuracy on val, means over concepts, by category")
+    table.add_column("category")
+    for name in ("concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"):
+        table.add_column(name, justify="right")
+    columns = ("top_accuracy", "best_accuracy", "accuracy", "ap", "auc")
+    for category in [*dict.fromkeys(row["category"] for row in rows), "all"]:
+        asked = [r for r in rows if category in (r["category"], "all")]
+        if category == "all":
+            table.add_section()
+        scored = [r for r in asked if np.isfinite(r["accuracy"])]
+        means = [f"{np.mean([r[c] for r in scored]):.3f}" if scored else "-" for c in columns]
+        table.add_row(escape(category), str(len(asked)), str(len(scored)), *means)
+    console.print(table)
 
 
 def _gainers(scored: Sequence[Row]) -> Table:

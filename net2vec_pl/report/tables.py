@@ -1,20 +1,21 @@
-"""``concepts.csv`` and ``filters.csv``: a row per concept, a row per filter."""
+"""The tables of a run: a row per concept, per filter, per seed, per layer."""
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import Selection
-from net2vec_pl.probes import SingleFilterBaseline
+from net2vec_pl.functional.classifier_scores import ClassificationScores
+from net2vec_pl.probes import SingleClassifiers, SingleFilterBaseline
 
 Row = dict[str, Any]
 
@@ -152,19 +153,85 @@ def seed_table(
     ]
 
 
-def layer_row(layer: str, shape: tuple[int, int, int], concepts: Sequence[Row]) -> Row:
-    """Summarise a layer's table of concepts in one row.
+def classification_table(
+    selection: Selection,
+    weight: Float[Tensor, "C K"],
+    best: SingleClassifiers,
+    top_filter: Int64[Tensor, "C"],
+    several: ClassificationScores,
+    top: ClassificationScores,
+    single: ClassificationScores,
+) -> list[Row]:
+    """Tabulate how well images are classified, by concept, all on val.
+
+    Args:
+        selection: The concepts asked for; the probed ones are the rows of the others.
+        weight: The classifiers over all filters.
+        best: The best filter of all, chosen on train.
+        top_filter: The filter of largest weight.
+        several: Scores of the classifiers over all filters; the first of each is taken.
+        top: Scores of the filter of largest weight, trained anew.
+        single: Scores of the best filter.
+
+    Returns:
+        Rows in the dataset's order; NaN where there is nothing to score, with the reason.
+    """
+    row_of = {name: row for row, name in enumerate(selection.vocabulary.names)}
+    table = []
+    for entry in selection.considered:
+        c = row_of.get(entry.concept.name)
+        cells: Row = {
+            "id": entry.concept.number,
+            "name": entry.concept.name,
+            "category": entry.concept.category,
+            "n_train": entry.n_train,
+            "n_val": entry.n_val,
+            "top_filter": np.nan if c is None else int(top_filter[c]),
+            "best_filter": np.nan if c is None or best.filter[c] < 0 else int(best.filter[c]),
+        }
+        for name, scores in (("", several), ("top_", top), ("best_", single)):
+            for score in ("accuracy", "ap", "auc", "ap_annotated", "auc_annotated"):
+                values = getattr(scores, score)[0]
+                cells[f"{name}{score}"] = _at(values, c)
+        cells["norm"] = np.nan if c is None else float(weight[c].norm())
+        reason = entry.status if c is None else several.reason[c] or several.reason_annotated[c]
+        table.append(cells | {"status": reason or entry.status})
+    return table
+
+
+def layer_row(
+    layer: str,
+    shape: tuple[int, int, int],
+    concepts: Sequence[Row] | None,
+    classified: Sequence[Row] | None,
+) -> Row:
+    """Summarise a layer's tables in one row.
 
     Args:
         layer: Name of the layer.
         shape: (K, h, w).
-        concepts: From :func:`concept_table`.
+        concepts: From :func:`concept_table`, if anything was segmented.
+        classified: From :func:`classification_table`, if anything was classified.
     """
-    means = {
-        name: float(np.nanmean([row[name] for row in concepts]))
-        for name in ("single_val", "multi_val", "ap_val")
-    }
-    return {"layer": layer, "filters": shape[0], "height": shape[1], "width": shape[2]} | means
+    row: Row = {"layer": layer, "filters": shape[0], "height": shape[1], "width": shape[2]}
+    for table, names in (
+        (concepts, ("single_val", "multi_val", "ap_val")),
+        (classified, ("best_accuracy", "top_accuracy", "accuracy", "ap", "auc")),
+    ):
+        if table is not None:
+            row |= {name: nan_mean(row[name] for row in table) for name in names}
+    return row
+
+
+def nan_mean(values: Iterable[float]) -> float:
+    """Average what can be averaged; NaN if nothing can.
+
+    Example:
+        >>> nan_mean([1.0, float("nan"), 2.0])
+        1.5
+    """
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,13 @@ from net2vec_pl.activations import (
     DiskCache,
     MemoryCache,
     MemorySink,
+    PooledAnswers,
     survey,
 )
 from net2vec_pl.activations.cache import check_room, forecast_bytes
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptDataModule
+from net2vec_pl.functional.inputs import INPUTS, as_they_are
 from net2vec_pl.tasks.setup import Setup
 from net2vec_pl.tasks.stages import Stages
 
@@ -39,30 +41,53 @@ class Answers:
 
     Args:
         thresholds: T_k of each filter.
-        stream: Batches: of bits where they are kept, else of images.
+        stream: Batches: of what is kept where it is kept, else of images.
+        scale: Standard deviation of each filter; None where probes read bits.
+        pooled: Mean of each filter over each image of the dataset, NaN where unread; None where
+            nothing is classified.
     """
 
     thresholds: Float[Tensor, "K"]
     stream: ConceptDataModule
+    scale: Float[Tensor, "K"] | None = None
+    pooled: Float[Tensor, "N K"] | None = None
 
 
 def find_answers(setup: Setup, stages: Sequence[Stages]) -> list[Answers]:
-    """Return thresholds and bits of every layer, from one pass over the images if need be.
+    """Ask the network about every image, or find what it answered before.
 
     Args:
-        setup: What is probed.
-        stages: The stages of each layer, which may know its thresholds.
+        setup: Of the job.
+        stages: Of each layer, which may know its thresholds and more.
     """
-    kind = setup.options.cache
-    if kind == "disk":
+    watch = _Watch(setup, stages)
+    if "segmentation" not in setup.options.targets:
+        blank = [torch.zeros(b.shape[0], device=setup.device) for b in setup.backbones]
+        _survey(setup, blank, None, watch)
+        answers = [Answers(t, setup.stream) for t in blank]
+    else:
+        answers = _by_cache(setup, stages, watch)
+    return watch.complete(answers)
+
+
+def _by_cache(setup: Setup, stages: Sequence[Stages], watch: "_Watch") -> list[Answers]:
+    kind, several, raw = setup.options.cache, processes.count() > 1, setup.options.reads_raw
+    if raw and (kind == "disk" or several):
+        _log.info("only bits are kept on disk and shared: the network runs anew in every epoch")
+    elif kind == "disk":
         return _on_disk(setup, setup.options.cache_dir)
-    if kind == "none" or not _fits_in_memory(setup):
-        thresholds = _thresholds(setup, stages, None)
+    if kind in ("none", "disk") or (raw and several) or not _fits_in_memory(setup):
+        thresholds = _thresholds(setup, stages, None, watch)
         return [Answers(t, setup.stream) for t in thresholds]
-    if processes.count() > 1:
+    if several:
         return _through_disk(setup)
-    sink = MemorySink([b.shape for b in setup.backbones], setup.reader.mask_size, _place(setup))
-    thresholds = _thresholds(setup, stages, sink)
+    sink = MemorySink(
+        [b.shape for b in setup.backbones],
+        setup.reader.mask_size,
+        _place(setup),
+        dense_rows=_pair_rows(setup) if raw else None,
+    )
+    thresholds = _thresholds(setup, stages, sink, watch)
     caches = sink.caches()
     return [
         Answers(t, setup.stream.from_source(cache))
@@ -70,29 +95,84 @@ def find_answers(setup: Setup, stages: Sequence[Stages]) -> list[Answers]:
     ]
 
 
+class _Watch:
+    """Means and spreads of every filter, from whatever pass goes by; kept as a stage."""
+
+    def __init__(self, setup: Setup, stages: Sequence[Stages]) -> None:
+        self._setup, self._stages = setup, stages
+        self.wanted = setup.options.reads_raw or "classification" in setup.options.targets
+        self._found = [stage.recall("pooled") if self.wanted else None for stage in stages]
+        shapes = [b.shape[0] for b in setup.backbones]
+        self._pooled = PooledAnswers(
+            shapes,
+            len(setup.reader),
+            _threshold_rows(setup),
+            INPUTS.get(setup.options.protocol.input, as_they_are),
+        )
+        self.rows = np.zeros(0, dtype=np.int64)  # that must still go by
+        if self.wanted and not all(self._found):
+            self.rows = setup.stream.all_rows
+        self.see = self._see if len(self.rows) else None
+
+    def _see(self, layer: int, row: Tensor, activation: Tensor) -> None:
+        self._pooled.see(layer, row, activation)
+
+    def complete(self, answers: Sequence[Answers]) -> list[Answers]:
+        """Return the answers with scale and pooled activations, asking again if need be."""
+        if not self.wanted:
+            return list(answers)
+        if len(self.rows):
+            self.rows = self._pooled.unseen(self.rows, self._setup.device)
+            if len(self.rows):
+                _survey(self._setup, [a.thresholds for a in answers], None, self)
+            self._pooled.share(self._setup.device)
+        return [self._with(*pair) for pair in enumerate(answers)]
+
+    def _with(self, layer: int, answer: Answers) -> Answers:
+        found = self._found[layer] or self._stages[layer].once(
+            "pooled",
+            lambda: {"mean": self._pooled.mean[layer], "spread": self._pooled.spread(layer)},
+        )
+        scale = found["spread"].to(self._setup.device)
+        return replace(
+            answer,
+            scale=scale if self._setup.options.reads_raw else None,
+            pooled=found["mean"] if "classification" in self._setup.options.targets else None,
+        )
+
+
 def _thresholds(
-    setup: Setup, stages: Sequence[Stages], sink: MemorySink | None
+    setup: Setup, stages: Sequence[Stages], sink: MemorySink | None, watch: _Watch
 ) -> list[Float[Tensor, "K"]]:
     """Ask the network; thresholds that an earlier start has left are not looked for again."""
     recalled = [stage.recall("thresholds") for stage in stages]
-    known = [found["thresholds"] for found in recalled if found is not None]
-    if len(known) == len(stages):
-        known = [t.to(setup.device) for t in known]
-        if sink is None:
-            return known
-    thresholds = survey(
+    known = [found["thresholds"].to(setup.device) for found in recalled if found is not None]
+    if len(known) == len(stages) and sink is None:
+        return known
+    thresholds = _survey(setup, known if len(known) == len(stages) else None, sink, watch)
+    for stage, found in zip(stages, thresholds, strict=True):
+        stage.once("thresholds", lambda found=found: {"thresholds": found})  # type: ignore[misc]
+    return thresholds
+
+
+def _survey(
+    setup: Setup,
+    thresholds: Sequence[Float[Tensor, "K"]] | None,
+    sink: MemorySink | None,
+    watch: _Watch,
+) -> list[Float[Tensor, "K"]]:
+    return survey(
         setup.backbones,
         setup.stream,
         setup.options.protocol.tau,
         threshold_rows=_threshold_rows(setup),
-        thresholds=known if len(known) == len(stages) else None,
+        thresholds=thresholds,
         sink=sink,
         sink_rows=_pair_rows(setup),
+        watch=watch.see,
+        watch_rows=watch.rows,
         track=setup.progress,
     )
-    for stage, found in zip(stages, thresholds, strict=True):
-        stage.once("thresholds", lambda found=found: {"thresholds": found})  # type: ignore[misc]
-    return thresholds
 
 
 def _on_disk(setup: Setup, root: Path) -> list[Answers]:
@@ -167,7 +247,8 @@ def _fits_in_memory(setup: Setup) -> bool:
     pairs = int(setup.stream.index.pairs_per_image[rows].sum())
     values = len(rows) * sum(math.prod(b.shape) for b in setup.backbones)
     forecast = 4 * values * setup.options.protocol.tau + pairs * (-(-sh * sw // 8) + 8)
-    _log.info("bits and masks take some %.0f MiB of memory", forecast / 2**20)
+    forecast += 2 * values if setup.options.reads_raw else 0
+    _log.info("what is kept takes some %.0f MiB of memory", forecast / 2**20)
     if forecast > setup.options.cache_bytes:
         _log.info("more than cache.max_gib: the network runs anew in every epoch")
         return False
@@ -183,7 +264,7 @@ def _threshold_rows(setup: Setup) -> npt.NDArray[np.int64]:
 
 
 def _pair_rows(setup: Setup) -> npt.NDArray[np.int64]:
-    return np.concatenate(list(setup.stream.pair_rows.values()))
+    return np.concatenate(list(setup.stream.scored_rows.values()))
 
 
 def _place(setup: Setup) -> torch.device:

@@ -29,8 +29,13 @@ _log = logging.getLogger(__name__)
 _MAX_WORKERS = 8
 _OPTIONS = (
     "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
-    "trainer", "logger", "callbacks",
+    "trainer", "logger", "callbacks", "target", "analysis",
 )  # fmt: skip
+_TARGETS = {
+    "segmentation": ("segmentation",),
+    "classification": ("classification",),
+    "both": ("segmentation", "classification"),
+}
 _CACHES = ("memory", "device", "disk", "none")
 # A rank may wait this long for another, one that builds a cache, say; a dead one ends all at once.
 _PATIENCE = timedelta(days=7)
@@ -64,6 +69,7 @@ class Options:
         cache_dir: The folder for them on disk.
         compiled: Whether to compile the pass over the pixels; None leaves it to the device.
         pairs_per_chunk: Pairs at mask resolution at a time; None leaves it to the device.
+        targets: What the banks do: ``segmentation``, ``classification``, or both.
     """
 
     protocol: Protocol
@@ -78,6 +84,14 @@ class Options:
     cache_dir: Path
     compiled: bool | None
     pairs_per_chunk: int | None
+    targets: tuple[str, ...]
+
+    @property
+    def reads_raw(self) -> bool:
+        """Whether anything that segments reads activations besides bits."""
+        protocol = self.protocol
+        reads = protocol.input != "bits" or protocol.threshold_order == "after"
+        return "segmentation" in self.targets and reads
 
 
 def options_from(config: DictConfig) -> Options:
@@ -90,6 +104,8 @@ def options_from(config: DictConfig) -> Options:
     chunk = config.fit.pairs_per_chunk
     if config.cache.name not in _CACHES:
         raise ConfigError(unknown("cache", str(config.cache.name), _CACHES))
+    if config.target not in _TARGETS:
+        raise ConfigError(unknown("target", str(config.target), _TARGETS))
     if config.fit.compile not in ("auto", True, False):
         raise ConfigError(f"fit.compile={config.fit.compile} must be auto, true or false.")
     return Options(
@@ -105,6 +121,7 @@ def options_from(config: DictConfig) -> Options:
         cache_dir=Path(str(config.cache.get("dir") or "cache")).absolute(),
         compiled=None if config.fit.compile == "auto" else config.fit.compile,
         pairs_per_chunk=None if chunk == "auto" else whole_number("fit.pairs_per_chunk", chunk, 1),
+        targets=_TARGETS[config.target],
     )
 
 
@@ -141,7 +158,12 @@ def protocol_from(config: DictConfig) -> Protocol:
 
 
 def backbones_from(
-    model: DictConfig, layer: object, protocol: Protocol, image_size: tuple[int, int]
+    model: DictConfig,
+    layer: object,
+    protocol: Protocol,
+    image_size: tuple[int, int],
+    *,
+    vectors: bool = False,
 ) -> list[FrozenBackbone]:
     """Build the network of ``model=`` and freeze it at each of the layers of ``layer=``.
 
@@ -162,6 +184,7 @@ def backbones_from(
         kwargs=options.get("kwargs"),
         scaling=InputScaling.parse(scaling),
         precision=Precision(protocol.precision),
+        vectors=vectors,
     )
     backbones = [backbone, *(backbone.at(name) for name in names[1:])]
     paths = [b.module_path for b in backbones]
@@ -254,7 +277,7 @@ def callbacks_from(config: DictConfig, vocabulary: Vocabulary, folder: Path) -> 
 
 def trainer_from(
     config: DictConfig,
-    protocol: Protocol,
+    epochs: int,
     folder: Path,
     logger: Logger | bool,
     callbacks: list[pl.Callback],
@@ -281,7 +304,7 @@ def trainer_from(
     def make() -> pl.Trainer:
         return pl.Trainer(
             **arguments,
-            max_epochs=protocol.epochs,
+            max_epochs=epochs,
             default_root_dir=folder,
             logger=logger,
             callbacks=callbacks,

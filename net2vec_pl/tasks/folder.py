@@ -22,6 +22,7 @@ from net2vec_pl.report import write_csv
 
 _log = logging.getLogger(__name__)
 _NEEDED_BYTES = 64 << 20
+BANK, CLASSIFIERS = "bank.safetensors", "classification.safetensors"
 
 
 @contextmanager
@@ -48,14 +49,20 @@ def run_folder(config: DictConfig) -> Iterator[Path]:
 
 def finished(folder: Path) -> bool:
     """Return whether a run has finished in a folder; its bank is written last."""
-    return (folder / "bank.safetensors").exists() or (folder / "layers.csv").exists()
+    classified = (folder / CLASSIFIERS).exists() and not (folder / "state").exists()
+    return (folder / BANK).exists() or (folder / "layers.csv").exists() or classified
 
 
 def mean_score(folder: Path) -> float:
-    """Return the mean val set IoU of a finished run, over its concepts and layers."""
-    layers = folder / "layers.csv"
-    with (layers if layers.exists() else folder / "concepts.csv").open(newline="") as file:
-        return float(np.nanmean([float(row["multi_val"]) for row in csv.DictReader(file)]))
+    """Return the mean score of a finished run, over its concepts and layers.
+
+    Set IoU of several filters on val, or accuracy where nothing was segmented.
+    """
+    tables = [folder / name for name in ("layers.csv", "concepts.csv", "classification.csv")]
+    with next(table for table in tables if table.exists()).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    score = "multi_val" if "multi_val" in rows[0] else "accuracy"
+    return float(np.nanmean([float(row[score]) for row in rows]))
 
 
 def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:

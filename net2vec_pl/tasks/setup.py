@@ -33,7 +33,8 @@ class Setup:
         reader: The dataset.
         backbones: One network, frozen at each layer.
         census: What is where in the dataset.
-        selection: The concepts asked for.
+        selection: The concepts asked for; those with masks, where they are segmented.
+        classified: The concepts that are classified; None where nothing is.
         stream: Images of the dataset with pairs of the probed concepts.
         progress: Bars.
     """
@@ -44,6 +45,7 @@ class Setup:
     backbones: list[FrozenBackbone]
     census: Census
     selection: Selection
+    classified: Selection | None
     stream: ConceptDataModule
     progress: Progress
 
@@ -73,7 +75,11 @@ def set_up(config: DictConfig, options: build.Options, folder: Path, device: tor
     data = config.data
     reader = build.reader_from(data)
     backbones = build.backbones_from(
-        config.model, config.layer, options.protocol, reader.image_size
+        config.model,
+        config.layer,
+        options.protocol,
+        reader.image_size,
+        vectors="segmentation" not in options.targets,
     )
     tell_backbone(backbones, options.protocol)
     census = processes.from_first(
@@ -84,20 +90,35 @@ def set_up(config: DictConfig, options: build.Options, folder: Path, device: tor
             track=progress("reading images and masks"),
         )
     )
-    selection = select_concepts(
-        reader,
-        census,
-        categories=build.name_list("data.categories", data.categories),
-        names=build.name_list("data.names", data.names),
-        min_train=options.min_train,
-        min_val=options.min_val,
-    )
+    chosen = {
+        target: select_concepts(
+            reader,
+            census,
+            categories=build.name_list("data.categories", data.categories),
+            names=build.name_list("data.names", data.names),
+            min_train=options.min_train,
+            min_val=options.min_val,
+            segmented=target == "segmentation",
+        )
+        for target in options.targets
+    }
+    selection = chosen[options.targets[0]]
     if processes.is_first():
         tell_data(reader, census, selection, folder)
     for backbone in backbones:
         backbone.to(device)
     stream = _stream(reader, selection.vocabulary, census, options)
-    return Setup(options, folder, reader, backbones, census, selection, stream, progress)
+    return Setup(
+        options,
+        folder,
+        reader,
+        backbones,
+        census,
+        selection,
+        chosen.get("classification"),
+        stream,
+        progress,
+    )
 
 
 def _stream(
@@ -111,4 +132,5 @@ def _stream(
         workers=options.workers,
         seed=options.seed,
         shuffle=options.protocol.shuffle,
+        score_annotated=options.protocol.denominator == "annotated",
     )

@@ -1,6 +1,21 @@
 """Lightning modules that train banks."""
 
-from net2vec_pl.training.rowwise_sgd import RowwiseSGD
-from net2vec_pl.training.segmentation import SegmentationProbe, score_bank
+from net2vec_pl.training.classification import ClassificationBank, ClassificationProbe
+from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseSGD
+from net2vec_pl.training.segmentation import (
+    BankCounts,
+    SegmentationProbe,
+    mean_slopes,
+    score_bank,
+)
 
-__all__ = ["RowwiseSGD", "SegmentationProbe", "score_bank"]
+__all__ = [
+    "BankCounts",
+    "ClassificationBank",
+    "ClassificationProbe",
+    "RowwiseAdam",
+    "RowwiseSGD",
+    "SegmentationProbe",
+    "mean_slopes",
+    "score_bank",
+]

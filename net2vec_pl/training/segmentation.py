@@ -2,12 +2,15 @@
 
 For each pair of an image and a concept it contains: threshold the activation, combine the bits
 linearly, upsample bilinearly, and compare the sigmoid with the concept's mask. Source: Net2Vec,
-section 3.2.
+section 3.2. Several banks learn side by side: other seeds, other subsets of the filters.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -15,16 +18,28 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from net2vec_pl.activations import fire
+from net2vec_pl import processes
+from net2vec_pl.activations import fire, respond
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.data import ConceptBatch
+from net2vec_pl.data import ConceptBatch, ConceptDataModule
+from net2vec_pl.data.batch import PairPlaces
 from net2vec_pl.errors import BackboneError
-from net2vec_pl.functional import LOSSES, PairScores, PixelPass
-from net2vec_pl.functional.pixels import Masks
+from net2vec_pl.functional import (
+    LOSSES,
+    DensePairScores,
+    PairScores,
+    PixelPass,
+    overlap,
+    set_iou,
+    sum_rows,
+)
+from net2vec_pl.functional.inputs import INPUTS
 from net2vec_pl.metrics import ConceptAP, SetIoU
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.training.rowwise_sgd import RowwiseSGD
+from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseOptimizer, RowwiseSGD
+
+_MOST_ALPHA = 0.9999
 
 
 class SegmentationProbe(pl.LightningModule):
@@ -33,17 +48,20 @@ class SegmentationProbe(pl.LightningModule):
     Args:
         backbone: The frozen network at its layer.
         thresholds: T_k of each filter.
-        bank: The embeddings, the only thing that learns: S times C rows, those of the first seed
-            first.
-        alpha: Weight of the positive pixels of each concept, in [0, 1].
+        bank: The embeddings, the only thing that learns: B banks of C rows, one after another.
+        alpha: Weight of the positive pixels of each concept, in [0, 1]; where the protocol weighs
+            by IoU, only to begin with.
         mask_size: (sh, sw) of the masks.
-        protocol: Loss, optimiser and schedule.
+        protocol: Input, loss, optimiser and schedule.
+        scale: What each filter is divided by before it is an input, its standard deviation say;
+            for raw activations only.
         pairs_per_chunk: As in :class:`~net2vec_pl.functional.pixels.PixelPass`.
         compiled: Likewise.
         stage_key: Says in checkpoints which configuration they are of.
 
     Attributes:
-        num_seeds: S.
+        num_banks: B.
+        alpha: Weight of the positive pixels of each row, B times C.
         set_iou: Set IoU of every row over the val images of the epoch.
         ap: Pixel average precision over the same.
     """
@@ -57,20 +75,25 @@ class SegmentationProbe(pl.LightningModule):
         mask_size: tuple[int, int],
         protocol: Protocol,
         *,
+        scale: Float[Tensor, "K"] | None = None,
         pairs_per_chunk: int | None = None,
         compiled: bool = False,
         stage_key: str = "",
     ) -> None:
         super().__init__()
         self.strict_loading = False  # a checkpoint never holds the backbone
-        self.automatic_optimization = False  # rows step on their own, see RowwiseSGD
+        self.automatic_optimization = False  # rows step on their own, see RowwiseOptimizer
         self.backbone = backbone
         self.bank = bank
         self.protocol = protocol
+        self.num_concepts = len(alpha)
+        self.num_banks = len(bank.weight) // len(alpha)
         self.register_buffer("thresholds", thresholds.clone())
-        self.register_buffer("alpha", alpha.float())
+        self.register_buffer("alpha", alpha.float().repeat(self.num_banks))
+        self.register_buffer("scale", torch.ones_like(thresholds) if scale is None else scale)
         self.thresholds: Tensor
         self.alpha: Tensor
+        self.scale: Tensor
         self.stage_key = stage_key
         self.mask_size = mask_size
         self.pixels = PixelPass(
@@ -81,8 +104,7 @@ class SegmentationProbe(pl.LightningModule):
             pairs_per_chunk=pairs_per_chunk,
             compiled=compiled,
         )
-        self.num_seeds = len(bank.weight) // len(alpha)
-        self.set_iou = SetIoU(len(bank.weight))
+        self.set_iou, self.train_iou = SetIoU(len(bank.weight)), SetIoU(len(bank.weight))
         self.ap = ConceptAP(len(bank.weight))
         self.train_loss = MeanMetric()
 
@@ -90,75 +112,120 @@ class SegmentationProbe(pl.LightningModule):
     def training_step(self, batch: ConceptBatch, batch_idx: int) -> None:
         """Add every pair's gradient to its concept's row and step the rows that are due."""
         scores = self._scores(batch)
-        seeds = range(self.num_seeds)
-        descents = [self.pixels.descend(*self._pairs(scores, batch, seed)) for seed in seeds]
-        gradients = [gradient for _, gradient in descents]
-        of_weights = torch.cat([scores.weight_gradients(gradient) for gradient in gradients])
-        of_parameters = [of_weights]
+        logits, rows = self._logits(scores, batch), self._rows(batch)
+        if self.protocol.weighting == "iou":
+            for bank, pairs, maps, mask in self.pixels.against(logits, batch.masks):
+                self.train_iou.update(overlap(predict(maps), mask), rows[bank, pairs])
+        loss, gradient = self.pixels.descend(logits, batch.masks, self.alpha[rows])
+        of_parameters = [torch.cat([scores.weight_gradients(g) for g in gradient])]
         if self.bank.bias is not None:
-            of_parameters.append(torch.cat([gradient.sum((1, 2)) for gradient in gradients]))
-        rows = torch.cat([self._rows(batch, seed) for seed in seeds])
+            of_parameters.append(gradient.sum((2, 3)).flatten())
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         rowwise = optimizer.optimizer
-        assert isinstance(rowwise, RowwiseSGD)
-        rowwise.learn(of_parameters, rows)
+        assert isinstance(rowwise, RowwiseOptimizer)
+        rowwise.learn(of_parameters, rows.flatten())
         # Lightning counts steps here; in on_train_epoch_end it would come after the validation.
         optimizer.step(flush=self.trainer.is_last_batch)
-        self.train_loss.update(torch.cat([loss for loss, _ in descents]))
+        self.train_loss.update(loss.flatten())
+
+    @torch.no_grad()
+    def slopes(self, batch: ConceptBatch) -> Float[Tensor, "P K"]:
+        """Return the gradient of every pair's loss with respect to its row of the first bank."""
+        scores = self._scores(batch)
+        logits, rows = self._logits(scores, batch)[:1], self._rows(batch)[:1]
+        _, gradient = self.pixels.descend(logits, batch.masks, self.alpha[rows])
+        return scores.weight_gradients(gradient[0])
+
+    @torch.no_grad()
+    def masks(self, batch: ConceptBatch) -> Bool[Tensor, "P sh sw"]:
+        """Return the masks that the first bank predicts for the pairs of a batch."""
+        logits = self._logits(self._scores(batch), batch)[0]
+        return predict(self.pixels.enlarge(logits))
+
+    def on_train_epoch_start(self) -> None:
+        """Set the epoch's learning rate."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = self.protocol.lr_for(self.mask_size, self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        """Log the mean loss over the pairs of the epoch."""
+        """Log the mean loss over the pairs of the epoch, and weigh the next epoch's pixels."""
         self.log("train/loss", self.train_loss.compute())
         self.train_loss.reset()
+        if self.protocol.weighting == "iou":
+            found = self.train_iou.compute().nan_to_num(0.0).view(-1)
+            # Not all the weight, or a concept that is nowhere right would call everything its own.
+            self.alpha.copy_((1 / (1 + found / 2)).clamp(max=_MOST_ALPHA))
+            self.train_iou.reset()
 
     def validation_step(self, batch: ConceptBatch, batch_idx: int) -> None:
         """Count the pairs of a batch towards set IoU and average precision."""
-        self.score(batch, self.set_iou, self.ap)
+        counts = self.score(batch, self.ap)
+        self.set_iou.update(counts.flatten(0, 1), self._rows(batch).flatten())
 
     @torch.no_grad()
-    def score(self, batch: ConceptBatch, set_iou: SetIoU, ap: ConceptAP) -> None:
-        """Count the pairs of a batch towards metrics over the rows of the bank."""
-        scores = self._scores(batch)
-        for seed in range(self.num_seeds):
-            logits, masks, _ = self._pairs(scores, batch, seed)
-            rows = self._rows(batch, seed)
-            for pairs, upsampled in self.pixels.upsampled(logits):
-                mask = masks(pairs)
-                set_iou.update(predict(upsampled), mask, rows[pairs])
-                ap.update(upsampled, mask, rows[pairs])
+    def score(self, batch: ConceptBatch, ap: ConceptAP | None = None) -> Int64[Tensor, "B P 2"]:
+        """Return intersection and union of every pair of a batch in each bank.
 
-    def _scores(self, batch: ConceptBatch) -> PairScores:
-        fired = fire(self.backbone, self.thresholds, batch)
-        return PairScores(fired, batch.image, batch.concept)
+        Args:
+            batch: The pairs.
+            ap: Counts the pixels of each row too, if given.
+        """
+        logits, rows = self._logits(self._scores(batch), batch), self._rows(batch)
+        counts = torch.empty(*rows.shape, 2, dtype=torch.int64, device=self.device)
+        for bank, pairs, maps, mask in self.pixels.against(logits, batch.masks):
+            counts[bank, pairs] = overlap(predict(maps), mask)
+            if ap is not None:
+                ap.update(maps, mask, rows[bank, pairs])
+        return counts
 
-    def _rows(self, batch: ConceptBatch, seed: int) -> Int64[Tensor, "P"]:
-        return batch.concept + seed * len(self.alpha)
+    def _scores(self, batch: ConceptBatch) -> PairScores | DensePairScores:
+        if self.protocol.input == "bits":
+            fired = fire(self.backbone, self.thresholds, batch)
+            return PairScores(fired, batch.image, batch.concept)
+        answer = INPUTS[self.protocol.input](respond(self.backbone, batch))
+        # A filter that never varies says nothing.
+        scaled = torch.where(self.scale > 0, 1 / self.scale, 0)[:, None, None] * answer
+        return DensePairScores(scaled, batch.image, batch.concept)
 
-    def _pairs(
-        self, scores: PairScores, batch: ConceptBatch, seed: int
-    ) -> tuple[Float[Tensor, "P h w"], Masks, Float[Tensor, "P"]]:
-        """Return logits on the activation grid, masks and alpha of a batch's pairs."""
-        rows = slice(seed * len(self.alpha), (seed + 1) * len(self.alpha))
-        logits = scores.logits(self.bank.weight[rows])
+    def _rows(self, batch: ConceptBatch) -> Int64[Tensor, "B P"]:
+        first = torch.arange(self.num_banks, device=batch.concept.device) * self.num_concepts
+        return first[:, None] + batch.concept
+
+    def _logits(
+        self, scores: PairScores | DensePairScores, batch: ConceptBatch
+    ) -> Float[Tensor, "B P h w"]:
+        """Return the logits of a batch's pairs on the activation grid, in each bank."""
+        weights = self.bank.weight.view(self.num_banks, self.num_concepts, -1)
+        logits = torch.stack([scores.logits(weight) for weight in weights])
         if self.bank.bias is not None:
-            logits += self.bank.bias[rows][batch.concept][:, None, None]
-        return logits, batch.masks, self.alpha[batch.concept]
+            logits += self.bank.bias[self._rows(batch)][:, :, None, None]
+        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Start the next epoch's counts; callbacks have read this one's."""
         self.set_iou.reset()
         self.ap.reset()
 
-    def configure_optimizers(self) -> RowwiseSGD:
+    def configure_optimizers(self) -> RowwiseOptimizer:
         """Return the optimiser of the bank."""
-        return RowwiseSGD(
-            self.bank.parameters(),
-            len(self.bank.weight),
-            lr=self.protocol.lr_for(self.mask_size),
-            momentum=self.protocol.momentum,
-            images_per_step=self.protocol.reference_batch_size,
-        )
+        protocol = self.protocol
+        options: dict[str, Any] = {
+            "lr": protocol.lr_for(self.mask_size),
+            "images_per_step": protocol.reference_batch_size,
+            "stepped": self.bank.constrain,
+        }
+        parameters: list[dict[str, Any]] = [
+            {"params": [self.bank.weight], "weight_decay": protocol.weight_decay}
+        ]
+        if self.bank.bias is not None:
+            parameters.append({"params": [self.bank.bias]})
+        num_rows = len(self.bank.weight)
+        if protocol.optimizer == "adam":
+            return RowwiseAdam(parameters, num_rows, **options)
+        return RowwiseSGD(parameters, num_rows, momentum=protocol.momentum, **options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep bank and thresholds; name the backbone by its digest."""
@@ -185,21 +252,79 @@ def predict(logits: Float[Tensor, "P sh sw"]) -> Bool[Tensor, "P sh sw"]:
     return logits > 0
 
 
+def mean_slopes(probe: SegmentationProbe, batches: Iterable[ConceptBatch]) -> Float[Tensor, "C K"]:
+    """Return each concept's slope of the loss where its first bank stands, the mean over images.
+
+    Args:
+        probe: The probe.
+        batches: This process's share of the images.
+    """
+    slopes = torch.zeros_like(probe.bank.weight[: probe.num_concepts])
+    images = torch.zeros(len(slopes), dtype=torch.int64, device=slopes.device)
+    for batch in batches:
+        batch = batch.to(probe.device, non_blocking=True)
+        slopes += sum_rows(probe.slopes(batch), batch.concept, len(slopes))
+        images += torch.bincount(batch.concept, minlength=len(slopes))
+    return (processes.sum_over(slopes) / processes.sum_over(images)[:, None]).cpu()
+
+
+@dataclass(frozen=True)
+class BankCounts:
+    """Pixels of every pair of some images, in each of B banks; sums over pairs are set IoUs.
+
+    Args:
+        image: Row of the dataset of each pair, rising.
+        concept: Row of the vocabulary.
+        intersection: Pixels in both mask and prediction.
+        union: Pixels in either.
+    """
+
+    image: Int64[Tensor, "P"]
+    concept: Int64[Tensor, "P"]
+    intersection: Int64[Tensor, "B P"]
+    union: Int64[Tensor, "B P"]
+
+    def set_iou(self, num_concepts: int) -> Float[Tensor, "B C"]:
+        """Return set IoU per bank and concept; NaN where nothing was counted."""
+        shape = (len(self.intersection), num_concepts)
+        sums = (
+            torch.zeros(shape, dtype=torch.int64).index_add_(1, self.concept, counts)
+            for counts in (self.intersection, self.union)
+        )
+        return set_iou(*sums)
+
+
 def score_bank(
-    probe: SegmentationProbe, batches: Iterable[ConceptBatch]
-) -> tuple[Float[Tensor, "S C"], Float[Tensor, "S C"]]:
-    """Return set IoU and average precision per seed and concept over any images, each once.
+    probe: SegmentationProbe,
+    stream: ConceptDataModule,
+    rows: npt.NDArray[np.int64],
+    *,
+    ap: bool = True,
+    track: Callable[[Iterable[ConceptBatch]], Iterable[ConceptBatch]] = iter,
+) -> tuple[BankCounts, Float[Tensor, "B C"]]:
+    """Score every bank on some images, over all processes.
 
     Args:
         probe: The trained probe.
-        batches: This process's share of the images.
+        stream: Where the images come from.
+        rows: The images.
+        ap: Whether average precision is wanted; NaN without it.
+        track: Shows how far it is.
+
+    Returns:
+        The counts of every pair, and average precision.
     """
-    rows = len(probe.bank.weight)
-    set_iou, ap = SetIoU(rows).to(probe.device), ConceptAP(rows).to(probe.device)
-    for batch in batches:
-        probe.score(batch.to(probe.device, non_blocking=True), set_iou, ap)
+    places = PairPlaces(stream.score_index, rows)
+    shape = (probe.num_banks, len(places.concept), 2)
+    counts = torch.zeros(shape, dtype=torch.int64, device=probe.device)
+    metric = ConceptAP(len(probe.bank.weight)).to(probe.device) if ap else None
+    for batch in track(stream.scoring_dataloader(rows)):
+        batch = batch.to(probe.device, non_blocking=True)
+        counts[:, places.of(batch.row)] = probe.score(batch, metric)
+    processes.sum_over(counts)
+    counts = counts.cpu()
+    pairs = torch.from_numpy(places.image), torch.from_numpy(places.concept)
+    wide = (probe.num_banks, probe.num_concepts)
     # torchmetrics makes a scalar of the vector of a single concept.
-    return (
-        set_iou.compute().view(probe.num_seeds, -1).cpu(),
-        ap.compute().view(probe.num_seeds, -1).cpu(),
-    )
+    precision = metric.compute().view(wide).cpu() if metric else torch.full(wide, torch.nan)
+    return BankCounts(*pairs, counts[..., 0], counts[..., 1]), precision

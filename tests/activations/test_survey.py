@@ -27,10 +27,14 @@ class Recorder(Sink):
         self.rows: list[int] = []
         self.pairs: list[tuple[int, int]] = []
         self.fired: dict[int, dict[int, list[int]]] = {}
+        self.seen: list[tuple[int, Tensor, Tensor]] = []
 
     def add_pairs(self, batch: ImageBatch) -> None:
         self.rows += batch.row.tolist()
         self.pairs += zip(batch.row[batch.image].tolist(), batch.concept.tolist(), strict=True)
+
+    def see(self, layer: int, row: Tensor, activation: Tensor) -> None:
+        self.seen.append((layer, row, activation))
 
     def add_fired(self, layer: int, row: Tensor, index: Tensor) -> None:
         of_layer = self.fired.setdefault(layer, {})

@@ -80,6 +80,27 @@ def test_an_image_is_answered_alike_in_any_batch() -> None:
     torch.testing.assert_close(backbone(x), alone)
 
 
+def test_an_image_in_floats_is_answered_like_the_same_image_in_bytes() -> None:
+    for layer in ("conv", "relu", "shared"):
+        backbone = frozen(layer)
+        x = images()
+        torch.testing.assert_close(backbone.respond(x.float() / 255), backbone(x))
+
+
+def test_a_response_has_the_gradient_of_its_image_and_of_nothing_else() -> None:
+    backbone = frozen("conv")
+    x = (images().float() / 255).requires_grad_()
+    (found,) = torch.autograd.grad(backbone.respond(x)[:, 1].sum(), x)
+    (own,) = torch.autograd.grad(backbone.network.conv(x)[:, 1].sum(), x)  # type: ignore[operator]
+    torch.testing.assert_close(found, own)
+    assert all(p.grad is None for p in backbone.parameters())
+    assert all(not module._forward_hooks for module in backbone.network.modules())
+
+
+def test_an_answer_without_respond_keeps_no_graph() -> None:
+    assert not frozen("norm")(images()).requires_grad
+
+
 def test_train_mode_never_reaches_the_network() -> None:
     backbone = frozen("norm")
     holder = nn.Sequential(backbone)

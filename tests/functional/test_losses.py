@@ -26,7 +26,7 @@ def problem(seed: int = 0, *, scale: float = 3.0, pairs: int = 4, size: int = 7)
 def evaluate(name: str, logits: Tensor, masks: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Return values and gradients; the loss overwrites a copy of the logits, and what is scrap."""
     gradients, scratch = logits.clone(), torch.full_like(logits, torch.nan)
-    return LOSSES[name](gradients, masks, alpha, scratch), gradients
+    return LOSSES[name](gradients, masks.to(logits), alpha, scratch), gradients
 
 
 def oracle_loss(name: Loss, logits: Tensor, mask: Tensor, alpha: float) -> float:
@@ -75,9 +75,10 @@ def test_gradients_are_autograds(name: Loss) -> None:
 def test_the_gradient_takes_the_place_of_the_logits_and_nothing_else_changes(name: Loss) -> None:
     logits, masks, alpha = problem()
     kept = logits.clone(), masks.clone(), alpha.clone()
+    masks = masks.to(logits)
     LOSSES[name](logits, masks, alpha, torch.empty_like(logits))
     assert torch.equal(logits, evaluate(name, *kept)[1])
-    assert torch.equal(masks, kept[1])
+    assert torch.equal(masks.bool(), kept[1])
     assert torch.equal(alpha, kept[2])
 
 

@@ -33,7 +33,8 @@ def pixel_pass(name: str = "agreement", *, align_corners: bool = True, **options
 
 def descend(pixels: PixelPass, given: Problem) -> tuple[Tensor, Tensor]:
     logits, masks, alpha = given
-    return pixels.descend(logits, lambda pairs: masks[pairs], alpha)
+    loss, gradient = pixels.descend(logits[None], lambda pairs: masks[pairs], alpha[None])
+    return loss[0], gradient[0]
 
 
 def differentiated(
@@ -92,7 +93,7 @@ def test_masks_are_asked_for_by_chunks_each_pair_once() -> None:
         asked.append(list(range(8))[pairs])
         return masks[pairs]
 
-    pixel_pass(pairs_per_chunk=3).descend(logits, some, alpha)
+    pixel_pass(pairs_per_chunk=3).descend(logits[None], some, alpha[None])
     assert asked == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
@@ -100,14 +101,27 @@ def test_buffers_hold_one_chunk_whatever_the_batch() -> None:
     pixels = pixel_pass(pairs_per_chunk=3)
     for pairs in (2, 10, 50, 1):
         descend(pixels, problem(pairs))
-        list(pixels.upsampled(problem(pairs)[0]))
+        logits, masks, _ = problem(pairs)
+        list(pixels.against(logits[None], masks.__getitem__))
         assert {len(room) for room in pixels._room.values()} == {3}
     before = {name: room.data_ptr() for name, room in pixels._room.items()}
     descend(pixels, problem(50))
     assert {name: room.data_ptr() for name, room in pixels._room.items()} == before
     assert sum(room.numel() for room in pixels._room.values()) <= 3 * (
-        2 * MASK[0] * MASK[1] + 2 * GRID[0] * MASK[1]
+        3 * MASK[0] * MASK[1] + 2 * GRID[0] * MASK[1]
     )
+
+
+@EITHER
+def test_banks_side_by_side_give_what_each_gives(name: str) -> None:
+    (logits, masks, alpha), (others, _, alphas) = problem(), problem(seed=1)
+    both = pixel_pass(name, pairs_per_chunk=4).descend(
+        torch.stack([logits, others]), lambda pairs: masks[pairs], torch.stack([alpha, alphas])
+    )
+    for place, alone in enumerate([(logits, masks, alpha), (others, masks, alphas)]):
+        loss, gradient = descend(pixel_pass(name, pairs_per_chunk=4), alone)
+        assert torch.equal(both[0][place], loss)
+        assert torch.equal(both[1][place], gradient)
 
 
 def test_chunks_have_a_size_by_device_unless_it_is_given() -> None:
@@ -131,20 +145,23 @@ def test_logits_masks_and_alpha_are_not_changed() -> None:
 
 @pytest.mark.parametrize("size", [1, 4, 32])
 def test_upsampled_logits_come_in_chunks_in_order(size: int) -> None:
-    logits, _, _ = problem()
+    logits, masks, _ = problem()
     expected = interpolate(logits[None], MASK, mode="bilinear", align_corners=True)[0]
-    seen: list[int] = []
-    for pairs, maps in pixel_pass(pairs_per_chunk=size).upsampled(logits):
-        torch.testing.assert_close(maps, expected[pairs])
-        seen += range(10)[pairs]
-    assert seen == list(range(10))
+    both, seen = torch.stack([logits, -logits]), []
+    pixels = pixel_pass(pairs_per_chunk=size)
+    for bank, pairs, maps, mask in pixels.against(both, masks.__getitem__):
+        torch.testing.assert_close(maps, (1 - 2 * bank) * expected[pairs])
+        assert torch.equal(mask, masks[pairs])
+        seen += [(bank, pair) for pair in range(10)[pairs]]
+    assert sorted(seen) == [(bank, pair) for bank in range(2) for pair in range(10)]
 
 
 def test_no_pairs_are_no_losses() -> None:
     loss, gradient = descend(pixel_pass(), problem(0))
     assert loss.shape == (0,)
     assert gradient.shape == (0, *GRID)
-    assert list(pixel_pass().upsampled(problem(0)[0])) == []
+    logits, masks, _ = problem(0)
+    assert list(pixel_pass().against(logits[None], masks.__getitem__)) == []
 
 
 def test_a_pass_has_nothing_to_learn_or_to_save() -> None:

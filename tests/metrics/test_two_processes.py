@@ -6,6 +6,7 @@ import pytest
 import torch
 from gloo import in_processes
 
+from net2vec_pl.functional import overlap
 from net2vec_pl.metrics import ConceptAP, SetIoU
 
 CONCEPTS = 4
@@ -21,7 +22,7 @@ def score(pairs: slice) -> Scores:
     set_iou, concept_ap = SetIoU(CONCEPTS), ConceptAP(CONCEPTS)
     for start in range(pairs.start, pairs.stop, 4):
         some = slice(start, min(start + 4, pairs.stop))
-        set_iou.update(logits[some] > 0, mask[some], concept[some])
+        set_iou.update(overlap(logits[some] > 0, mask[some]), concept[some])
         concept_ap.update(logits[some], mask[some], concept[some])
     return {"set_iou": set_iou.compute().tolist(), "concept_ap": concept_ap.compute().tolist()}
 

@@ -35,11 +35,11 @@ def kill(run: subprocess.Popen[bytes]) -> None:
 def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, where: str, *options: str) -> None:
     """Start a run in which a function of the main job meets a Ctrl-C."""
 
-    def stop(*_arguments: object) -> None:
+    def stop(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(f"net2vec_pl.tasks.run.{where}", stop)
+        broken.setattr(f"net2vec_pl.tasks.{where}", stop)
         assert run_cli(broken, folder, *LONGER, *options, "run.dir=out") == 130
 
 
@@ -95,7 +95,9 @@ def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
     assert (out / "metrics.csv").read_text().count("\n") == 1 + 2 * 25
 
 
-@pytest.mark.parametrize("stage", ["count_single_filters", "score_bank", "write_csv"])
+@pytest.mark.parametrize(
+    "stage", ["segmentation.count_single_filters", "segmentation.score_bank", "run.write_csv"]
+)
 def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
     stage: str, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -108,7 +110,7 @@ def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
 def test_a_damaged_checkpoint_or_state_is_made_anew(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    interrupted(monkeypatch, tmp_path, "score_bank")
+    interrupted(monkeypatch, tmp_path, "segmentation.score_bank")
     for path in ("checkpoints/last.ckpt", "state/baseline.safetensors"):
         whole = (tmp_path / "out" / path).read_bytes()
         (tmp_path / "out" / path).write_bytes(whole[: len(whole) // 2])
@@ -141,7 +143,7 @@ def test_a_folder_of_any_name_can_be_gone_on_with(
 def test_another_configuration_takes_nothing_over(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    interrupted(monkeypatch, tmp_path, "score_bank", "seed=4")
+    interrupted(monkeypatch, tmp_path, "segmentation.score_bank", "seed=4")
     assert run_cli(monkeypatch, tmp_path, *LONGER, "run.dir=out") == 0
     assert_same(undisturbed, tmp_path / "out")
 

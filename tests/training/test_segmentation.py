@@ -38,6 +38,13 @@ def fit(world: World, folder: Path | None = None) -> SegmentationProbe:
     return probe
 
 
+def scores(probe: SegmentationProbe, world: World) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return set IoU and average precision on val, (B, C) each."""
+    stream = world.stream()
+    counts, ap = score_bank(probe, stream, stream.pair_rows["val"])
+    return counts.set_iou(probe.num_concepts), ap
+
+
 @pytest.mark.parametrize(
     ("bias", "batch_size", "names"),
     [
@@ -63,7 +70,7 @@ def test_a_bank_of_two_seeds_learns_what_a_bank_of_each_learns(
 ) -> None:
     protocol = replace(FAST, bias=bias)
     both = fit(World(reader, protocol, seeds=(0, 5)))
-    assert both.num_seeds == 2
+    assert both.num_banks == 2
     for place, seed in enumerate((0, 5)):
         alone = fit(World(reader, protocol, seeds=(seed,)))
         rows = slice(3 * place, 3 * place + 3)
@@ -76,15 +83,15 @@ def test_a_bank_of_two_seeds_learns_what_a_bank_of_each_learns(
 def test_seeds_are_scored_each_by_itself(reader: PlantedReader) -> None:
     world = World(reader, FAST, seeds=(0, 5))
     both = fit(world)
-    set_iou, ap = score_bank(both, world.stream().val_dataloader())
+    set_iou, ap = scores(both, world)
     assert set_iou.shape == ap.shape == (2, 3)
     for place, seed in enumerate((0, 5)):
         alone = World(reader, FAST, seeds=(seed,)).probe()
         with torch.no_grad():
             alone.bank.weight.copy_(both.bank.weight[3 * place : 3 * place + 3])
-        scores = score_bank(alone, world.stream().val_dataloader())
-        assert torch.equal(scores[0][0], set_iou[place])
-        assert torch.equal(scores[1][0], ap[place])
+        by_itself = scores(alone, world)
+        assert torch.equal(by_itself[0][0], set_iou[place])
+        assert torch.equal(by_itself[1][0], ap[place])
 
 
 @pytest.mark.parametrize("batch_size", [8, 16, 64])
@@ -121,7 +128,7 @@ def test_a_concept_in_every_image_learns_what_the_oracle_learns(
 
 def test_planted_concepts_are_found(reader: PlantedReader) -> None:
     world = World(reader, replace(FAST, epochs=30))
-    (set_iou,), (ap,) = score_bank(fit(world), world.stream().val_dataloader())
+    (set_iou,), (ap,) = scores(fit(world), world)
     assert set_iou[0] > 0.9
     assert set_iou[1] > 0.8
     assert ap[0] > 0.9

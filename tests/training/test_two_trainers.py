@@ -76,8 +76,9 @@ def train(rank: int, *, bias: bool = False) -> Told:
     told.loss = float(trainer.callback_metrics["train/loss"])
     told.bank = probe.bank.weight.tolist()
     told.bias = [] if probe.bank.bias is None else probe.bank.bias.tolist()
-    set_iou, ap = score_bank(probe, world.stream().val_dataloader())
-    told.set_iou, told.ap = set_iou.flatten().tolist(), ap.flatten().tolist()
+    stream = world.stream()
+    counts, ap = score_bank(probe, stream, stream.pair_rows["val"])
+    told.set_iou, told.ap = counts.set_iou(3).flatten().tolist(), ap.flatten().tolist()
     return told
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from net2vec_pl.training import RowwiseSGD
-from net2vec_pl.training.rowwise_sgd import occurrence
+from net2vec_pl.training.rowwise import occurrence
 
 ROWS, WIDTH, PER_STEP = 3, 2, 4
 
@@ -77,7 +77,7 @@ def optimizer_of(
     *params: nn.Parameter, images_per_step: int = 2, momentum: float = 0.9
 ) -> RowwiseSGD:
     options = {"momentum": momentum, "images_per_step": images_per_step}
-    return RowwiseSGD(params, len(params[0]), lr=0.1, **options)  # type: ignore[arg-type]
+    return RowwiseSGD(params, len(params[0]), lr=0.1, **options)
 
 
 def test_a_row_without_images_stays_where_it_is() -> None:

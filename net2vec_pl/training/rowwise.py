@@ -1,4 +1,4 @@
-"""SGD in which every concept keeps its own time.
+"""Optimisers in which every concept keeps its own time.
 
 Concepts are independent given a frozen layer, and training them together must not change what each
 learns. So a concept's row takes a step after a fixed number of its own images, however they fall
@@ -6,6 +6,7 @@ into batches and whichever process sees them: the number of steps an epoch, and 
 gradient runs over, are those of training it alone.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -38,40 +39,54 @@ def _flat(gradient: Float[Tensor, "P ..."]) -> Float[Tensor, "P K"]:
     return gradient.reshape(len(gradient), gradient.shape[1:].numel())
 
 
-class RowwiseSGD(Optimizer):
-    """SGD with momentum whose rows step on their own, each after so many of its own images.
+class RowwiseOptimizer(Optimizer, ABC):
+    """An optimiser whose rows step on their own, each after so many of its own images.
 
-    The update of a row is PyTorch's: ``buffer = momentum * buffer + gradient; row -= lr * buffer``,
-    with the mean gradient over the row's images since its last step. Images are those of all
+    A step takes the mean gradient over the row's images since its last one. Images are those of all
     processes, taken in the order of their numbers.
 
     Args:
-        params: Parameters of shape (R, ...), alike in every process.
+        params: Parameters of shape (R, ...), alike in every process; or groups of them.
         num_rows: R.
-        lr: Learning rate.
-        momentum: In [0, 1).
         images_per_step: Images of its own that a row waits for (64 in the paper).
+        weight_decay: A step first takes this share of the row, times the learning rate: decoupled
+            decay (Loshchilov & Hutter, ICLR 2019).
+        stepped: Called with the rows that have just stepped, (R,) bool: a constraint, say.
+        options: Of the update itself.
     """
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Any],
         num_rows: int,
         *,
-        lr: float,
-        momentum: float,
         images_per_step: int,
+        weight_decay: float = 0.0,
+        stepped: Callable[[Tensor], None] | None = None,
+        **options: float,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "momentum": momentum, "images_per_step": images_per_step}
-        )
+        shared = {"images_per_step": images_per_step, "weight_decay": weight_decay}
+        super().__init__(params, options | shared)
+        self._stepped = stepped
         for group in self.param_groups:
             for param in group["params"]:
                 self.state[param] = {
                     "sum": torch.zeros_like(param),
-                    "buffer": torch.zeros_like(param),
                     "images": torch.zeros(num_rows, dtype=torch.int64, device=param.device),
+                    "steps": torch.zeros(num_rows, dtype=torch.int64, device=param.device),
+                    **{name: torch.zeros_like(param) for name in self._memories},
                 }
+
+    @property
+    @abstractmethod
+    def _memories(self) -> tuple[str, ...]:
+        """What is remembered of each weight."""
+
+    @abstractmethod
+    def _change(
+        self, group: dict[str, Any], state: dict[str, Tensor], due: Tensor, mean: Tensor
+    ) -> Tensor:
+        """Return what is taken from the rows that are due, given their mean gradients."""
 
     def _items(self) -> list[tuple[dict[str, Any], Tensor, dict[str, Tensor]]]:
         return [(group, p, self.state[p]) for group in self.param_groups for p in group["params"]]
@@ -80,7 +95,8 @@ class RowwiseSGD(Optimizer):
         """Take up a saved state; PyTorch makes every tensor of it a float, counts too."""
         super().load_state_dict(state_dict)
         for _, _, state in self._items():
-            state["images"] = state["images"].long()
+            for name in ("images", "steps"):
+                state[name] = state[name].long()
 
     @torch.no_grad()
     def learn(self, gradients: Iterable[Float[Tensor, "P ..."]], row: Int64[Tensor, "P"]) -> None:
@@ -130,7 +146,64 @@ class RowwiseSGD(Optimizer):
             due = state["images"] >= (1 if flush else group["images_per_step"])
             shape = (-1, *[1] * (param.dim() - 1))
             mean = state["sum"][due] / state["images"][due].view(shape)
-            state["buffer"][due] = group["momentum"] * state["buffer"][due] + mean
-            param[due] -= group["lr"] * state["buffer"][due]
+            state["steps"][due] += 1
+            param[due] *= 1 - group["lr"] * group["weight_decay"]
+            param[due] -= self._change(group, state, due, mean)
             state["sum"][due] = 0
             state["images"][due] = 0
+        if self._stepped is not None:
+            self._stepped(due)
+
+
+class RowwiseSGD(RowwiseOptimizer):
+    """PyTorch's SGD with momentum: ``buffer = momentum * buffer + gradient; row -= lr * buffer``.
+
+    Args:
+        params: Parameters of shape (R, ...).
+        num_rows: R.
+        lr: Learning rate.
+        momentum: In [0, 1).
+        options: As :class:`RowwiseOptimizer`.
+    """
+
+    _memories = ("buffer",)
+
+    def __init__(
+        self, params: Iterable[Any], num_rows: int, *, lr: float, momentum: float, **options: Any
+    ) -> None:
+        super().__init__(params, num_rows, lr=lr, momentum=momentum, **options)
+
+    def _change(
+        self, group: dict[str, Any], state: dict[str, Tensor], due: Tensor, mean: Tensor
+    ) -> Tensor:
+        state["buffer"][due] = group["momentum"] * state["buffer"][due] + mean
+        change: Tensor = group["lr"] * state["buffer"][due]
+        return change
+
+
+class RowwiseAdam(RowwiseOptimizer):
+    """Kingma & Ba's Adam (ICLR 2015) as PyTorch has it, every row with a step count of its own.
+
+    Args:
+        params: Parameters of shape (R, ...).
+        num_rows: R.
+        lr: Learning rate.
+        options: As :class:`RowwiseOptimizer`.
+    """
+
+    _memories = ("mean", "square")
+    _betas, _eps = (0.9, 0.999), 1e-8
+
+    def __init__(self, params: Iterable[Any], num_rows: int, *, lr: float, **options: Any) -> None:
+        super().__init__(params, num_rows, lr=lr, **options)
+
+    def _change(
+        self, group: dict[str, Any], state: dict[str, Tensor], due: Tensor, mean: Tensor
+    ) -> Tensor:
+        moments = []
+        steps = state["steps"][due].view(-1, *[1] * (mean.dim() - 1))
+        for name, beta, value in zip(self._memories, self._betas, (mean, mean**2), strict=True):
+            state[name][due] = beta * state[name][due] + (1 - beta) * value
+            moments.append(state[name][due] / (1 - beta**steps))
+        change: Tensor = group["lr"] * moments[0] / (moments[1].sqrt() + self._eps)
+        return change

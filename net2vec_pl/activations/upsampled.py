@@ -1,0 +1,87 @@
+"""Single filters the way of NetDissect: upsample the activation first, and threshold afterwards.
+
+M_k(x) = [up(A_k(x)) > T_k] (Bau et al., CVPR 2017), at mask resolution and so at some ten times the
+cost of thresholding first.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from net2vec_pl import processes
+from net2vec_pl.activations.extract import device_of, on_device, respond
+from net2vec_pl.backbones import FrozenBackbone
+from net2vec_pl.data import ConceptBatch, ConceptDataModule
+from net2vec_pl.data.batch import PairPlaces
+from net2vec_pl.functional.iou import overlap
+from net2vec_pl.probes import SingleFilterCounts
+
+Enlarge = Callable[[Float[Tensor, "P h w"]], Float[Tensor, "P sh sw"]]
+
+
+def count_upsampled_filters(
+    backbone: FrozenBackbone,
+    thresholds: Float[Tensor, "K"],
+    batches: Iterable[ConceptBatch],
+    num_concepts: int,
+    enlarge: Enlarge,
+) -> SingleFilterCounts:
+    """Count the overlaps of all filters with all concepts, over all processes.
+
+    Args:
+        backbone: The frozen network at its layer.
+        thresholds: T_k of each filter.
+        batches: The images to count, each once.
+        num_concepts: C.
+        enlarge: Upsamples maps to mask resolution.
+    """
+    counts = SingleFilterCounts(num_concepts, backbone.shape[0], device_of(backbone))
+    for batch in on_device(batches, backbone):
+        answers = respond(backbone, batch)
+        for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
+            on = _on(enlarge, answer, thresholds).flatten(1).float()
+            masks = batch.masks(pairs).flatten(1).float()
+            # Whole numbers below 2^24 are exact in float32.
+            inside = (masks @ on.T).long()
+            either = (masks.sum(1)[:, None] + on.sum(1)).long() - inside
+            concept = batch.concept[pairs]
+            counts.intersection.index_add_(0, concept, inside)
+            counts.union.index_add_(0, concept, either)
+    processes.sum_over(counts.intersection)
+    processes.sum_over(counts.union)
+    return counts
+
+
+def count_chosen_upsampled(
+    backbone: FrozenBackbone,
+    thresholds: Float[Tensor, "K"],
+    stream: ConceptDataModule,
+    rows: npt.NDArray[np.int64],
+    chosen: Int64[Tensor, "C"],
+    enlarge: Enlarge,
+) -> Int64[Tensor, "P 2"]:
+    """Count the overlap of every pair of some images with one filter of its concept.
+
+    As :func:`~net2vec_pl.activations.extract.count_chosen_filters`.
+    """
+    places, device = PairPlaces(stream.score_index, rows), device_of(backbone)
+    counts = torch.zeros(len(places.concept), 2, dtype=torch.int64, device=device)
+    chosen = chosen.to(device)
+    for batch in on_device(stream.scoring_dataloader(rows), backbone):
+        answers, place = respond(backbone, batch), places.of(batch.row)
+        for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
+            filter_ = chosen[batch.concept[pairs]]
+            used = filter_.clamp(min=0)
+            on = _on(enlarge, answer[used], thresholds[used]) & (filter_ >= 0)[:, None, None]
+            counts[place[pairs]] = overlap(on, batch.masks(pairs))
+    return processes.sum_over(counts).cpu()
+
+
+def _on(
+    enlarge: Enlarge, maps: Float[Tensor, "K h w"], thresholds: Float[Tensor, "K"]
+) -> Bool[Tensor, "K sh sw"]:
+    return enlarge(maps) > thresholds[:, None, None]

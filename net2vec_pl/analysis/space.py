@@ -1,0 +1,367 @@
+"""The space of embeddings: nearest concepts, concept arithmetic, and who lives beside whom.
+
+Everything here looks at directions: rows of a bank are brought to unit length first. A row that is
+all zero or not finite has no direction; it is left out before anything is computed, and named.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64
+
+from net2vec_pl.errors import ConfigError, shorten, unknown
+
+# What is equal in exact arithmetic must tie, whatever the order in which a product was summed.
+_DECIMALS = 12
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """Embeddings of unit length, and which concepts have one.
+
+    Args:
+        rows: Unit vectors of the V concepts that have a direction.
+        valid: Whether a concept has one.
+        reason: Why a concept is left out; empty for the others.
+    """
+
+    rows: Float64[np.ndarray, "V K"]
+    valid: Bool[np.ndarray, "C"]
+    reason: tuple[str, ...]
+
+    @property
+    def index(self) -> Int64[np.ndarray, "V"]:
+        """The concepts that ``rows`` belong to."""
+        return np.flatnonzero(self.valid)
+
+    @property
+    def excluded(self) -> int:
+        """How many concepts are left out."""
+        return int((~self.valid).sum())
+
+
+def unit_rows(weight: Float[np.ndarray, "C K"]) -> UnitRows:
+    """Divide every embedding by its length, after leaving out those that have none.
+
+    Args:
+        weight: A bank; zero and non-finite rows may occur.
+
+    Example:
+        >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0], [np.nan, 1.0]]))
+        UnitRows(rows=array([[0.6, 0.8]]), valid=array([ True, False, False]), reason=('', 'zero', 'not finite'))
+    """  # noqa: E501 (a doctest's answer)
+    weight = np.asarray(weight, dtype=np.float64)
+    finite = np.isfinite(weight).all(axis=1)
+    largest = np.abs(weight).max(axis=1, initial=0.0)
+    valid = finite & (largest > 0)
+    reason = np.where(finite, np.where(largest > 0, "", "zero"), "not finite")
+    # Dividing by the largest entry first keeps the squares of tiny and huge rows in range.
+    rows = weight[valid] / largest[valid, None]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return UnitRows(rows, valid, tuple(reason.tolist()))
+
+
+def cosines(rows: Float64[np.ndarray, "V K"]) -> Float64[np.ndarray, "V V"]:
+    """Compute the cosine of every pair of unit rows: the paper's D = V V^T.
+
+    Returns:
+        In [-1, 1], rounded to 12 decimals: what is equal but for the order of summation ties.
+    """
+    cosine: Float64[np.ndarray, "V V"] = np.round(rows @ rows.T, _DECIMALS)
+    return cosine.clip(-1.0, 1.0)
+
+
+def nearest_rows(cosine: Float64[np.ndarray, "V V"], k: int) -> Int64[np.ndarray, "V _"]:
+    """Find for every row the k others of highest cosine, the best first.
+
+    The row itself is dropped by its index, not as "the first": a twin has the same cosine. Ties go
+    to the lower index.
+
+    Returns:
+        Indices of rows; fewer than k columns where there are fewer than k others.
+
+    Raises:
+        ConfigError: If k is below 1.
+    """
+    if k < 1:
+        raise ConfigError(f"k={k}: at least 1 neighbour must be asked for.")
+    others = cosine.copy()
+    np.fill_diagonal(others, -np.inf)
+    order = np.argsort(-others, axis=1, kind="stable")
+    return order[:, : min(k, max(len(cosine) - 1, 0))]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The J nearest concepts of each of C; J is k, or as many as there are.
+
+    Args:
+        index: Concepts, the nearest first; -1 in the row of a concept that has no direction.
+        cosine: Their cosines in [-1, 1]; NaN likewise.
+        left_out: Why a concept has no neighbours and is nobody's; empty for the others.
+        reason: Why J is below what was asked for; empty if it is not.
+    """
+
+    index: Int64[np.ndarray, "C J"]
+    cosine: Float64[np.ndarray, "C J"]
+    left_out: tuple[str, ...]
+    reason: str
+
+
+def nearest(weight: Float[np.ndarray, "C K"], k: int = 5) -> Neighbours:
+    """Find the nearest concepts of every concept by cosine (section 5.2 of the paper).
+
+    Args:
+        weight: A bank; its order breaks ties.
+        k: Neighbours to find.
+
+    Raises:
+        ConfigError: If k is below 1.
+
+    Example:
+        >>> nearest(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]), k=1).index
+        array([[1],
+               [0],
+               [1]])
+    """
+    units = unit_rows(weight)
+    cosine = cosines(units.rows)
+    found = nearest_rows(cosine, k)
+    index = np.full((len(weight), found.shape[1]), -1, dtype=np.int64)
+    values = np.full(index.shape, np.nan)
+    index[units.index] = units.index[found]
+    values[units.index] = np.take_along_axis(cosine, found, axis=1)
+    return Neighbours(index, values, units.reason, _cut(k, found.shape[1], "neighbours"))
+
+
+def _cut(asked: int, found: int, what: str) -> str:
+    return "" if found == asked else f"{asked} {what} asked for, {found} there"
+
+
+def rows_by_name(names: Sequence[str]) -> dict[str, int]:
+    """Map every name to its row.
+
+    Raises:
+        ConfigError: If a name occurs twice, for then it does not say which concept is meant.
+    """
+    rows = {name: row for row, name in enumerate(names)}
+    if len(rows) < len(names):
+        twice = dict.fromkeys(name for row, name in enumerate(names) if rows[name] != row)
+        raise ConfigError(f"concept names must differ; these occur twice: {shorten(twice)}.")
+    return rows
+
+
+def parse_expression(expression: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Split concept arithmetic into terms and signs; a sign is one only between spaces.
+
+    Names hold hyphens, spaces and slashes, so the spaces around a sign are not optional.
+
+    Returns:
+        The terms, and +1 or -1 for each.
+
+    Example:
+        >>> parse_expression("grass + blue-green - mountain pass")
+        (('grass', 'blue-green', 'mountain pass'), (1, 1, -1))
+    """
+    first, *rest = re.split(r"\s+([+-])\s+", expression.strip())
+    signs = (1, *(1 if sign == "+" else -1 for sign in rest[::2]))
+    return (first, *rest[1::2]), signs
+
+
+@dataclass(frozen=True)
+class Analogy:
+    """The J concepts nearest to a sum of concepts; J is k, or as many as there are.
+
+    Args:
+        terms: Names of the concepts added and subtracted.
+        signs: +1 or -1 for each.
+        index: Answers, the best first, never a term.
+        score: The paper's score of each: its dot product with the mean of the signed unit vectors.
+        cosine: Its cosine with that mean, which ranks alike.
+        reason: Why there are fewer answers than asked for, or none; empty if there are not.
+    """
+
+    terms: tuple[str, ...]
+    signs: tuple[int, ...]
+    index: Int64[np.ndarray, "J"]
+    score: Float64[np.ndarray, "J"]
+    cosine: Float64[np.ndarray, "J"]
+    reason: str
+
+
+def analogy(
+    expression: str, names: Sequence[str], weight: Float[np.ndarray, "C K"], k: int = 5
+) -> Analogy:
+    r"""Answer concept arithmetic such as ``"grass + blue-green"`` (Table 2 of the paper).
+
+    .. math:: score(c) = \hat w_c \cdot \frac{1}{n} \sum_{t=1}^{n} s_t \hat w_t
+
+    The mean is not brought to unit length: a + b - c is divided by 3 and no more. Scores of the
+    paper can only be compared under this definition.
+
+    Args:
+        expression: Concept names joined by `` + `` and `` - ``, with the spaces.
+        names: C names, all different.
+        weight: A bank.
+        k: Answers to give.
+
+    Raises:
+        ConfigError: If a term is no concept, names repeat, or k is below 1.
+
+    Example:
+        >>> bank = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 3.0]])
+        >>> analogy("sky + sea", ["sky", "sea", "horizon"], bank, k=1).score.round(3)
+        array([0.707])
+    """
+    _same_length(names, weight)
+    if k < 1:
+        raise ConfigError(f"k={k}: at least 1 answer must be asked for.")
+    terms, signs = parse_expression(expression)
+    rows = rows_by_name(names)
+    for term in terms:
+        if term not in rows:
+            how = "Terms are joined by ' + ' and ' - ', with the spaces."
+            raise ConfigError(f"{unknown('concept', term, names)} {how}")
+    chosen = np.array([rows[term] for term in terms])
+    units = unit_rows(weight)
+    if not units.valid[chosen].all():
+        why = [f"{terms[i]} ({units.reason[c]})" for i, c in enumerate(chosen) if units.reason[c]]
+        return _no_answer(terms, signs, f"no direction: {shorten(why)}")
+    position = np.cumsum(units.valid) - 1
+    mean = np.mean(np.array(signs)[:, None] * units.rows[position[chosen]], axis=0)
+    length = float(np.linalg.norm(mean))
+    if length < _CLOSE:
+        return _no_answer(terms, signs, "the terms cancel: nothing is left to compare with")
+    score = np.round(units.rows @ mean, _DECIMALS)
+    order = np.argsort(-score, kind="stable")
+    best = order[~np.isin(units.index[order], chosen)][:k]
+    cut = _cut(k, len(best), "answers")
+    return Analogy(terms, signs, units.index[best], score[best], score[best] / length, cut)
+
+
+def _no_answer(terms: tuple[str, ...], signs: tuple[int, ...], reason: str) -> Analogy:
+    return Analogy(terms, signs, np.zeros(0, np.int64), np.zeros(0), np.zeros(0), reason)
+
+
+@dataclass(frozen=True)
+class CategoryMatrix:
+    """Which categories the neighbours of a category's concepts belong to.
+
+    Args:
+        categories: Names of rows and columns, in order of appearance.
+        count: Concepts of each that have a direction.
+        share: Share of the column's category among the nearest concepts of one of the row's
+            category, averaged over the row's concepts. Rows sum to 1; NaN for an empty category.
+        chance: The column's share among all other concepts.
+        diagonal: Mean of the diagonal of ``share``, over categories that have concepts.
+        chance_diagonal: The same of ``chance``.
+        p: Share of permuted labellings whose mean diagonal is as high.
+        k: Neighbours looked at.
+        reason: Why there is nothing to report; empty if there is.
+    """
+
+    categories: tuple[str, ...]
+    count: Int64[np.ndarray, "M"]
+    share: Float64[np.ndarray, "M M"]
+    chance: Float64[np.ndarray, "M M"]
+    diagonal: float
+    chance_diagonal: float
+    p: float
+    k: int
+    reason: str
+
+
+def category_matrix(
+    weight: Float[np.ndarray, "C K"],
+    categories: Sequence[str],
+    k: int = 5,
+    permutations: int = 1000,
+    seed: int = 0,
+) -> CategoryMatrix:
+    """Average the categories of the k nearest concepts, by category of the concept.
+
+    Labels are permuted between concepts while neighbours stay: p tells whether categories keep
+    together more than labels dealt at random would.
+
+    Args:
+        weight: A bank.
+        categories: Category of each of the C concepts.
+        k: Neighbours to look at, fewer where there are fewer.
+        permutations: Labellings to draw.
+        seed: Seed of the draw.
+
+    Returns:
+        NaN with a reason where fewer than 3 concepts have a direction.
+
+    Raises:
+        ConfigError: If k is below 1.
+    """
+    _same_length(categories, weight)
+    units = unit_rows(weight)
+    known = tuple(dict.fromkeys(categories))
+    labels = np.array([known.index(c) for c in categories], dtype=np.int64)[units.index]
+    count = np.bincount(labels, minlength=len(known)).astype(np.int64)
+    neighbours = nearest_rows(cosines(units.rows), k)
+    if len(labels) < 3:
+        nothing = np.full((len(known), len(known)), np.nan)
+        reason = f"{len(labels)} concepts have a direction, 3 are needed"
+        return CategoryMatrix(
+            known, count, nothing, nothing, np.nan, np.nan, np.nan, neighbours.shape[1], reason
+        )
+    with np.errstate(invalid="ignore"):  # 0 / 0 of an empty category
+        member = np.eye(len(known))[labels]
+        share = (member.T @ member[neighbours].mean(axis=1)) / count[:, None]
+    chance = (count[None, :] - np.eye(len(known))) / (len(labels) - 1)
+    chance[count == 0] = np.nan
+    observed = _mean_diagonal(labels, neighbours)
+    draw = np.random.default_rng(seed)
+    permuted = [_mean_diagonal(draw.permutation(labels), neighbours) for _ in range(permutations)]
+    p = p_value(observed, np.array(permuted))
+    expected = float(np.nanmean(np.diag(chance)))
+    return CategoryMatrix(
+        known, count, share, chance, observed, expected, p, neighbours.shape[1], ""
+    )
+
+
+def _mean_diagonal(labels: Int64[np.ndarray, "V"], neighbours: Int64[np.ndarray, "V J"]) -> float:
+    same = (labels[neighbours] == labels[:, None]).mean(axis=1)
+    count = np.bincount(labels)
+    return float((np.bincount(labels, weights=same)[count > 0] / count[count > 0]).mean())
+
+
+def p_value(observed: float, permuted: Float64[np.ndarray, "B"]) -> float:
+    """Return how often chance does as well: (1 + number of permuted >= observed) / (1 + B).
+
+    Differences below 1e-9 count as ties. NaN for an observation that is NaN.
+
+    Example:
+        >>> p_value(0.5, np.array([0.1, 0.5, 0.2]))
+        0.5
+    """
+    if np.isnan(observed):
+        return float("nan")
+    return float((1 + (permuted >= observed - _CLOSE).sum()) / (1 + len(permuted)))
+
+
+def weight_spread(weight: Float[np.ndarray, "C K"]) -> Float64[np.ndarray, "C"]:
+    """Compute the standard deviation of a concept's raw weights over the K filters.
+
+    The original authors read it as how distributed an encoding is. It is the population's (divided
+    by K) and grows with the length of the vector. NaN for a concept that has no direction.
+
+    Example:
+        >>> weight_spread(np.array([[1.0, -1.0], [0.0, 0.0]]))
+        array([ 1., nan])
+    """
+    spread = np.full(len(weight), np.nan)
+    valid = unit_rows(weight).valid
+    spread[valid] = np.asarray(weight, dtype=np.float64)[valid].std(axis=1)
+    return spread
+
+
+def _same_length(names: Sequence[str], weight: Float[np.ndarray, "C K"]) -> None:
+    if len(names) != len(weight):
+        raise ValueError(f"{len(names)} names or categories for {len(weight)} embeddings")

@@ -1,0 +1,268 @@
+"""How many filters does a concept need? Its F largest weights, retrained, against all of them.
+
+Net2Vec, section 4.1: take the filters of largest weight, learn a new embedding on those alone, and
+see at which F it reaches some share of the full score. A score is a set IoU (chance 0) or an
+accuracy (chance 0.5), everything above chance being what a share is taken of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64
+
+from net2vec_pl.analysis.intervals import Interval
+from net2vec_pl.errors import ConfigError, unknown
+
+Target = Literal["segmentation", "classification"]
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_CLASSIFICATION = (1, 2, 3, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 80, 100, 128)
+_POWERS = (1, 2, 4, 8, 16, 32, 64, 128)
+_ROUNDING = 1e-12  # a score that equals its goal reaches it
+
+
+def default_sizes(num_filters: int, target: str) -> list[int]:
+    """Choose the numbers of filters to try, F; for K = 256 they are those of the original code.
+
+    Args:
+        num_filters: K, the filters of the layer.
+        target: ``segmentation`` or ``classification``.
+
+    Returns:
+        Rising numbers, the last of them K. For segmentation powers of two up to 128, followed, from
+        256 filters on, by 5/8, 6/8, 7/8 and all of K: twelve numbers.
+
+    Raises:
+        ConfigError: If the target is unknown.
+
+    Example:
+        >>> default_sizes(20, "segmentation")
+        [1, 2, 4, 8, 16, 20]
+    """
+    if target not in get_args(Target):
+        raise ConfigError(unknown("target", target, get_args(Target)))
+    sizes = set(_POWERS if target == "segmentation" else _CLASSIFICATION)
+    if target == "segmentation" and num_filters >= 256:
+        sizes.update(num_filters * eighths // 8 for eighths in (5, 6, 7))
+    return [*sorted(size for size in sizes if size < num_filters), num_filters]
+
+
+def top_filters(
+    weight: Float[np.ndarray, "C K"], sizes: Sequence[int]
+) -> Bool[np.ndarray, "F C K"]:
+    """Mark the filters of largest absolute weight, the lower index first on ties.
+
+    Args:
+        weight: Embeddings. A row of zeros, or with a NaN, is no embedding and keeps no filter.
+        sizes: Numbers of filters to keep.
+
+    Returns:
+        For every size, the filters that every concept keeps.
+
+    Raises:
+        ConfigError: If a size is below 1 or above K.
+    """
+    num_filters = weight.shape[1]
+    if outside := [size for size in sizes if not 1 <= size <= num_filters]:
+        raise ConfigError(
+            f"cannot keep {outside[0]} filters: the layer has {num_filters}. "
+            f"Choose sizes from 1 to {num_filters}."
+        )
+    order = np.argsort(-np.abs(weight), axis=1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(num_filters)[None], axis=1)
+    embedded = np.isfinite(weight).all(axis=1) & (weight != 0).any(axis=1)
+    within = rank[None] < np.array(sizes, dtype=np.int64)[:, None, None]
+    return np.asarray(within & embedded[:, None])
+
+
+@dataclass(frozen=True)
+class FiltersNeeded:
+    """The fewest filters with which every concept reaches a share of its full score.
+
+    Args:
+        needed: Filters at every level; NaN for concepts left out.
+        levels: Shares of the full score above chance.
+        n_excluded: Concepts left out: no full score, or one that is no better than chance.
+    """
+
+    needed: Float64[np.ndarray, "L C"]
+    levels: tuple[float, ...]
+    n_excluded: int
+
+
+def filters_needed(
+    scores: Float64[np.ndarray, "F C"],
+    sizes: Sequence[int],
+    levels: Sequence[float] = LEVELS,
+    chance: float = 0.0,
+) -> FiltersNeeded:
+    r"""Find the first F with :math:`s_F \ge chance + p (s_K - chance)`, for every level p.
+
+    First in order of F: curves need not rise throughout. The original counts concepts with
+    :math:`s_K = 0` as needing one filter; here they are left out and counted.
+
+    Args:
+        scores: Score of every concept at every size; a NaN reaches nothing.
+        sizes: Numbers of filters, the largest being the full model.
+        levels: Shares p, in (0, 1].
+        chance: Score of a guess: 0 for set IoU, 0.5 for accuracy.
+
+    Returns:
+        Filters needed; the largest size where no smaller one will do.
+    """
+    rising = np.argsort(sizes)
+    size, ordered = np.array(sizes)[rising], scores[rising]
+    full = ordered[-1]
+    goal = chance + np.array(levels)[:, None] * (full - chance)
+    reached = ordered >= goal[:, None] - _ROUNDING
+    above = full > chance
+    needed = np.where(above, size[reached.argmax(axis=1)], np.nan)
+    return FiltersNeeded(needed, tuple(levels), int((~above).sum()))
+
+
+def cumulative_share(
+    needed: Float64[np.ndarray, "L C"], sizes: Sequence[int]
+) -> Float64[np.ndarray, "L F"]:
+    """Return the share of concepts that need no more than F filters.
+
+    Args:
+        needed: Filters needed; NaN for concepts left out, infinite for those that never get there.
+        sizes: Numbers of filters, F.
+
+    Returns:
+        Shares in [0, 1] of the concepts that are not left out; NaN if all are.
+    """
+    within = (needed[:, None] <= np.array(sizes)[:, None]).sum(axis=2)
+    counted = (~np.isnan(needed)).sum(axis=1)[:, None]
+    return np.where(counted > 0, within / np.maximum(counted, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class NeededIntervals:
+    """Filters needed by the concepts of a bank, with intervals, per level.
+
+    Args:
+        mean: Mean over concepts.
+        median: Median over concepts.
+        n_concepts: Concepts that are not left out.
+    """
+
+    mean: Interval
+    median: Interval
+    n_concepts: int
+
+
+def needed_intervals(
+    needed: Float64[np.ndarray, "L C"], replicates: int = 1000, level: float = 0.95, seed: int = 0
+) -> NeededIntervals:
+    """Bootstrap over concepts: what if the dataset had named others like these?
+
+    Args:
+        needed: Filters needed; a concept with a NaN at any level is left out.
+        replicates: Resamples of the concepts.
+        level: Share of the resamples between the bounds.
+        seed: Of the draws.
+
+    Returns:
+        Mean and median with percentile intervals; NaN if no concept is left.
+    """
+    kept = needed[:, ~np.isnan(needed).any(axis=0)]
+    n = kept.shape[1]
+    if n == 0:
+        nothing = np.full(len(needed), np.nan)
+        none = Interval(nothing, nothing, nothing)
+        return NeededIntervals(none, none, 0)
+    rng = np.random.default_rng(seed)
+    drawn = [kept[:, rng.integers(n, size=n)] for _ in range(replicates)]
+    return NeededIntervals(
+        _interval(kept.mean(axis=1), [d.mean(axis=1) for d in drawn], level),
+        _interval(np.median(kept, axis=1), [np.median(d, axis=1) for d in drawn], level),
+        n,
+    )
+
+
+def _interval(
+    value: Float64[np.ndarray, "L"], drawn: Sequence[Float64[np.ndarray, "L"]], level: float
+) -> Interval:
+    # A bound is one of the drawn values: some may be infinite, and cannot be interpolated.
+    bounds = [(1 - level) / 2, (1 + level) / 2]
+    return Interval(value, *np.quantile(np.stack(drawn), bounds, axis=0, method="nearest"))
+
+
+@dataclass(frozen=True)
+class MeanCurve:
+    """Mean score against the number of filters.
+
+    Args:
+        mean: Mean over concepts with a score; NaN if there are none.
+        error: Standard error of the mean, std / sqrt(n) with ddof 1; NaN below two concepts.
+        n: Concepts with a score.
+    """
+
+    mean: Float64[np.ndarray, "F"]
+    error: Float64[np.ndarray, "F"]
+    n: Int64[np.ndarray, "F"]
+
+
+def mean_curve(scores: Float64[np.ndarray, "F C"]) -> MeanCurve:
+    """Average over concepts at every size.
+
+    Args:
+        scores: Score of every concept at every size; NaN where there is none.
+
+    Returns:
+        The curve and its standard error, over finite scores.
+    """
+    there = np.isfinite(scores)
+    n = there.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(there, scores, 0.0).sum(axis=1) / n
+        squares = np.where(there, scores - mean[:, None], 0.0) ** 2
+        error = np.sqrt(squares.sum(axis=1) / (n - 1) / n)
+    return MeanCurve(mean, np.where(n > 1, error, np.nan), n)
+
+
+def mean_curves(
+    scores: Float64[np.ndarray, "F C"], categories: Sequence[str]
+) -> dict[str, MeanCurve]:
+    """Average over the concepts of each category, in order of appearance.
+
+    Args:
+        scores: Score of every concept at every size.
+        categories: Category of every concept.
+
+    Returns:
+        A curve per category.
+    """
+    names = np.array(categories, dtype=object)
+    return {name: mean_curve(scores[:, names == name]) for name in dict.fromkeys(categories)}
+
+
+def sparsity_answer(
+    nonzero: Int64[np.ndarray, "P C"],
+    scores: Float64[np.ndarray, "P C"],
+    full: Float64[np.ndarray, "C"],
+    level: float,
+    chance: float = 0.0,
+) -> FiltersNeeded:
+    """Ask the same of an L1 penalty: the fewest non-zero filters on its path that reach a level.
+
+    Unlike the largest weights of the full model, the penalty chooses filters that do well together.
+
+    Args:
+        nonzero: Non-zero weights at each of P penalties, in any order.
+        scores: Scores there; a NaN reaches nothing.
+        full: Score without a penalty.
+        level: Share of the full score above chance.
+        chance: Score of a guess.
+
+    Returns:
+        Filters needed at the one level: NaN for concepts without a full score above chance,
+        infinite for those that reach the level nowhere on the path.
+    """
+    above = full > chance
+    reached = scores >= chance + level * (full - chance) - _ROUNDING
+    fewest = np.where(reached, nonzero, np.inf).min(axis=0, initial=np.inf)
+    return FiltersNeeded(np.where(above, fewest, np.nan)[None], (level,), int((~above).sum()))

@@ -1,0 +1,71 @@
+"""Several filters against the best single one, concept by concept, with intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from net2vec_pl.figures.style import SEVERAL, SINGLE, new_figure
+
+_NAME_LENGTH = 24
+
+
+def gain_intervals(
+    names: Sequence[str],
+    several: Float64[np.ndarray, "3 C"],
+    single: Float64[np.ndarray, "3 C"],
+    shown: int = 30,
+) -> Figure:
+    """Draw both set IoUs of every concept with their intervals, the largest gain on top.
+
+    Args:
+        names: Concepts.
+        several: Value, lower and upper bound of the learned combinations; NaN where there is none.
+        single: The same of the best single filters.
+        shown: At most so many concepts, those with the largest gain or loss.
+
+    Returns:
+        A figure whose title says how many concepts it shows and how many have no gain to show.
+    """
+    gain = several[0] - single[0]
+    scored = np.flatnonzero(np.isfinite(gain))
+    largest = scored[np.argsort(-np.abs(gain[scored]), kind="stable")[:shown]]
+    rows = largest[np.argsort(gain[largest], kind="stable")]
+    figure, (axes,) = new_figure(6.4, 1.4 + 0.2 * max(len(rows), 3))
+    place = np.arange(len(rows))
+    _points(axes, several[:, rows], place + 0.14, SEVERAL, "several filters")
+    _points(axes, single[:, rows], place - 0.14, SINGLE, "best single filter")
+    axes.set_yticks(place, [_short(names[row]) for row in rows])
+    axes.set_ylim(-0.7, max(len(rows), 1) - 0.3)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("set IoU on val")
+    axes.set_title(_title(len(rows), len(scored), len(names)), loc="left", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _points(
+    axes: Axes,
+    scores: Float64[np.ndarray, "3 n"],
+    place: Float64[np.ndarray, "n"],
+    colour: str,
+    label: str,
+) -> None:
+    value, low, high = scores
+    # A percentile interval need not hold its estimate.
+    reach = np.maximum(np.stack([value - low, high - value]), 0.0)
+    axes.errorbar(
+        value, place, xerr=reach, fmt="o", markersize=3.5, elinewidth=1.2, color=colour, label=label
+    )
+
+
+def _title(shown: int, scored: int, asked: int) -> str:
+    which = f"The {shown} largest differences of {scored}" if shown < scored else f"All {scored}"
+    missing = f"; {asked - scored} not scored" if scored < asked else ""
+    return f"{which} concepts{missing}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

@@ -1,0 +1,92 @@
+"""Scores against the number of filters, and how many filters concepts need."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from net2vec_pl.figures.style import CHANCE, COLOURS, SEVERAL, SINGLE, colour_of, new_figure
+
+
+def filter_curve(
+    sizes: Sequence[int],
+    retrained: Float64[np.ndarray, "2 F"],
+    masked: Float64[np.ndarray, "2 F"] | None,
+    by_category: Mapping[str, Float64[np.ndarray, "2 F"]],
+    score: str = "set IoU on val",
+    chance: float | None = None,
+) -> Figure:
+    """Draw the mean score against the number of filters: all concepts, and by category.
+
+    Args:
+        sizes: Numbers of filters, F.
+        retrained: Mean and standard error of embeddings learned anew on the F filters.
+        masked: The same of the full embedding, all but its F largest weights set to zero.
+        by_category: The same as ``retrained``, of the concepts of each category.
+        score: What is drawn.
+        chance: Score of a guess, if it is worth a line.
+
+    Returns:
+        A figure with two panels.
+    """
+    figure, (left, right) = new_figure(9.0, 3.6, columns=2)
+    _curve(left, sizes, retrained, SEVERAL, "retrained")
+    if masked is not None:
+        _curve(left, sizes, masked, SINGLE, "masked only")
+    for name, colour in colour_of(by_category).items():
+        _curve(right, sizes, by_category[name], colour, name)
+    for axes, title in ((left, "all concepts"), (right, "by category, retrained")):
+        if chance is not None:
+            axes.axhline(chance, color=CHANCE, linestyle="--", linewidth=1, label="chance")
+        _log2(axes, sizes)
+        axes.set_ylabel(f"mean {score}")
+        axes.set_title(title, loc="left", fontsize=9)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right")
+    return figure
+
+
+def cumulative_filters(
+    sizes: Sequence[int], share: Float64[np.ndarray, "L F"], levels: Sequence[float]
+) -> Figure:
+    """Draw the share of concepts that reach each level of their full score with F filters.
+
+    Args:
+        sizes: Numbers of filters, F.
+        share: Shares of concepts, in [0, 1].
+        levels: Shares of the full score.
+
+    Returns:
+        A figure with a line per level.
+    """
+    figure, (axes,) = new_figure(5.6, 3.8)
+    for row, level, colour in zip(share, levels, COLOURS, strict=False):
+        axes.plot(sizes, row, "o-", color=colour, markersize=3, label=f"{level:.0%}")
+    _log2(axes, sizes)
+    axes.set_ylim(0, 1.03)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_ylabel("share of concepts")
+    axes.legend(title="of the full score", loc="lower right")
+    return figure
+
+
+def _curve(
+    axes: Axes, sizes: Sequence[int], curve: Float64[np.ndarray, "2 F"], colour: str, label: str
+) -> None:
+    axes.errorbar(
+        sizes, curve[0], yerr=curve[1], fmt="o-", color=colour, markersize=3, capsize=2, label=label
+    )
+
+
+def _log2(axes: Axes, sizes: Sequence[int]) -> None:
+    """Scale by powers of two; the label of a size is left out where it would touch the next."""
+    axes.set_xscale("log", base=2)
+    labels: list[int] = []
+    for size in sorted(sizes, reverse=True):
+        if not labels or size <= 0.55 * labels[-1]:
+            labels.append(size)
+    axes.set_xticks(labels, [str(size) for size in labels])
+    axes.minorticks_off()
+    axes.set_xlabel("filters")

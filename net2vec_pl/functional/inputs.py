@@ -1,0 +1,29 @@
+"""What a probe combines: activations, as they are or as their roots."""
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor
+
+Transform = Callable[[Float[Tensor, "N K h w"]], Float[Tensor, "N K h w"]]
+
+
+def as_they_are(activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
+    """Return activations."""
+    return activation
+
+
+def signed_root(activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
+    """Take square roots and keep signs, so that large responses count for less.
+
+    Known as power normalisation: Perronnin, Sanchez & Mensink, ECCV 2010.
+
+    Example:
+        >>> signed_root(torch.tensor([[[[4.0, -9.0]]]])).tolist()
+        [[[[2.0, -3.0]]]]
+    """
+    root: Tensor = activation.abs().sqrt().copysign(activation)
+    return root
+
+
+INPUTS: dict[str, Transform] = {"raw": as_they_are, "root": signed_root}

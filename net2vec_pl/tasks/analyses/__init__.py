@@ -1,0 +1,81 @@
+"""What a run asks beyond scores: each analysis leaves tables, figures and findings."""
+
+import logging
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+
+from net2vec_pl import processes
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.report.findings import write_findings
+from net2vec_pl.tasks.analyses.controls import controls
+from net2vec_pl.tasks.analyses.examples import examples
+from net2vec_pl.tasks.analyses.intervals import intervals
+from net2vec_pl.tasks.analyses.sharing import sharing
+from net2vec_pl.tasks.analyses.space import space
+from net2vec_pl.tasks.analyses.study import AnalysisOptions, Study
+from net2vec_pl.tasks.analyses.subsets import subsets
+from net2vec_pl.tasks.analyses.synthesis import synthesis
+from net2vec_pl.tasks.build import name_list
+from net2vec_pl.tasks.classification import Classified
+from net2vec_pl.tasks.layer import LayerJob
+from net2vec_pl.tasks.segmentation import Segmented
+
+_log = logging.getLogger(__name__)
+
+# In the order in which they run.
+ANALYSES: dict[str, Callable[[Study], None]] = {
+    "intervals": intervals,
+    "subsets": subsets,
+    "sharing": sharing,
+    "space": space,
+    "examples": examples,
+    "synthesis": synthesis,
+    "controls": controls,
+}
+# These work on masks.
+_SEGMENTATION = ("intervals", "sharing", "examples", "controls")
+
+
+def analyses_from(config: DictConfig, targets: tuple[str, ...]) -> list[str]:
+    """Read ``analysis.names``, and check every option before anything is computed.
+
+    Args:
+        config: The group ``analysis`` of conf/.
+        targets: What is done: segmentation, classification.
+
+    Returns:
+        Names in the order in which they run; those that need masks only where there are any.
+
+    Raises:
+        ConfigError: If a name or an option is unknown.
+    """
+    AnalysisOptions.parse(config)
+    asked = name_list("analysis.names", config.names) or []
+    for name in asked:
+        if name not in ANALYSES:
+            raise ConfigError(unknown("analysis", name, ANALYSES))
+    able = [name for name in ANALYSES if "segmentation" in targets or name not in _SEGMENTATION]
+    if left_out := [name for name in asked if name not in able]:
+        _log.info("left out, for nothing is segmented: %s", ", ".join(left_out))
+    return [name for name in able if name in asked]
+
+
+def analyse(
+    job: LayerJob, names: list[str], segmented: Segmented | None, classified: Classified | None
+) -> None:
+    """Run some analyses of a layer, and write down what they find.
+
+    Args:
+        job: The layer.
+        names: From :func:`analyses_from`.
+        segmented: What was segmented.
+        classified: What was classified.
+    """
+    options = AnalysisOptions.parse(job.config.analysis)
+    study = Study(job, options, segmented, classified)
+    for name in names:
+        _log.info("analysis: %s", name)
+        ANALYSES[name](study)
+    if processes.is_first() and study.findings:
+        write_findings(study.findings, job.folder)

@@ -1,0 +1,179 @@
+"""Would the numbers look like this anyway? The same job on what can hold no answer."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from net2vec_pl.activations import MemoryCache
+from net2vec_pl.analysis.intervals import PairCounts, bootstrap_set_iou
+from net2vec_pl.probes import ConceptBank, initial_rows
+from net2vec_pl.report.tables import Row
+from net2vec_pl.tasks import build
+from net2vec_pl.tasks.analyses.study import Study, columns, interval
+from net2vec_pl.tasks.answers import find_answers
+from net2vec_pl.tasks.layer import LayerJob, key_of
+from net2vec_pl.tasks.segmentation import chosen_counts, single_filters
+from net2vec_pl.tasks.stages import Stages
+from net2vec_pl.training import BankCounts
+
+_log = logging.getLogger(__name__)
+QUESTION = "Is it real?"
+
+
+@dataclass(frozen=True)
+class Control:
+    """Val pixels of something that should do worse than the trained bank.
+
+    Args:
+        name: For tables.
+        text: For statements.
+        counts: Intersection and union of every val pair.
+    """
+
+    name: str
+    text: str
+    counts: Int64[Tensor, "P 2"]
+
+
+def controls(study: Study) -> None:
+    """Leave ``controls.csv`` by concept and ``control_means.csv``."""
+    segmented = study.segmented
+    assert segmented is not None
+    found = [
+        Control("single", "the best single filter", chosen_counts(study.job, segmented.baseline)),
+        _random_vector(study),
+        *_shuffled(study),
+        *_random_network(study),
+    ]
+    trained = segmented.counts
+    values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
+    means: list[Row] = []
+    for control in found:
+        counts = _beside(study, trained, control.counts)
+        drawn = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed)
+        over = drawn.means()
+        values.setdefault("several", drawn.several.value)
+        values[control.name] = drawn.single.value
+        row: Row = {"control": control.name, "n_concepts": over.n_concepts}
+        for key, what in (("mean", over.single), ("lead", over.gain), ("share_above", over.won)):
+            value, low, high = what.array().tolist()
+            row |= {key: value, f"{key}_low": low, f"{key}_high": high}
+        means.append(row)
+        if control.name != "single":
+            study.find(
+                QUESTION,
+                f"lead over {control.name}",
+                over.gain.array(),
+                over.n_concepts,
+                f"Against {control.text} ({over.single.value:.3f} in mean val set IoU) the trained "
+                f"bank leads by {interval(over.gain.array())} and is ahead for "
+                f"{interval(over.won.array(), '{:.0%}')} of {over.n_concepts} concepts.",
+            )
+    study.write([columns(values, c) for c in range(len(study.categories))], "controls")
+    study.write(means, "control_means")
+    _tell_gain(study, found)
+
+
+def _beside(study: Study, trained: BankCounts, other: Int64[Tensor, "P 2"]) -> PairCounts:
+    return PairCounts(
+        trained.image.numpy(),
+        trained.concept.numpy(),
+        trained.intersection[0].numpy(),
+        trained.union[0].numpy(),
+        other[:, 0].numpy(),
+        other[:, 1].numpy(),
+        len(study.job.vocabulary),
+    )
+
+
+def _first(counts: BankCounts) -> Int64[Tensor, "P 2"]:
+    return torch.stack([counts.intersection[0], counts.union[0]], 1)
+
+
+def _start(job: LayerJob) -> ConceptBank:
+    """Return a bank as training starts from it."""
+    numbers = job.vocabulary.numbers.tolist()
+    rows = initial_rows(numbers, job.backbone.shape[0], job.setup.seeds[0])
+    return ConceptBank(rows, bias=job.setup.options.protocol.bias)
+
+
+def _random_vector(study: Study) -> Control:
+    job = study.job
+    counts = job.scored("random-vector", job.probe(_start(job)))
+    return Control("random_vector", "random vectors", _first(counts))
+
+
+def _shuffled(study: Study) -> list[Control]:
+    """Train on masks of other images of the same concept, and score on the true ones."""
+    job = study.job
+    stream = job.answers.stream
+    if not isinstance(stream.source, MemoryCache):
+        _log.info("control left out: shuffled masks need cache=memory or device")
+        return []
+    mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
+    probe = job.trained("shuffled", _start(job), mixed)
+    counts = job.scored("shuffled-scores", probe)
+    text = "a bank trained on masks shuffled between images of each concept"
+    return [Control("shuffled_masks", text, _first(counts))]
+
+
+def _random_network(study: Study) -> list[Control]:
+    """Do the whole job once more on the same architecture with random weights."""
+    job = study.job
+    blank = OmegaConf.merge(job.config.model, {"weights": None})
+    assert isinstance(blank, DictConfig)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(study.seed)
+        backbones = build.backbones_from(
+            blank,
+            job.backbone.layer,
+            job.setup.options.protocol,
+            job.setup.reader.image_size,
+        )
+    backbones[0].to(job.setup.device)
+    setup = replace(job.setup, backbones=backbones)
+    key = key_of(setup, backbones[0], job.config) | {"control": "random network"}
+    stages = [Stages(job.folder / "state" / "random_network", key)]
+    (answers,) = find_answers(setup, stages)
+    other = LayerJob(setup, job.config, backbones[0], stages[0], answers)
+    baseline = single_filters(other)
+    probe = other.trained("bank", _start(other))
+    counts = other.scored("scores", probe)
+    single = chosen_counts(other, baseline)
+    name = f"{job.backbone.model} with random weights"
+    return [
+        Control("random_network_several", f"several filters of {name}", _first(counts)),
+        Control("random_network_single", f"the best single filter of {name}", single),
+    ]
+
+
+def _tell_gain(study: Study, found: list[Control]) -> None:
+    """Say how much of the gain of several over one remains on a random network."""
+    by_name = {control.name: control.counts for control in found}
+    several, single = (by_name[f"random_network_{which}"] for which in ("several", "single"))
+    assert study.segmented is not None
+    pairs = study.segmented.counts
+    counts = PairCounts(
+        pairs.image.numpy(),
+        pairs.concept.numpy(),
+        several[:, 0].numpy(),
+        several[:, 1].numpy(),
+        single[:, 0].numpy(),
+        single[:, 1].numpy(),
+        len(study.job.vocabulary),
+    )
+    means = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed).means()
+    study.find(
+        QUESTION,
+        "gain on a random network",
+        means.gain.array(),
+        means.n_concepts,
+        f"On the network with random weights several filters gain {interval(means.gain.array())} "
+        f"over one and win {interval(means.won.array(), '{:.0%}')} of the concepts: so much of "
+        "such a gain needs no training of the network.",
+    )

@@ -1,0 +1,173 @@
+"""What does a vector look at? Images all along its scores, and not only the ones it likes most."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from net2vec_pl import processes
+from net2vec_pl.activations import respond
+from net2vec_pl.analysis.examples import Choice, choose, image_scores, retrieval, score_histogram
+from net2vec_pl.data import ImageBatch
+from net2vec_pl.data.batch import collate
+from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
+from net2vec_pl.report.tables import Row
+from net2vec_pl.tasks.analyses.looks import chosen_concepts, directions
+from net2vec_pl.tasks.analyses.study import Study
+
+QUESTION = "What does a vector look at?"
+_PERCENTILES = (0, 20, 40, 60, 80, 90, 100)
+_EMBEDDING, _FILTER = "embedding", "best filter"
+
+
+def examples(study: Study) -> None:
+    """Leave ``examples.csv``, and for some concepts images, histograms and curves of recall."""
+    segmented = study.segmented
+    assert segmented is not None
+    job = study.job
+    rows = job.setup.census.readable
+    val = rows[~job.setup.reader.is_train[rows]]
+    embedding, single = directions(study)
+    scores = _scores(study, val, torch.cat([embedding, single]))
+    found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
+    present = np.zeros((len(val), len(job.vocabulary)), dtype=np.bool_)
+    image, concept = job.answers.stream.index.all_of(val)
+    present[image, concept] = True
+    study.write(_retrieval_rows(study, found, present), "examples")
+    names = job.vocabulary.names
+    for c in chosen_concepts(study, names, segmented.scores[0].val.tolist()):
+        of_concept = {name: values[:, c] for name, values in found.items()}
+        chosen = choose(of_concept[_EMBEDDING], _PERCENTILES)
+        _draw(study, c, of_concept, present[:, c], chosen, val)
+    aucs = {n: _aucs(values, present) for n, values in found.items()}
+    both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
+    if both.any():
+        mean = {name: float(values[both].mean()) for name, values in aucs.items()}
+        study.find(
+            QUESTION,
+            "mean ROC AUC of image scores",
+            mean[_EMBEDDING],
+            int(both.sum()),
+            f"The score of an image (largest response anywhere, raw activations) tells images with "
+            f"the concept from others with a mean ROC AUC of {mean[_EMBEDDING]:.3f}, that of the "
+            f"best single filter with {mean[_FILTER]:.3f}, over {int(both.sum())} concepts that "
+            "are not in every val image.",
+        )
+
+
+def _scores(
+    study: Study,
+    val: np.ndarray,
+    vectors: Float[Tensor, "D K"],
+) -> np.ndarray:
+    """Score every val image along every direction, on raw activations, once."""
+    job = study.job
+    device = job.setup.device
+
+    def ask() -> dict[str, Tensor]:
+        scores = torch.zeros(len(val), len(vectors), device=device)
+        place = torch.zeros(int(val.max()) + 1, dtype=torch.int64)
+        place[torch.from_numpy(val)] = torch.arange(len(val))
+        batches = job.setup.progress("scores of images")(job.setup.stream.rows_dataloader(val))
+        for batch in batches:
+            batch = batch.to(device)
+            answer = respond(job.backbone, batch)
+            scores[place[batch.row.cpu()].to(device)] = image_scores(answer, vectors.to(device))
+        return {"scores": processes.sum_over(scores)}
+
+    scored: np.ndarray = job.stages.once("image-scores", ask)["scores"].numpy()
+    return scored
+
+
+def _aucs(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
+    return np.array([retrieval(scores[:, c], present[:, c]).auc for c in range(present.shape[1])])
+
+
+def _retrieval_rows(
+    study: Study,
+    found: dict[str, np.ndarray],
+    present: np.ndarray,
+) -> list[Row]:
+    rows = []
+    for c, concept in enumerate(study.job.vocabulary):
+        row: Row = {"name": concept.name, "category": concept.category}
+        row["n_val"] = int(present[:, c].sum())
+        for name, scores in found.items():
+            result = retrieval(scores[:, c], present[:, c])
+            key, n = name.replace(" ", "_"), result.positives
+            # Recall among as many images as have the concept.
+            row[f"{key}_recall"] = float(result.recall[n - 1]) if n else np.nan
+            row |= {f"{key}_auc": result.auc, f"{key}_status": result.status}
+        rows.append(row)
+    return rows
+
+
+def _draw(
+    study: Study,
+    concept: int,
+    scores: dict[str, np.ndarray],
+    present: np.ndarray,
+    chosen: Choice,
+    val: np.ndarray,
+) -> None:
+    name = study.job.vocabulary.names[concept]
+    histograms = {key: score_histogram(values, present) for key, values in scores.items()}
+    study.draw(
+        score_histograms({k: (h.edges, h.present, h.absent) for k, h in histograms.items()}, name),
+        f"scores_{_slug(name)}",
+    )
+    curves = {key: retrieval(values, present) for key, values in scores.items()}
+    study.draw(
+        recall_curves({k: r.found for k, r in curves.items()}, int(present.sum()), name),
+        f"recall_{_slug(name)}",
+    )
+    if not len(chosen.image) or not processes.is_first():
+        return
+    images, masks, truth = _masks(study, concept, val[chosen.image])
+    captions = [
+        f"{percentile:.0f} %: {score:.2f}"
+        for percentile, score in zip(chosen.percentile, chosen.score, strict=True)
+    ]
+    study.draw(
+        example_strip(images, masks, captions, f"{name}, by percentile of its score", truth),
+        f"examples_{_slug(name)}",
+    )
+
+
+def _masks(
+    study: Study,
+    concept: int,
+    rows: np.ndarray,
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Return images, the masks of the embedding and of the best filter, and the ground truth."""
+    job, segmented = study.job, study.segmented
+    assert segmented is not None
+    reader = job.setup.reader
+    samples = [reader[row] for row in rows.tolist()]
+    size = reader.image_size, reader.mask_size
+    batch = collate(rows.tolist(), samples, job.setup.stream.index, *size)
+    number = int(job.vocabulary.numbers[concept])
+    truth = (batch.label_maps == number).any(1).numpy()
+    asked = batch.about(concept).to(job.setup.device)
+    assert isinstance(asked, ImageBatch)
+    masks = {
+        _EMBEDDING: segmented.probe.masks(asked).cpu().numpy(),
+        _FILTER: single_masks(study, asked, concept),
+    }
+    return batch.images.numpy(), masks, truth
+
+
+def single_masks(study: Study, batch: ImageBatch, concept: int) -> np.ndarray:
+    """Return the masks of a concept's best filter; empty ones if it has none."""
+    job, segmented = study.job, study.segmented
+    assert segmented is not None
+    chosen = int(segmented.baseline.best_filter()[concept])
+    bits = respond(job.backbone, batch) > job.answers.thresholds[:, None, None]
+    if chosen < 0:
+        return np.zeros((len(batch.row), *job.setup.reader.mask_size), dtype=np.bool_)
+    maps = segmented.probe.pixels.enlarge(bits[:, chosen].float())
+    return (maps > 0.5).cpu().numpy()
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)

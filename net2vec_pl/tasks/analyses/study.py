@@ -1,0 +1,181 @@
+"""What every analysis of a run works on, and where it leaves what it finds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+from net2vec_pl import processes
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.figures.style import save_figure
+from net2vec_pl.report import write_csv
+from net2vec_pl.report.tables import Row
+from net2vec_pl.tasks.build import name_list, plain, whole_number
+from net2vec_pl.tasks.classification import Classified
+from net2vec_pl.tasks.layer import LayerJob
+from net2vec_pl.tasks.segmentation import Segmented
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Options of the analyses, checked; see conf/analysis/_options.yaml.
+
+    Args:
+        replicates: Resamples of the images.
+        permutations: Permutations of a test.
+        sizes: Numbers of filters to train with; None for the paper's.
+        penalties: Strengths of the L1 penalty.
+        neighbours: Nearest concepts to name.
+        arithmetic: Sums of concepts; None to try one.
+        wordnet: Folder with WordNet.
+        words: File of word vectors.
+        concepts: Concepts to look at; None for those with the best scores.
+        steps: Of gradient ascent.
+    """
+
+    replicates: int
+    permutations: int
+    sizes: list[int] | None
+    penalties: int
+    neighbours: int
+    arithmetic: list[str] | None
+    wordnet: str | None
+    words: str | None
+    concepts: list[str] | None
+    steps: int
+
+    @classmethod
+    def parse(cls, config: DictConfig) -> "AnalysisOptions":
+        """Read ``analysis=``.
+
+        Raises:
+            ConfigError: If an option is unknown, of another type or out of range.
+        """
+        known = [*cls.__dataclass_fields__, "names"]
+        for name in map(str, config):
+            if name not in known:
+                raise ConfigError(unknown("option of analysis", name, known))
+
+        def whole(name: str, minimum: int) -> int:
+            return whole_number(f"analysis.{name}", config[name], minimum)
+
+        def names(name: str) -> list[str] | None:
+            return None if config[name] == "auto" else name_list(f"analysis.{name}", config[name])
+
+        return cls(
+            replicates=whole("replicates", 1),
+            permutations=whole("permutations", 1),
+            sizes=_sizes(plain(config)["sizes"]),
+            penalties=whole("penalties", 0),
+            neighbours=whole("neighbours", 1),
+            arithmetic=names("arithmetic"),
+            wordnet=None if config.wordnet is None else str(config.wordnet),
+            words=None if config.words is None else str(config.words),
+            concepts=names("concepts"),
+            steps=whole("steps", 0),
+        )
+
+
+def _sizes(given: Any) -> list[int] | None:
+    if given == "auto":
+        return None
+    sizes = given if isinstance(given, list) else [given]
+    return sorted({whole_number("analysis.sizes", size, 1) for size in sizes})
+
+
+@dataclass
+class Study:
+    """One layer's results, and what the analyses have found in them.
+
+    Args:
+        job: The layer.
+        options: Of the analyses.
+        segmented: What was segmented, if anything was.
+        classified: What was classified, if anything was.
+        findings: The statements so far.
+    """
+
+    job: LayerJob
+    options: AnalysisOptions
+    segmented: Segmented | None
+    classified: Classified | None
+    findings: list[Row] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int:
+        """Seed of all draws."""
+        return self.job.setup.options.seed
+
+    @property
+    def categories(self) -> list[str]:
+        """Category of every segmented concept."""
+        return [concept.category for concept in self.job.vocabulary]
+
+    def write(self, rows: Sequence[Row], name: str) -> None:
+        """Write a table into ``analysis/``, unless it is empty."""
+        if processes.is_first() and rows:
+            folder = self.job.folder / "analysis"
+            folder.mkdir(exist_ok=True)
+            write_csv(rows, folder / f"{name}.csv")
+
+    def draw(self, figure: Figure, name: str) -> None:
+        """Write a figure into ``figures/``."""
+        if processes.is_first():
+            save_figure(figure, self.job.folder / "figures", name)
+
+    def find(
+        self,
+        question: str,
+        measure: str,
+        value: Float64[np.ndarray, "3"] | float,
+        n: int,
+        statement: str,
+    ) -> None:
+        """Note a finding: a number, with its interval if it has one, and what it says.
+
+        Args:
+            question: What was asked.
+            measure: What was measured.
+            value: The number; or number, lower and upper bound.
+            n: Over how many concepts.
+            statement: A sentence.
+        """
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        numbers = np.concatenate([numbers, np.full(3 - len(numbers), np.nan)])
+        self.findings.append(
+            {
+                "question": question,
+                "measure": measure,
+                "value": numbers[0],
+                "low": numbers[1],
+                "high": numbers[2],
+                "n": n,
+                "statement": statement,
+            }
+        )
+
+
+def interval(value: Float64[np.ndarray, "3"], pattern: str = "{:.3f}") -> str:
+    """Write a number with its interval.
+
+    Example:
+        >>> interval(np.array([0.5, 0.25, 0.75]))
+        '0.500 [0.250, 0.750]'
+    """
+    point, low, high = (pattern.format(v) for v in value)
+    return f"{point} [{low}, {high}]"
+
+
+def columns(values: Mapping[str, Any], row: int) -> Row:
+    """Return one row of columns, plain numbers.
+
+    Example:
+        >>> columns({"p": np.array([0.5, 1.0]), "name": ["sky", "sea"]}, 1)
+        {'p': 1.0, 'name': 'sea'}
+    """
+    cells = {name: column[row] for name, column in values.items()}
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in cells.items()}

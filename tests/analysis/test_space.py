@@ -1,0 +1,269 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from net2vec_pl.analysis.space import (
+    analogy,
+    category_matrix,
+    cosines,
+    nearest,
+    p_value,
+    parse_expression,
+    rows_by_name,
+    unit_rows,
+    weight_spread,
+)
+from net2vec_pl.errors import ConfigError
+
+BANKS = hnp.arrays(
+    np.float64,
+    st.tuples(st.integers(0, 8), st.integers(1, 4)),
+    elements=st.integers(-3, 3).map(float),
+)
+
+
+def bank(concepts: int = 40, filters: int = 16, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(concepts, filters))
+
+
+def groups(each: int = 10, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Two groups of concepts, each around its own half of the filters."""
+    centre = np.repeat(np.eye(2), 8, axis=1)
+    noise = np.random.default_rng(seed).normal(scale=0.2, size=(2 * each, 16))
+    return np.repeat(centre, each, axis=0) + noise, ["left"] * each + ["right"] * each
+
+
+def test_unit_rows_have_length_one_and_the_others_a_reason() -> None:
+    weight = np.array([[3.0, 4.0], [0.0, 0.0], [np.nan, 1.0], [1.0, np.inf], [0.0, -2.0]])
+    units = unit_rows(weight)
+    np.testing.assert_allclose(units.rows, [[0.6, 0.8], [0.0, -1.0]])
+    assert units.reason == ("", "zero", "not finite", "not finite", "")
+    assert units.index.tolist() == [0, 4]
+    assert units.excluded == 3
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e200, 1e308])
+def test_tiny_and_huge_rows_keep_their_direction(size: float) -> None:
+    rows = unit_rows(np.array([[size, size], [-size, 0.0]])).rows
+    np.testing.assert_allclose(rows, [[0.5**0.5, 0.5**0.5], [-1, 0]], rtol=1e-3)
+
+
+def test_single_precision_banks_are_taken() -> None:
+    assert unit_rows(bank().astype(np.float32)).rows.dtype == np.float64
+
+
+@given(weight=BANKS, k=st.integers(1, 6))
+def test_nearest_matches_loops(weight: np.ndarray, k: int) -> None:
+    found = nearest(weight, k)
+    length = [float(np.sqrt(sum(x * x for x in row))) for row in weight]
+    valid = [c for c in range(len(weight)) if length[c] > 0]
+    assert found.index.shape[1] == min(k, max(len(valid) - 1, 0))
+    for c in range(len(weight)):
+        ranked = []
+        for other in valid:
+            if c in valid and other != c:
+                dot = sum(x * y for x, y in zip(weight[c], weight[other], strict=True))
+                ranked.append((-round(dot / (length[c] * length[other]), 9), other))
+        expected = [other for _, other in sorted(ranked)][:k]
+        if c in valid:
+            assert found.index[c].tolist() == expected
+            np.testing.assert_allclose(
+                found.cosine[c], [-v for v, _ in sorted(ranked)][:k], atol=1e-8
+            )
+        else:
+            assert found.left_out[c] == "zero"
+            assert (found.index[c] == -1).all()
+            assert np.isnan(found.cosine[c]).all()
+
+
+def test_the_query_is_dropped_by_index_and_not_its_twin() -> None:
+    found = nearest(np.array([[1.0, 0.0], [5.0, 0.0], [0.0, 1.0]]), 1)
+    assert found.index[:2, 0].tolist() == [1, 0]
+    np.testing.assert_array_equal(found.cosine[:2, 0], 1.0)
+
+
+def test_concepts_over_the_same_filters_have_cosine_near_one() -> None:
+    weight = bank(filters=64)
+    weight[7] = 3 * weight[30] + 0.01 * weight[0]
+    found = nearest(weight, 3)
+    assert found.index[7, 0] == 30
+    assert found.cosine[7, 0] > 0.999
+
+
+def test_fewer_neighbours_than_asked_for_are_said_to_be_so() -> None:
+    assert nearest(bank(4), 10).reason == "10 neighbours asked for, 3 there"
+    assert nearest(bank(4), 10).index.shape == (4, 3)
+    assert nearest(bank(4), 3).reason == ""
+    assert nearest(bank(1), 5).index.shape == (1, 0)
+    with pytest.raises(ConfigError, match="k=0"):
+        nearest(bank(), 0)
+
+
+def test_nearest_does_not_depend_on_length_of_vectors_or_order_of_filters() -> None:
+    weight, rng = bank(), np.random.default_rng(1)
+    changed = (weight * rng.uniform(0.1, 9, size=(len(weight), 1)))[:, rng.permutation(16)]
+    np.testing.assert_array_equal(nearest(weight).index, nearest(changed).index)
+
+
+def test_cosines_of_equal_rows_are_exactly_one_and_never_beyond() -> None:
+    rows = unit_rows(np.repeat(bank(20, 7), 3, axis=0)).rows
+    cosine = cosines(rows)
+    np.testing.assert_array_equal(np.diag(cosine), 1.0)
+    np.testing.assert_array_equal(cosine[0], cosine[1])
+    assert np.abs(cosine).max() <= 1
+
+
+def test_an_expression_is_cut_at_signs_between_spaces_only() -> None:
+    assert parse_expression("tree - wood") == (("tree", "wood"), (1, -1))
+    assert parse_expression("  blue-green-c +  mountain pass - art/gallery - a ") == (
+        ("blue-green-c", "mountain pass", "art/gallery", "a"),
+        (1, 1, -1, -1),
+    )
+    assert parse_expression("x-y") == (("x-y",), (1,))
+
+
+NAMES = ("grass", "blue-green", "sky", "mountain pass", "earth")
+SPACE = np.array([[2.0, 0, 0], [0, 3, 0], [1, 1, 0], [0, 0, 5], [0, 4, 3]])
+
+
+def test_analogy_matches_the_sum_done_by_hand() -> None:
+    found = analogy("grass + blue-green - mountain pass", NAMES, SPACE, k=2)
+    # Mean (1, 1, -1) / 3; sky has (1, 1, 0) / sqrt 2, earth (0, .8, .6).
+    assert [NAMES[c] for c in found.index] == ["sky", "earth"]
+    np.testing.assert_allclose(found.score, [2 / 2**0.5 / 3, 0.2 / 3])
+    np.testing.assert_allclose(found.cosine, [2 / 2**0.5 / 3**0.5, 0.2 / 3**0.5])
+    assert found.reason == ""
+
+
+def test_the_mean_is_not_brought_to_unit_length() -> None:
+    one, twice = analogy("grass", NAMES, SPACE), analogy("grass + grass", NAMES, SPACE)
+    np.testing.assert_allclose(one.score, twice.score)
+    both = analogy("grass + blue-green", NAMES, SPACE, k=1)
+    assert both.score[0] == pytest.approx(0.5**0.5)
+    assert both.cosine[0] == pytest.approx(1)
+
+
+def test_terms_are_no_answers_and_fewer_answers_are_said_to_be_so() -> None:
+    found = analogy("grass - sky", NAMES, SPACE, k=9)
+    assert sorted(found.index.tolist()) == [1, 3, 4]
+    assert found.reason == "9 answers asked for, 3 there"
+
+
+def test_an_unknown_term_is_answered_with_near_names() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'blue-green'"):
+        analogy("grass + blue green", NAMES, SPACE)
+    with pytest.raises(ConfigError, match="with the spaces"):
+        analogy("grass+sky", NAMES, SPACE)
+    for bad in ("", "grass +", "- grass"):
+        with pytest.raises(ConfigError, match="unknown concept"):
+            analogy(bad, NAMES, SPACE)
+    with pytest.raises(ConfigError, match="k=0"):
+        analogy("grass", NAMES, SPACE, k=0)
+
+
+def test_a_term_without_direction_or_terms_that_cancel_give_no_answer_but_a_reason() -> None:
+    weight = SPACE.copy()
+    weight[1], weight[2] = 0, np.nan
+    found = analogy("grass + blue-green - sky", NAMES, weight)
+    assert found.reason == "no direction: blue-green (zero), sky (not finite)"
+    assert len(found.index) == len(found.score) == len(found.cosine) == 0
+    assert "cancel" in analogy("grass - grass", NAMES, SPACE).reason
+
+
+def test_concepts_without_direction_are_no_answers() -> None:
+    weight = SPACE.copy()
+    weight[0], weight[1] = 0, np.nan
+    found = analogy("sky", NAMES, weight)
+    # Sky is the first row left: it must not be mistaken for the third.
+    assert found.index.tolist() == [4, 3]
+    np.testing.assert_allclose(found.score, [0.8 / 2**0.5, 0], atol=1e-12)
+
+
+def test_repeated_names_are_refused() -> None:
+    assert rows_by_name(["a", "b"]) == {"a": 0, "b": 1}
+    with pytest.raises(ConfigError, match="occur twice: a"):
+        rows_by_name(["a", "b", "a", "a"])
+
+
+def test_category_matrix_matches_loops() -> None:
+    weight, rng = bank(30), np.random.default_rng(3)
+    weight[4] = 0
+    categories = rng.choice(["object", "part", "color"], size=30, p=[0.6, 0.3, 0.1]).tolist()
+    found = category_matrix(weight, categories, k=4, permutations=5)
+    near = nearest(weight, 4).index
+    valid = [c for c in range(30) if c != 4]
+    for i, row in enumerate(found.categories):
+        mine = [c for c in valid if categories[c] == row]
+        assert found.count[i] == len(mine)
+        for j, column in enumerate(found.categories):
+            shares = [np.mean([categories[n] == column for n in near[c]]) for c in mine]
+            assert found.share[i, j] == pytest.approx(np.mean(shares))
+            others = [c for c in valid if c != mine[0]]
+            chance = np.mean([categories[c] == column for c in others])
+            assert found.chance[i, j] == pytest.approx(chance)
+    assert found.diagonal == pytest.approx(np.diag(found.share).mean())
+    np.testing.assert_allclose(found.share.sum(axis=1), 1)
+
+
+def test_categories_that_keep_together_are_far_from_chance() -> None:
+    weight, categories = groups(each=20)
+    found = category_matrix(weight, categories, permutations=200)
+    assert found.diagonal == 1
+    assert found.chance_diagonal == pytest.approx(19 / 39)
+    assert found.p == pytest.approx(1 / 201)
+
+
+def test_random_embeddings_keep_no_category_together() -> None:
+    found = category_matrix(bank(200), ["a", "b"] * 100, permutations=200)
+    assert found.diagonal == pytest.approx(found.chance_diagonal, abs=0.05)
+    assert found.p > 0.05
+
+
+def test_a_category_whose_concepts_have_no_direction_stays_as_a_row_of_nan() -> None:
+    weight, categories = groups()
+    weight[0], categories[0] = 0, "lost"
+    found = category_matrix(weight, categories, permutations=10)
+    assert found.categories[0] == "lost"
+    assert found.count.tolist() == [0, 9, 10]
+    assert np.isnan(found.share[0]).all()
+    assert np.isnan(found.chance[0]).all()
+    assert found.diagonal == 1
+
+
+def test_too_few_concepts_give_no_category_matrix_but_a_reason() -> None:
+    for concepts in (0, 1, 2):
+        found = category_matrix(bank(concepts), ["a", "b"][:concepts])
+        assert np.isnan(found.diagonal)
+        assert np.isnan(found.p)
+        assert np.isnan(found.share).all()
+        assert found.reason == f"{concepts} concepts have a direction, 3 are needed"
+
+
+def test_neighbours_looked_at_are_cut_to_those_there() -> None:
+    found = category_matrix(bank(5), ["a", "a", "b", "b", "b"], k=50, permutations=10)
+    assert found.k == 4
+    np.testing.assert_allclose(found.share, found.chance)
+    assert found.p == 1
+
+
+def test_p_counts_ties_and_never_reaches_zero() -> None:
+    assert p_value(1.0, np.array([0.0, 1.0, 1.0 - 1e-12, 2.0])) == pytest.approx(4 / 5)
+    assert p_value(9.0, np.zeros(99)) == pytest.approx(0.01)
+    assert np.isnan(p_value(np.nan, np.zeros(3)))
+
+
+def test_spread_is_of_raw_weights_and_nan_without_direction() -> None:
+    weight = bank()
+    weight[2], weight[3, 0] = 0, np.nan
+    spread = weight_spread(weight)
+    assert np.isnan(spread[[2, 3]]).all()
+    mean = sum(weight[0]) / 16
+    assert spread[0] == pytest.approx((sum((x - mean) ** 2 for x in weight[0]) / 16) ** 0.5)
+    assert weight_spread(10 * weight)[0] == pytest.approx(10 * spread[0])
+
+
+def test_names_of_another_bank_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 names or categories for 5 embeddings"):
+        analogy("a", ["a", "b"], SPACE)
