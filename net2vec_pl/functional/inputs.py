@@ -19,6 +19,7 @@ def signed_root(activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"
     Known as power normalisation: Perronnin, Sanchez & Mensink, ECCV 2010.
 
     Example:
+        >>> import torch
         >>> signed_root(torch.tensor([[[[4.0, -9.0]]]])).tolist()
         [[[[2.0, -3.0]]]]
     """

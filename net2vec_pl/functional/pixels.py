@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from net2vec_pl.functional.losses import PairLoss
+from net2vec_pl.functional.losses import PairLoss, signed_weights
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
 
 _log = logging.getLogger(__name__)
@@ -56,30 +56,41 @@ class PixelPass(nn.Module):
         self._loss = loss
         self._pairs_per_chunk = pairs_per_chunk
         self._compiled = compiled
-        self._kernel: Callable[..., tuple[Tensor, Tensor]] | None = None
+        self._kernel: Callable[..., tuple[Tensor | None, Tensor]] | None = None
         self._room: dict[str, Tensor] = {}
 
     def descend(
-        self, logits: Float[Tensor, "G P h w"], masks: Masks, alpha: Float[Tensor, "G P"]
-    ) -> tuple[Float[Tensor, "G P"], Float[Tensor, "G P h w"]]:
+        self,
+        logits: Float[Tensor, "G P h w"],
+        masks: Masks,
+        alpha: Float[Tensor, "G P"],
+        *,
+        wanted: bool = True,
+    ) -> tuple[Float[Tensor, "G P"] | None, Float[Tensor, "G P h w"]]:
         """Return each pair's loss in each of G banks, and its gradient on the grid.
 
         Args:
             logits: On the grid.
             masks: Gives the ground truth of some of the pairs.
             alpha: Weight of the positive pixels, one per bank and pair.
+            wanted: Whether the loss is; gradients alone cost less.
         """
         loss, gradient = torch.empty_like(alpha), torch.empty_like(logits)
+        alike = bool((alpha == alpha[:1]).all())
         for pairs in self._chunks(logits.shape[1]):
             bits = masks(pairs)
             mask = self._buffer("mask", bits.shape).copy_(bits.view(torch.uint8))
+            outside = mask[0].numel() - mask.flatten(1).sum(1) if wanted else None
             for group in range(len(logits)):
-                chunk = (logits[group, pairs], mask, alpha[group, pairs])
-                if self._compiled:
-                    loss[group, pairs], gradient[group, pairs] = self._by_kernel(*chunk)
-                else:
-                    loss[group, pairs], gradient[group, pairs] = self._descend_chunk(*chunk)
-        return loss, gradient
+                if group == 0 or not alike:
+                    room = self._buffer("signed", mask.shape)
+                    signed = signed_weights(mask, alpha[group, pairs], out=room)
+                work = self._by_kernel if self._compiled else self._descend_chunk
+                value, gradient[group, pairs] = work(logits[group, pairs], signed, wanted)
+                if value is not None and outside is not None:
+                    weight = alpha[group, pairs]
+                    loss[group, pairs] = value + self._loss.rest(weight, outside)
+        return loss if wanted else None, gradient
 
     def against(
         self, logits: Float[Tensor, "G P h w"], masks: Masks
@@ -107,33 +118,26 @@ class PixelPass(nn.Module):
         return self._pairs_per_chunk or PAIRS_PER_CHUNK.get(self._rows.device.type, 64)
 
     def _by_kernel(
-        self,
-        logits: Float[Tensor, "p h w"],
-        mask: Float[Tensor, "p sh sw"],
-        alpha: Float[Tensor, "p"],
-    ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
+        self, logits: Float[Tensor, "p h w"], signed: Float[Tensor, "p sh sw"], wanted: bool
+    ) -> tuple[Float[Tensor, "p"] | None, Float[Tensor, "p h w"]]:
         """Do a chunk by the compiled kernel; go on without one if it cannot be compiled."""
         size, missing = len(logits), self.chunk_size - len(logits)
-        full = [  # one shape, so that it compiles once
-            pad(x, (0, 0) * (x.dim() - 1) + (0, missing)) for x in (logits, mask, alpha)
-        ]
+        # One shape, so that it compiles once.
+        full = [pad(x, (0, 0, 0, 0, 0, missing)) for x in (logits, signed)]
         try:
             self._kernel = self._kernel or torch.compile(self._descend_chunk, dynamic=False)
-            loss, gradient = self._kernel(*full)
+            loss, gradient = self._kernel(*full, wanted)
         except Exception as error:  # whatever a compiler that is absent or broken raises
             _log.warning("the fit goes on uncompiled: %s", repr(error).split("\\n")[0])
             self._compiled = False
-            return self._descend_chunk(logits, mask, alpha)
-        return loss[:size], gradient[:size]
+            return self._descend_chunk(logits, signed, wanted)
+        return None if loss is None else loss[:size], gradient[:size]
 
     def _descend_chunk(
-        self,
-        logits: Float[Tensor, "p h w"],
-        mask: Float[Tensor, "p sh sw"],
-        alpha: Float[Tensor, "p"],
-    ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p h w"]]:
+        self, logits: Float[Tensor, "p h w"], signed: Float[Tensor, "p sh sw"], wanted: bool
+    ) -> tuple[Float[Tensor, "p"] | None, Float[Tensor, "p h w"]]:
         maps = self._upsample(logits)
-        loss = self._loss(maps, mask, alpha, self._buffer("scratch", maps.shape))
+        loss = self._loss.descend_(maps, signed, self._buffer("scratch", maps.shape), wanted)
         down = torch.matmul(
             self._rows.T, maps, out=self._buffer("down", (len(maps), *self._narrow))
         )

@@ -116,7 +116,9 @@ class SegmentationProbe(pl.LightningModule):
         if self.protocol.weighting == "iou":
             for bank, pairs, maps, mask in self.pixels.against(logits, batch.masks):
                 self.train_iou.update(overlap(predict(maps), mask), rows[bank, pairs])
-        loss, gradient = self.pixels.descend(logits, batch.masks, self.alpha[rows])
+        loss, gradient = self.pixels.descend(
+            logits, batch.masks, self.alpha[rows], wanted=self.trainer.logger is not None
+        )
         of_parameters = [torch.cat([scores.weight_gradients(g) for g in gradient])]
         if self.bank.bias is not None:
             of_parameters.append(gradient.sum((2, 3)).flatten())
@@ -127,14 +129,15 @@ class SegmentationProbe(pl.LightningModule):
         rowwise.learn(of_parameters, rows.flatten())
         # Lightning counts steps here; in on_train_epoch_end it would come after the validation.
         optimizer.step(flush=self.trainer.is_last_batch)
-        self.train_loss.update(loss.flatten())
+        if loss is not None:
+            self.train_loss.update(loss.flatten())
 
     @torch.no_grad()
     def slopes(self, batch: ConceptBatch) -> Float[Tensor, "P K"]:
         """Return the gradient of every pair's loss with respect to its row of the first bank."""
         scores = self._scores(batch)
         logits, rows = self._logits(scores, batch)[:1], self._rows(batch)[:1]
-        _, gradient = self.pixels.descend(logits, batch.masks, self.alpha[rows])
+        _, gradient = self.pixels.descend(logits, batch.masks, self.alpha[rows], wanted=False)
         return scores.weight_gradients(gradient[0])
 
     @torch.no_grad()
@@ -152,8 +155,9 @@ class SegmentationProbe(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the mean loss over the pairs of the epoch, and weigh the next epoch's pixels."""
-        self.log("train/loss", self.train_loss.compute())
-        self.train_loss.reset()
+        if self.train_loss.update_called:
+            self.log("train/loss", self.train_loss.compute())
+            self.train_loss.reset()
         if self.protocol.weighting == "iou":
             found = self.train_iou.compute().nan_to_num(0.0).view(-1)
             # Not all the weight, or a concept that is nowhere right would call everything its own.

@@ -34,6 +34,7 @@ def pixel_pass(name: str = "agreement", *, align_corners: bool = True, **options
 def descend(pixels: PixelPass, given: Problem) -> tuple[Tensor, Tensor]:
     logits, masks, alpha = given
     loss, gradient = pixels.descend(logits[None], lambda pairs: masks[pairs], alpha[None])
+    assert loss is not None
     return loss[0], gradient[0]
 
 
@@ -108,7 +109,7 @@ def test_buffers_hold_one_chunk_whatever_the_batch() -> None:
     descend(pixels, problem(50))
     assert {name: room.data_ptr() for name, room in pixels._room.items()} == before
     assert sum(room.numel() for room in pixels._room.values()) <= 3 * (
-        3 * MASK[0] * MASK[1] + 2 * GRID[0] * MASK[1]
+        4 * MASK[0] * MASK[1] + 2 * GRID[0] * MASK[1]
     )
 
 
@@ -118,6 +119,7 @@ def test_banks_side_by_side_give_what_each_gives(name: str) -> None:
     both = pixel_pass(name, pairs_per_chunk=4).descend(
         torch.stack([logits, others]), lambda pairs: masks[pairs], torch.stack([alpha, alphas])
     )
+    assert both[0] is not None
     for place, alone in enumerate([(logits, masks, alpha), (others, masks, alphas)]):
         loss, gradient = descend(pixel_pass(name, pairs_per_chunk=4), alone)
         assert torch.equal(both[0][place], loss)
@@ -224,8 +226,8 @@ def test_a_kernel_sees_full_chunks_only_and_its_padding_is_cut_off(
     shapes: set[tuple[torch.Size, ...]] = set()
 
     def recording(function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
-        def kernel(*tensors: Tensor) -> Any:
-            shapes.add(tuple(tensor.shape for tensor in tensors))
+        def kernel(*tensors: Any) -> Any:
+            shapes.add(tuple(x.shape for x in tensors if isinstance(x, Tensor)))
             return function(*tensors)
 
         return kernel
@@ -235,4 +237,4 @@ def test_a_kernel_sees_full_chunks_only_and_its_padding_is_cut_off(
     monkeypatch.setattr(torch, "compile", recording)
     found = descend(pixel_pass(pairs_per_chunk=4, compiled=True), given)
     torch.testing.assert_close(found, eager, rtol=1e-6, atol=1e-6)
-    assert shapes == {((4, *GRID), (4, *MASK), (4,))}
+    assert shapes == {((4, *GRID), (4, *MASK))}
