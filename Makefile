@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 MARKS ?= not slow and not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types rooms pytest format shapesnet bench bench-growth bench-gpu clean
+.PHONY: help install run test test-slow lint types rooms pytest format shapesnet bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: $(STAMP) ## speed and memory against named rivals, some minutes on two co
 
 bench-growth: $(STAMP) ## how the main job's time grows with images, concepts, layers and seeds
 	$(BIN)/python -m benchmarks growth
+
+bench-protocols: $(STAMP) ## what each departure from the paper is worth, half an hour on two cores
+	$(BIN)/python -m benchmarks.protocols
 
 bench-gpu: $(STAMP) ## BRODEN's size on a CUDA device; says so where there is none
 	$(BIN)/python -m benchmarks.gpu

@@ -17,6 +17,7 @@ from benchmarks.material import Material, material
 PARTS: dict[str, Callable[[Material], list[rows.Row]]] = {
     "fit": rows.fit_rows,
     "pixels": rows.pixel_rows,
+    "curves": rows.curve_rows,
     "baseline": rows.baseline_rows,
     "thresholds": rows.threshold_rows,
     "cache": rows.cache_rows,

@@ -59,13 +59,13 @@ class Material:
     thresholds: Tensor
     cached: ConceptDataModule
 
-    def probe(self) -> SegmentationProbe:
-        """Return an untrained probe of all concepts."""
+    def probe(self, bank: ConceptBank | None = None) -> SegmentationProbe:
+        """Return a probe of all concepts, with an untrained bank unless one is given."""
         numbers = self.selection.vocabulary.numbers.tolist()
         return SegmentationProbe(
             self.backbone,
             self.thresholds,
-            ConceptBank(initial_rows(numbers, self.backbone.shape[0], 0)),
+            bank or ConceptBank(initial_rows(numbers, self.backbone.shape[0], 0)),
             torch.tensor([entry.alpha for entry in self.selection.probed]),
             self.reader.mask_size,
             Protocol(),

@@ -16,9 +16,13 @@ import torch
 from benchmarks import rivals
 from benchmarks.material import LAYER, Material
 from net2vec_pl.activations import CacheSink, UpperTails, count_single_filters
+from net2vec_pl.analysis.subsets import default_sizes, top_filters
+from net2vec_pl.callbacks import LogEmbeddingNorms, LogScores
 from net2vec_pl.functional import LOSSES, PixelPass
 from net2vec_pl.functional.cells import BilinearCells
+from net2vec_pl.probes import ConceptBank
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.training import SegmentationProbe, score_bank
 
 REPEATS = 5
 
@@ -101,6 +105,31 @@ def fit_rows(m: Material) -> list[Row]:
         Row("fit, a pair and epoch: loop over concepts in memory", mine, looped, "µs", 8),
         Row("fit, a pair and epoch: as the original code", mine, originals, "µs", 30),
     ]
+
+
+def curve_rows(m: Material) -> list[Row]:
+    """Banks of every number of filters beside each other, against the one plain fit before them."""
+    epochs, concepts = 5, len(m.selection.vocabulary)
+
+    def plain() -> float:
+        callbacks = [LogScores(m.selection.vocabulary), LogEmbeddingNorms(m.selection.vocabulary)]
+        return _fit(m, m.probe(), epochs, callbacks)
+
+    def curves() -> float:
+        start = m.probe().bank.weight.detach()
+        sizes = default_sizes(start.shape[1], "segmentation")[:-1]
+        kept = torch.from_numpy(top_filters(start.double().numpy(), sizes)).flatten(0, 1)
+        probe = m.probe(ConceptBank(start.repeat(len(sizes), 1), kept=kept))
+        assert probe.num_banks * concepts == len(kept)
+        rows = m.cached.scored_rows["val"]
+        seconds = _fit(m, probe, epochs, [])
+        # Scored once in 30 epochs.
+        scoring = _seconds(lambda: score_bank(probe, m.cached, rows, ap=False))
+        return seconds + scoring * epochs / 30
+
+    plain(), curves()
+    ratios = [curves() / plain() for _ in range(3)]
+    return [Row("curves over 12 numbers of filters, in plain fits", ratios, (), "", 6)]
 
 
 def pixel_rows(m: Material) -> list[Row]:
@@ -259,17 +288,22 @@ def run_job(options: Sequence[str]) -> tuple[float, float]:
 
 
 def _fit_seconds(m: Material, epochs: int) -> float:
+    return _fit(m, m.probe(), epochs, [])
+
+
+def _fit(m: Material, probe: SegmentationProbe, epochs: int, callbacks: list[pl.Callback]) -> float:
+    """Return the seconds of a fit; with validation if there are callbacks that read it."""
     trainer = pl.Trainer(
         max_epochs=epochs,
-        limit_val_batches=0,
+        limit_val_batches=1.0 if callbacks else 0,
         accelerator="cpu",
         logger=False,
+        callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    probe = m.probe()
     return _seconds(lambda: trainer.fit(probe, datamodule=m.cached))
 
 

@@ -147,10 +147,17 @@ class Protocol:
     def deviations(self) -> list[str]:
         """List every choice that differs from the paper's, as ``tau = 0.01 (paper: 0.005)``."""
         return [
-            f"{name} = {getattr(self, name)} (paper: {value})"
-            for name, value in _PAPER.items()
-            if getattr(self, name) != value
+            f"{name} = {value} (paper: {_PAPER[name]})"
+            for name, value in _flat(self).items()
+            if name != "name" and value != _PAPER[name]
         ]
+
+
+def _flat(protocol: Protocol) -> dict[str, Any]:
+    """Return every choice by its dotted name."""
+    plain = protocol.plain()
+    nested = plain.pop("classification")
+    return plain | {f"classification.{name}": value for name, value in nested.items()}
 
 
 def _parsed(kind: Any, options: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -181,6 +188,8 @@ def _check(name: str, value: object, inside: bool, allowed: str) -> None:
 
 
 # What the paper (or, where it is silent, its code) does; spec of each choice in docs/method.md.
-_PAPER: dict[str, Any] = {
-    name: value for name, value in vars(Protocol()).items() if name != "name"
-} | {"lr_scaling": "none", "shuffle": False, "scaling": "paper"}
+_PAPER: dict[str, Any] = _flat(Protocol()) | {
+    "lr_scaling": "none",
+    "shuffle": False,
+    "scaling": "paper",
+}

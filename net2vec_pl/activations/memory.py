@@ -43,7 +43,7 @@ class Ragged:
         lengths: npt.NDArray[np.int64],
         values: Sequence[Tensor],
     ) -> None:
-        self.values = list(values)
+        self.keys, self.values = keys, list(values)
         self._slot = np.full(int(keys.max(initial=-1)) + 1, -1)
         self._slot[keys] = np.arange(len(keys))
         self._start = np.concatenate([[0], np.cumsum(lengths)])
@@ -248,8 +248,9 @@ class MemorySink(Sink):
             raise BackboneError(
                 "activations above 65504 do not fit half precision: cache=none goes without it."
             )
-        kept = self._dense[layer]
-        kept.values[0][kept.places(row.cpu().numpy())] = half
+        kept, rows = self._dense[layer], row.cpu().numpy()
+        wanted = np.isin(rows, kept.keys)
+        kept.values[0][kept.places(rows[wanted])] = half[torch.from_numpy(wanted).to(half.device)]
 
     def caches(self) -> list[MemoryCache]:
         """Return a cache per layer; they share the masks."""

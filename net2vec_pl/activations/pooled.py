@@ -11,6 +11,8 @@ from torch import Tensor
 from net2vec_pl import processes
 from net2vec_pl.functional.inputs import Transform
 
+_ROUNDING = 1e-10
+
 
 class PooledAnswers:
     """Mean activation of every filter over each image, and the spread of a probe's inputs.
@@ -45,8 +47,8 @@ class PooledAnswers:
         rows = row.cpu()
         fresh = self._counts[rows] & self.mean[layer][rows].isnan().any(1)
         self.mean[layer][rows] = activation.mean((2, 3)).cpu()
-        values = self._transform(activation[fresh.to(activation.device)])
-        average, square = values.mean((2, 3)).double(), values.square().mean((2, 3)).double()
+        values = self._transform(activation[fresh.to(activation.device)]).double()
+        average, square = values.mean((2, 3)), values.square().mean((2, 3))
         seen = torch.ones_like(average)
         self._moments[layer] += torch.stack([seen, average, square]).sum(1).cpu()
 
@@ -80,8 +82,12 @@ class PooledAnswers:
             moments.copy_(processes.sum_over(moments.to(device)).cpu())
 
     def spread(self, layer: int) -> Float[Tensor, "K"]:
-        """Return the standard deviation of each of a probe's inputs, over all positions."""
+        """Return the standard deviation of each of a probe's inputs, over all positions.
+
+        It is 0 where it is below a 100,000th of the mean: that much is rounding.
+        """
         count, total, squares = self._moments[layer]
-        variance = squares / count - (total / count).square()
-        spread: Tensor = variance.clamp(min=0).sqrt().float()
+        mean_square = (total / count).square()
+        variance = squares / count - mean_square
+        spread: Tensor = variance.masked_fill(variance < _ROUNDING * mean_square, 0).sqrt().float()
         return spread

@@ -32,12 +32,16 @@ class DensePairScores:
 
     def logits(self, weight: Float[Tensor, "C K"]) -> Float[Tensor, "P h w"]:
         """Return each pair's sum of its concept's weights times the activations."""
+        if not len(self._pair):
+            return weight.new_zeros(0, *self._grid)
         table = weight[self._concept].view(len(self._flat), self._width, -1)
         return (table @ self._flat).view(-1, *self._grid)[self._pair]
 
     def weight_gradients(self, gradient: Float[Tensor, "P h w"]) -> Float[Tensor, "P K"]:
         """Return the gradient of each pair's weights, given that of its logits."""
         n, k = self._flat.shape[:2]
+        if not len(self._pair):
+            return gradient.new_zeros(0, k)
         table = gradient.new_zeros(n * self._width, self._flat.shape[2])
         table[self._pair] = gradient.flatten(1)
         sums = table.view(n, self._width, -1) @ self._flat.transpose(1, 2)

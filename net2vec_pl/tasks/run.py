@@ -20,7 +20,7 @@ from net2vec_pl.report import (
 )
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
-from net2vec_pl.tasks.analyses import analyse, analyses_from
+from net2vec_pl.tasks.analyses import analyse, analyses_from, check_analyses
 from net2vec_pl.tasks.answers import find_answers
 from net2vec_pl.tasks.classification import Classified, classify
 from net2vec_pl.tasks.folder import (
@@ -67,6 +67,7 @@ def run(config: DictConfig) -> float:
             processes.from_first(lambda: make_root(options.cache_dir))
         device = trainer.strategy.root_device
         setup = set_up(config, options, folder, device)
+        check_analyses(analyses, setup, config.analysis)
         _log.info("device %s, %d process(es)", device, processes.count())
         stages = [
             Stages(

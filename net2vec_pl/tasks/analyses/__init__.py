@@ -20,6 +20,7 @@ from net2vec_pl.tasks.build import name_list
 from net2vec_pl.tasks.classification import Classified
 from net2vec_pl.tasks.layer import LayerJob
 from net2vec_pl.tasks.segmentation import Segmented
+from net2vec_pl.tasks.setup import Setup
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,32 @@ def analyses_from(config: DictConfig, targets: tuple[str, ...]) -> list[str]:
     if left_out := [name for name in asked if name not in able]:
         _log.info("left out, for nothing is segmented: %s", ", ".join(left_out))
     return [name for name in able if name in asked]
+
+
+def check_analyses(names: list[str], setup: Setup, config: DictConfig) -> None:
+    """Refuse what cannot be asked of these concepts and layers, before they are probed.
+
+    Args:
+        names: From :func:`analyses_from`.
+        setup: The concepts and layers.
+        config: The group ``analysis`` of conf/.
+
+    Raises:
+        ConfigError: If more filters are asked for than a layer has, or a concept is unknown.
+    """
+    options = AnalysisOptions.parse(config)
+    for backbone in setup.backbones if "subsets" in names else ():
+        largest = max(options.sizes or [1])
+        if largest > backbone.shape[0]:
+            raise ConfigError(
+                f"analysis.sizes={options.sizes}: {backbone.layer} has {backbone.shape[0]} "
+                f"filters, {largest} cannot be kept."
+            )
+    selections = [setup.selection, *([setup.classified] if setup.classified else [])]
+    known = {name for selection in selections for name in selection.vocabulary.names}
+    for concept in options.concepts or ():
+        if concept not in known:
+            raise ConfigError(unknown("concept of analysis.concepts", concept, sorted(known)))
 
 
 def analyse(

@@ -1,5 +1,6 @@
 """What every analysis of a run works on, and where it leaves what it finds."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from net2vec_pl.tasks.build import name_list, plain, whole_number
 from net2vec_pl.tasks.classification import Classified
 from net2vec_pl.tasks.layer import LayerJob
 from net2vec_pl.tasks.segmentation import Segmented
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,9 @@ class Study:
         """
         numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
         numbers = np.concatenate([numbers, np.full(3 - len(numbers), np.nan)])
+        if not np.isfinite(numbers[0]):
+            _log.info("nothing to find: %s", measure)
+            return
         self.findings.append(
             {
                 "question": question,

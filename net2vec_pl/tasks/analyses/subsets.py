@@ -54,10 +54,13 @@ def _segment(study: Study) -> None:
     masked = _scored(job, "masked", weight * kept, first)
     names = job.vocabulary.names
     _curves(study, names, study.categories, sizes, retrained.numpy(), masked.numpy(), "")
-    if study.options.penalties and job.setup.options.protocol.optimizer == "sgd":
+    protocol = job.setup.options.protocol
+    if not study.options.penalties:
+        return
+    if protocol.optimizer == "sgd" and protocol.lr_decay == "none":
         _l1(study, full.numpy())
-    elif study.options.penalties:
-        _log.info("no L1 path: its proximal steps belong to protocol.optimizer=sgd")
+    else:
+        _log.info("no L1 path: its proximal steps belong to SGD at a constant rate")
 
 
 def _sizes(study: Study, num_filters: int, target: str) -> list[int]:
@@ -99,7 +102,7 @@ def _scored(
     return job.scored(f"{name}-{_digest(weight.shape)}", probe).set_iou(len(job.vocabulary))
 
 
-def _digest(value: Sequence[float]) -> str:
+def _digest(value: Sequence[float | int]) -> str:
     return blake2b(repr(list(value)).encode(), digest_size=4).hexdigest()
 
 
@@ -259,8 +262,8 @@ def train_l1(
 ) -> tuple[Float[Tensor, "B C K"], Float64[Tensor, "B C"]]:
     """Train banks from zero under L1 penalties, and score them on val.
 
-    A strength of 1 is the least penalty under which no weight leaves zero: the largest slope of the
-    loss at zero, of each concept.
+    A strength of 1 is the least penalty under which no weight leaves zero if all images make one
+    step: the largest slope of the loss at zero, of each concept.
 
     Args:
         job: The layer.
