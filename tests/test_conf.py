@@ -9,6 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from benchmarks.protocols import BEST
 from net2vec_pl.backbones import ARCHITECTURES, InputScaling
 from net2vec_pl.cli import config_dir, register_resolvers
 from net2vec_pl.protocol import Protocol
@@ -45,6 +46,10 @@ def test_every_file_composes(choice: str) -> None:
 
 def test_the_paper_is_the_default_and_its_file_says_what_the_code_says() -> None:
     assert Protocol.parse(build.plain(composed().protocol)) == Protocol()
+
+
+def test_the_best_protocol_is_the_one_whose_departures_are_measured() -> None:
+    assert Protocol.parse(build.plain(composed("protocol=best").protocol)) == BEST
 
 
 def test_every_registered_network_has_a_file_of_its_name() -> None:
