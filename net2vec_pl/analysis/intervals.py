@@ -96,9 +96,9 @@ class PairCounts:
         """Say of every concept why the two methods cannot be compared on it; empty if they can."""
         several, single = _set_ious(_totals(self))
         reason = np.full(self.num_concepts, "", dtype=object)
+        reason[self.n_images == 1] = "one image"
         reason[np.isnan(single)] = "no single filter"
         reason[np.isnan(several)] = "no embedding"
-        reason[self.n_images == 1] = "one image"
         reason[self.n_images == 0] = "no image"
         return tuple(reason)
 
@@ -111,7 +111,8 @@ class MeanScores:
         several: Mean set IoU of the learned combination.
         single: Mean set IoU of the best single filter, over the same concepts.
         gain: Mean of several - single.
-        won: Share of concepts with a gain above 0.
+        won: Share of concepts with a gain above 0. Its interval is Wilson's, over concepts: in a
+            resample of the images a gain near 0 falls on either side, and shares are biased.
         n_concepts: Concepts that both methods score.
     """
 
@@ -172,7 +173,7 @@ class SetIouBootstrap:
             several=mean(point[0], drawn[0]),
             single=mean(point[1], drawn[1]),
             gain=mean(gain, gains),
-            won=mean((gain > 0).astype(np.float64), np.where(np.isnan(gains), np.nan, gains > 0)),
+            won=_share(int((gain > 0).sum()), len(gain), self.level),
             n_concepts=int(chosen.sum()),
         )
 
@@ -385,6 +386,15 @@ def _interval(
     with _quiet():
         low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(value, np.asarray(low), np.asarray(high))
+
+
+def _share(hits: int, of: int, level: float) -> Interval:
+    """Return a share with Wilson's interval."""
+    if not of:
+        nothing = np.array(np.nan)
+        return Interval(nothing, nothing, nothing)
+    low, high = stats.binomtest(hits, of).proportion_ci(level, "wilson")
+    return Interval(np.array(hits / of), np.array(low), np.array(high))
 
 
 def _nanmean(values: Float64[np.ndarray, "*S n"]) -> Float64[np.ndarray, "*S"]:

@@ -4,7 +4,7 @@ import csv
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,7 +109,9 @@ def tell_backbone(backbones: Sequence[FrozenBackbone], protocol: Protocol) -> No
         _log.info("  departs from the paper's code: %s", deviation)
 
 
-def tell_data(reader: ConceptReader, census: Census, selection: Selection, folder: Path) -> None:
+def tell_data(
+    reader: ConceptReader, census: Census, selections: Mapping[str, Selection], folder: Path
+) -> None:
     """Say what the run works on and what it leaves out; unreadable rows go to ``skipped.csv``."""
     train = int(reader.is_train[census.readable].sum())
     _log.info(
@@ -132,9 +134,10 @@ def tell_data(reader: ConceptReader, census: Census, selection: Selection, folde
         ]
         write_csv(rows, folder / "skipped.csv")
         _log.warning("%d unreadable images are left out; skipped.csv lists them", len(rows))
-    _log.info("%d concepts are probed", len(selection.probed))
-    reasons: dict[str, list[str]] = {}
-    for entry in selection.dropped:
-        reasons.setdefault(entry.status.split(":")[0], []).append(entry.concept.name)
-    for reason, names in reasons.items():
-        _log.info("%d concepts are not probed, %s: %s", len(names), reason, shorten(names))
+    for target, selection in selections.items():
+        _log.info("%s: %d concepts are probed", target, len(selection.probed))
+        reasons: dict[str, list[str]] = {}
+        for entry in selection.dropped:
+            reasons.setdefault(entry.status.split(":")[0], []).append(entry.concept.name)
+        for reason, names in reasons.items():
+            _log.info("  %d are not, %s: %s", len(names), reason, shorten(names))

@@ -104,7 +104,7 @@ def set_up(config: DictConfig, options: build.Options, folder: Path, device: tor
     }
     selection = chosen[options.targets[0]]
     if processes.is_first():
-        tell_data(reader, census, selection, folder)
+        tell_data(reader, census, chosen, folder)
     for backbone in backbones:
         backbone.to(device)
     stream = _stream(reader, selection.vocabulary, census, options)

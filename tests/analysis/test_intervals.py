@@ -44,6 +44,14 @@ def random_counts(
     return pairs(image[order] * 7 + 3, concept[order], values, num_concepts)
 
 
+def wilson(hits: int, n: int, z: float) -> list[float]:
+    """Return a share and Wilson's bounds, from the formula."""
+    share = hits / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return [share, middle - reach, middle + reach]
+
+
 def literal_set_iou(counts: PairCounts, concept: int, drawn: list[int]) -> tuple[float, float]:
     """Set IoU of both methods over a list of images, in which an image may come twice."""
     sums = np.zeros(4)
@@ -75,9 +83,9 @@ def test_bootstrap_matches_a_loop_over_the_same_draws() -> None:
         assert found.gain.low[c] == pytest.approx(np.quantile(gains, 0.05))
         assert found.gain.high[c] == pytest.approx(np.quantile(gains, 0.95))
         assert found.n_left_out[c] == 40 - len(gains)
-    wins = [np.mean([s > o for s, o in row.T if np.isfinite(s)]) for row in expected.swapaxes(0, 1)]
     means = found.means()
-    assert means.won.low == pytest.approx(np.quantile(wins, 0.05))
+    wins = sum(s > o for s, o in (literal_set_iou(counts, c, images) for c in range(3)))
+    assert means.won.array().tolist() == pytest.approx(wilson(wins, 3, z=1.6448536))
     assert means.several.high == pytest.approx(np.quantile(np.nanmean(expected[0], 1), 0.95))
     assert means.gain.value == pytest.approx(np.mean(found.gain.value))
 
@@ -205,7 +213,8 @@ def test_identical_methods_are_undecided() -> None:
     found = paired_test(same, permutations=200)
     np.testing.assert_array_equal(found.p, 1.0)
     assert found.verdict == ("undecided",) * 3
-    assert bootstrap_set_iou(same, replicates=50).means().won.high == 0
+    won = bootstrap_set_iou(same, replicates=50).means().won
+    assert won.array().tolist() == pytest.approx(wilson(0, 3, z=1.9599640))
 
 
 def test_a_clearly_better_method_is_found_in_both_directions() -> None:
@@ -218,7 +227,7 @@ def test_a_clearly_better_method_is_found_in_both_directions() -> None:
     assert paired_test(turned, permutations=500).verdict == ("one",) * 3
     means = bootstrap_set_iou(counts, replicates=200).means()
     assert means.gain.low > 0
-    assert means.won.low == 1
+    assert means.won.array().tolist() == pytest.approx(wilson(3, 3, z=1.9599640))
 
 
 def test_holm_matches_its_definition() -> None:

@@ -4,14 +4,16 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Num
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from net2vec_pl.activations import MemoryCache
 from net2vec_pl.analysis.intervals import PairCounts, bootstrap_set_iou
-from net2vec_pl.probes import ConceptBank, initial_rows
+from net2vec_pl.data.batch import PairPlaces
+from net2vec_pl.probes import ConceptBank, SingleFilterBaseline, initial_rows
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.analyses.study import Study, columns, interval
@@ -23,6 +25,9 @@ from net2vec_pl.training import BankCounts
 
 _log = logging.getLogger(__name__)
 QUESTION = "Is it real?"
+_MEANS = [
+    f"{key}{bound}" for key in ("mean", "lead", "share_above") for bound in ("", "_low", "_high")
+]
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,14 @@ class Control:
 
     Args:
         name: For tables.
-        text: For statements.
-        counts: Intersection and union of every val pair.
+        text: For statements; or why it was left out.
+        counts: Intersection and union of every val pair, NaN where there is no filter; None if it
+            was left out.
     """
 
     name: str
     text: str
-    counts: Int64[Tensor, "P 2"]
+    counts: Num[Tensor, "P 2"] | None
 
 
 def controls(study: Study) -> None:
@@ -45,7 +51,7 @@ def controls(study: Study) -> None:
     segmented = study.segmented
     assert segmented is not None
     found = [
-        Control("single", "the best single filter", chosen_counts(study.job, segmented.baseline)),
+        Control("single", "the best single filter", _chosen(study.job, segmented.baseline)),
         _random_vector(study),
         *_shuffled(study),
         *_random_network(study),
@@ -54,6 +60,13 @@ def controls(study: Study) -> None:
     values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
     means: list[Row] = []
     for control in found:
+        if control.counts is None:
+            _log.info("control %s is left out: %s", control.name, control.text)
+            nothing = dict.fromkeys(_MEANS, np.nan)
+            means.append(
+                {"control": control.name, "n_concepts": 0, **nothing, "status": control.text}
+            )
+            continue
         counts = _beside(study, trained, control.counts)
         drawn = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed)
         over = drawn.means()
@@ -63,7 +76,7 @@ def controls(study: Study) -> None:
         for key, what in (("mean", over.single), ("lead", over.gain), ("share_above", over.won)):
             value, low, high = what.array().tolist()
             row |= {key: value, f"{key}_low": low, f"{key}_high": high}
-        means.append(row)
+        means.append(row | {"status": "ok"})
         if control.name != "single":
             study.find(
                 QUESTION,
@@ -79,7 +92,7 @@ def controls(study: Study) -> None:
     _tell_gain(study, found)
 
 
-def _beside(study: Study, trained: BankCounts, other: Int64[Tensor, "P 2"]) -> PairCounts:
+def _beside(study: Study, trained: BankCounts, other: Num[Tensor, "P 2"]) -> PairCounts:
     return PairCounts(
         trained.image.numpy(),
         trained.concept.numpy(),
@@ -89,6 +102,19 @@ def _beside(study: Study, trained: BankCounts, other: Int64[Tensor, "P 2"]) -> P
         other[:, 1].numpy(),
         len(study.job.vocabulary),
     )
+
+
+def _chosen(job: LayerJob, baseline: SingleFilterBaseline) -> Num[Tensor, "P 2"]:
+    """Count the best filters; NaN for a concept that has none."""
+    stream = job.answers.stream
+    concept = PairPlaces(stream.score_index, stream.scored_rows["val"]).concept
+    without = (baseline.best_filter() < 0)[torch.from_numpy(concept)]
+    counts = chosen_counts(job, baseline).double()
+    return counts.masked_fill(without[:, None], torch.nan)
+
+
+def _left_out(name: str, reason: str) -> Control:
+    return Control(name, reason, None)
 
 
 def _first(counts: BankCounts) -> Int64[Tensor, "P 2"]:
@@ -113,8 +139,7 @@ def _shuffled(study: Study) -> list[Control]:
     job = study.job
     stream = job.answers.stream
     if not isinstance(stream.source, MemoryCache):
-        _log.info("control left out: shuffled masks need cache=memory or device")
-        return []
+        return [_left_out("shuffled_masks", "needs answers kept in memory: cache=memory or device")]
     mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
     probe = job.trained("shuffled", _start(job), mixed)
     counts = job.scored("shuffled-scores", probe)
@@ -128,15 +153,19 @@ def _random_network(study: Study) -> list[Control]:
     blank = OmegaConf.merge(job.config.model, {"weights": None})
     assert isinstance(blank, DictConfig)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(study.seed)
+        torch.manual_seed(study.seed + 1)  # not that of a network which is random itself
         backbones = build.backbones_from(
             blank,
             job.backbone.layer,
             job.setup.options.protocol,
             job.setup.reader.image_size,
         )
+    if backbones[0].digest == job.backbone.digest:
+        return [_left_out("random_network", "the network brings its own weights")]
     backbones[0].to(job.setup.device)
-    setup = replace(job.setup, backbones=backbones)
+    # What it answers serves nobody later: no cache on disk.
+    options = replace(job.setup.options, cache="memory")
+    setup = replace(job.setup, backbones=backbones, options=options)
     key = key_of(setup, backbones[0], job.config) | {"control": "random network"}
     stages = [Stages(job.folder / "state" / "random_network", key)]
     (answers,) = find_answers(setup, stages)
@@ -144,7 +173,7 @@ def _random_network(study: Study) -> list[Control]:
     baseline = single_filters(other)
     probe = other.trained("bank", _start(other))
     counts = other.scored("scores", probe)
-    single = chosen_counts(other, baseline)
+    single = _chosen(other, baseline)
     name = f"{job.backbone.model} with random weights"
     return [
         Control("random_network_several", f"several filters of {name}", _first(counts)),
@@ -155,7 +184,9 @@ def _random_network(study: Study) -> list[Control]:
 def _tell_gain(study: Study, found: list[Control]) -> None:
     """Say how much of the gain of several over one remains on a random network."""
     by_name = {control.name: control.counts for control in found}
-    several, single = (by_name[f"random_network_{which}"] for which in ("several", "single"))
+    several, single = (by_name.get(f"random_network_{which}") for which in ("several", "single"))
+    if several is None or single is None:
+        return
     assert study.segmented is not None
     pairs = study.segmented.counts
     counts = PairCounts(

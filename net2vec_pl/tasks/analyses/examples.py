@@ -162,11 +162,15 @@ def single_masks(study: Study, batch: ImageBatch, concept: int) -> np.ndarray:
     job, segmented = study.job, study.segmented
     assert segmented is not None
     chosen = int(segmented.baseline.best_filter()[concept])
-    bits = respond(job.backbone, batch) > job.answers.thresholds[:, None, None]
     if chosen < 0:
         return np.zeros((len(batch.row), *job.setup.reader.mask_size), dtype=np.bool_)
-    maps = segmented.probe.pixels.enlarge(bits[:, chosen].float())
-    return (maps > 0.5).cpu().numpy()
+    answer, threshold = respond(job.backbone, batch)[:, chosen], job.answers.thresholds[chosen]
+    enlarge = segmented.probe.pixels.enlarge
+    if job.setup.options.protocol.threshold_order == "after":
+        on = enlarge(answer) > threshold
+    else:
+        on = enlarge((answer > threshold).float()) > 0.5
+    return on.cpu().numpy()
 
 
 def _slug(name: str) -> str:

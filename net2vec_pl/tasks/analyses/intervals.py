@@ -54,8 +54,9 @@ def intervals(study: Study) -> None:
         "share of concepts won",
         means.won.array(),
         means.n_concepts,
-        f"Several filters win {interval(means.won.array(), '{:.0%}')} of the concepts; by a paired "
-        f"test corrected for {means.n_concepts} concepts (false discovery rate 5 %) several are "
+        f"Several filters win {interval(means.won.array(), '{:.0%}')} of the concepts "
+        f"(interval over concepts); by a paired test corrected for {means.n_concepts} concepts "
+        f"(false discovery rate 5 %) several are "
         f"better for {better[0]}, one for {better[1]}, and the others are undecided.",
     )
 

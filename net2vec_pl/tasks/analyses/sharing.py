@@ -1,5 +1,7 @@
 """Are filters shared between concepts, and when does one filter do better than several?"""
 
+import logging
+
 import numpy as np
 import torch
 
@@ -21,6 +23,7 @@ from net2vec_pl.figures import sharing as figures
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks.analyses.study import Study, columns
 
+_log = logging.getLogger(__name__)
 QUESTION = "Are filters shared between concepts?"
 _LARGEST = 10  # filters of largest weight that make a concept's set
 
@@ -64,6 +67,9 @@ def sharing(study: Study) -> None:
         f"single one; {several} of these are the best one of several concepts, "
         f"{int(used.max(initial=0))} at most.",
     )
+    if len(common.concept) < 3:
+        _log.info("overlap of filters: nothing to say of fewer than 3 concepts")
+        return
     bounds = np.quantile(common.random_mean, [0.025, 0.975])
     study.find(
         QUESTION,
@@ -173,6 +179,7 @@ def _write_failures(study: Study) -> None:
             "size": 1 - entry.alpha,
             "gain": float(several[c] - single[c]),
             "several_below_one": bool(found.failed[c]),
+            "status": "ok" if np.isfinite(several[c] - single[c]) else "no score to compare",
         }
         for c, entry in enumerate(probed)
     ]

@@ -75,6 +75,8 @@ def _named(vocabulary: Vocabulary, weight: Float64[np.ndarray, "C K"], suffix: s
 def _neighbours(study: Study, bank: NamedBank) -> None:
     """Write the nearest concepts of each, and how alike all are."""
     found = nearest(bank.weight, study.options.neighbours)
+    if found.reason:
+        _log.info("nearest concepts: %s", found.reason)
     rows = [
         {
             "concept": name,
@@ -93,7 +95,7 @@ def _neighbours(study: Study, bank: NamedBank) -> None:
 def _arithmetic(study: Study, bank: NamedBank) -> None:
     """Answer the sums that were asked for."""
     rows: list[Row] = []
-    for expression in study.options.arithmetic or _some_sum(bank):
+    for expression in _sums(study, bank):
         try:
             found = analogy(expression, bank.names, bank.weight, study.options.neighbours)
         except Net2VecError as error:
@@ -119,6 +121,11 @@ def _arithmetic(study: Study, bank: NamedBank) -> None:
 def _no_answer(expression: str, reason: str) -> Row:
     none = dict.fromkeys(("score", "cosine"), np.nan)
     return {"expression": expression, "rank": 0, "answer": "", **none, "status": reason}
+
+
+def _sums(study: Study, bank: NamedBank) -> list[str]:
+    asked = study.options.arithmetic
+    return _some_sum(bank) if asked is None else asked
 
 
 def _some_sum(bank: NamedBank) -> list[str]:
@@ -152,6 +159,10 @@ def _clusters(study: Study, bank: NamedBank) -> None:
             figures.map_figure(layout.position, bank.names, bank.categories, note),
             f"map_{name}{bank.suffix}",
         )
+    values["status"] = [
+        "; ".join(dict.fromkeys(filter(None, [groups.reason, *(m.reason for m in maps.values())])))
+        or "ok"
+    ] * len(bank.names)
     study.write([columns(values, c) for c in range(len(bank.names))], f"clusters{bank.suffix}")
     units = unit_rows(bank.weight)
     leaves = [bank.names[c] for c in units.index]
@@ -212,7 +223,8 @@ def _matrix_rows(found: CategoryMatrix) -> list[Row]:
 
 def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
     """Compare banks with each other, with single filters, and with what words mean."""
-    others = _references(study)
+    references = _references(study)
+    others = [(name, given) for name, given in references if isinstance(given, Reference)]
     rows, drawn = [], []
     pairs = [(name, bank, other) for name, bank in banks.items() for other in others]
     if len(banks) == 2:
@@ -227,6 +239,11 @@ def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
         rows.append(row)
         if np.isfinite(scores[0].value):
             drawn.append((f"{name} - {other}", scores))
+    rows += [
+        dict.fromkeys(rows[0], np.nan) | {"bank": "", "other": name, "n": 0, "status": given}
+        for name, given in references
+        if isinstance(given, str)
+    ]
     study.write(rows, "comparisons")
     if drawn:
         value, chance, p = (
@@ -240,13 +257,13 @@ def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
     _tell(study, rows)
 
 
-def _references(study: Study) -> list[tuple[str, Reference]]:
-    """Return what there is to compare with: categories, and the resources that were given."""
+def _references(study: Study) -> list[tuple[str, Reference | str]]:
+    """Return what there is to compare with: categories, and the resources given, or their fault."""
     categories = [c.category for c in study.job.setup.reader.vocabulary]
     known = study.job.setup.reader.vocabulary.names
     kinds = list(dict.fromkeys(categories))
     table = np.array([[c == kind for kind in kinds] for c in categories], dtype=np.float64)
-    found = [("categories", Reference(known, table, []))]
+    found: list[tuple[str, Reference | str]] = [("categories", Reference(known, table, []))]
     sources: dict[str, tuple[str | None, Callable[[Sequence[str], Path], Reference]]] = {
         "WordNet": (study.options.wordnet, wordnet_vectors),
         "word vectors": (study.options.words, word_vectors),
@@ -257,7 +274,8 @@ def _references(study: Study) -> list[tuple[str, Reference]]:
         try:
             reference = read(known, Path(path))
         except Net2VecError as error:
-            _log.warning("%s are left out: %s", name, error)
+            _log.warning("%s left out: %s", name, error)
+            found.append((name, str(error)))
             continue
         _log.info("%s: %d of %d concepts", name, len(reference.names), len(known))
         found.append((name, reference))

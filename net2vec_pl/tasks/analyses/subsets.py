@@ -51,7 +51,7 @@ def _segment(study: Study) -> None:
     first = None if bias is None else bias.detach().cpu()[: len(weight)]
     full = segmented.scores[0].val.double()
     retrained = torch.stack([*train_subsets(job, kept[:-1], sizes), full])
-    masked = _scored(job, "masked", weight * kept, first)
+    masked = _scored(job, f"masked-{_digest(sizes)}", weight * kept, first)
     names = job.vocabulary.names
     _curves(study, names, study.categories, sizes, retrained.numpy(), masked.numpy(), "")
     protocol = job.setup.options.protocol
@@ -83,7 +83,7 @@ def train_subsets(
     """
     if not len(kept):
         return []
-    start = initial_rows(job.vocabulary.numbers.tolist(), kept.shape[2], job.setup.seeds[0] + 1)
+    start = initial_rows(job.vocabulary.numbers.tolist(), kept.shape[2], job.setup.seeds[0])
     rows = start.repeat(len(kept), 1)
     bank = ConceptBank(rows, bias=job.setup.options.protocol.bias, kept=kept.flatten(0, 1))
     probe = job.trained(f"subsets-{_digest(sizes)}", bank)
@@ -99,7 +99,7 @@ def _scored(
     if bias is not None and probe.bank.bias is not None:
         with torch.no_grad():
             probe.bank.bias.copy_(bias.repeat(len(weight)))
-    return job.scored(f"{name}-{_digest(weight.shape)}", probe).set_iou(len(job.vocabulary))
+    return job.scored(name, probe).set_iou(len(job.vocabulary))
 
 
 def _digest(value: Sequence[float | int]) -> str:
@@ -172,7 +172,7 @@ def _curves(
     study.draw(cumulative_filters(sizes, share, LEVELS), f"filters_needed{suffix}")
     study.write(_needed_rows(names, categories, found.needed), f"filters_needed{suffix}")
     study.write(_share_rows(categories, found.needed, sizes), f"cumulative_filters{suffix}")
-    _tell(study, found.needed, suffix, found.n_excluded)
+    _tell(study, found.needed, min(sizes), suffix, found.n_excluded)
 
 
 def _needed_rows(
@@ -201,7 +201,9 @@ def _share_rows(
     return rows
 
 
-def _tell(study: Study, needed: Float64[np.ndarray, "L C"], suffix: str, excluded: int) -> None:
+def _tell(
+    study: Study, needed: Float64[np.ndarray, "L C"], least: int, suffix: str, excluded: int
+) -> None:
     at = LEVELS.index(_PAPERS_LEVEL)
     bounds = needed_intervals(needed, study.options.replicates, seed=study.seed)
     if not bounds.n_concepts:
@@ -216,7 +218,7 @@ def _tell(study: Study, needed: Float64[np.ndarray, "L C"], suffix: str, exclude
         bounds.n_concepts,
         f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, a concept needs {median[0]:.0f} "
         f"[{median[1]:.0f}, {median[2]:.0f}] filters in the median over {bounds.n_concepts} "
-        f"concepts (interval over concepts); {(finite > 1).mean():.0%} need more than one. "
+        f"concepts (interval over concepts); {(finite > least).mean():.0%} need more than {least}. "
         f"{excluded} concepts without a score above chance are left out.",
     )
 
