@@ -138,7 +138,8 @@ def _some_sum(bank: NamedBank) -> list[str]:
 def _clusters(study: Study, bank: NamedBank) -> None:
     """Write clusters and a map, and draw the tree, the matrix and the map."""
     groups = clusters.k_means(bank.weight, seed=study.seed)
-    fit = clusters.agreement(groups.label, bank.categories, seed=study.seed)
+    permutations = max(study.options.permutations // 50, 1)
+    fit = clusters.agreement(groups.label, bank.categories, permutations, study.seed)
     tree = clusters.tree(bank.weight)
     maps = {
         name: clusters.layout(bank.weight, name, study.seed)
