@@ -1,7 +1,8 @@
 """Open and check everything the user gave, the cheap things first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -37,6 +38,7 @@ class Setup:
         classified: The concepts that are classified; None where nothing is.
         stream: Images of the dataset with pairs of the probed concepts.
         progress: Bars.
+        shared: What the job of one layer has made for those of the others, by name.
     """
 
     options: build.Options
@@ -48,6 +50,7 @@ class Setup:
     classified: Selection | None
     stream: ConceptDataModule
     progress: Progress
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

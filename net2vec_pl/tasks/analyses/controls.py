@@ -18,6 +18,7 @@ from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.analyses.study import Study, columns, interval
 from net2vec_pl.tasks.answers import find_answers
+from net2vec_pl.tasks.folder import layer_folder
 from net2vec_pl.tasks.layer import LayerJob, key_of
 from net2vec_pl.tasks.segmentation import chosen_counts, single_filters
 from net2vec_pl.tasks.stages import Stages
@@ -150,26 +151,12 @@ def _shuffled(study: Study) -> list[Control]:
 def _random_network(study: Study) -> list[Control]:
     """Do the whole job once more on the same architecture with random weights."""
     job = study.job
-    blank = OmegaConf.merge(job.config.model, {"weights": None})
-    assert isinstance(blank, DictConfig)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(study.seed + 1)  # not that of a network which is random itself
-        backbones = build.backbones_from(
-            blank,
-            job.backbone.layer,
-            job.setup.options.protocol,
-            job.setup.reader.image_size,
-        )
-    if backbones[0].digest == job.backbone.digest:
+    # All layers from one pass over the images, as those of the network itself.
+    if "random network" not in job.setup.shared:
+        job.setup.shared["random network"] = _random_jobs(job, study.seed + 1)
+    other: LayerJob = job.setup.shared["random network"][job.backbone.module_path]
+    if other.backbone.digest == job.backbone.digest:
         return [_left_out("random_network", "the network brings its own weights")]
-    backbones[0].to(job.setup.device)
-    # What it answers serves nobody later: no cache on disk.
-    options = replace(job.setup.options, cache="memory")
-    setup = replace(job.setup, backbones=backbones, options=options)
-    key = key_of(setup, backbones[0], job.config) | {"control": "random network"}
-    stages = [Stages(job.folder / "state" / "random_network", key)]
-    (answers,) = find_answers(setup, stages)
-    other = LayerJob(setup, job.config, backbones[0], stages[0], answers)
     baseline = single_filters(other)
     probe = other.trained("bank", _start(other))
     counts = other.scored("scores", probe)
@@ -179,6 +166,36 @@ def _random_network(study: Study) -> list[Control]:
         Control("random_network_several", f"several filters of {name}", _first(counts)),
         Control("random_network_single", f"the best single filter of {name}", single),
     ]
+
+
+def _random_jobs(job: LayerJob, seed: int) -> dict[str, LayerJob]:
+    """Return the jobs of all layers of a network with random weights, by module path.
+
+    Args:
+        job: Any layer of the network itself.
+        seed: Not the run's, which made a network that is random itself.
+    """
+    blank = OmegaConf.merge(job.config.model, {"weights": None})
+    assert isinstance(blank, DictConfig)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbones = build.backbones_from(
+            blank, job.config.layer, job.setup.options.protocol, job.setup.reader.image_size
+        )
+    for backbone in backbones:
+        backbone.to(job.setup.device)
+    # What it answers serves nobody later: no cache on disk.
+    options = replace(job.setup.options, cache="memory")
+    setup = replace(job.setup, backbones=backbones, options=options)
+    stages = [
+        Stages(
+            layer_folder(job.setup.folder, backbone, len(backbones)) / "state" / "random_network",
+            key_of(setup, backbone, job.config) | {"control": "random network"},
+        )
+        for backbone in backbones
+    ]
+    found = zip(backbones, stages, find_answers(setup, stages), strict=True)
+    return {b.module_path: LayerJob(setup, job.config, b, stage, a) for b, stage, a in found}
 
 
 def _tell_gain(study: Study, found: list[Control]) -> None:

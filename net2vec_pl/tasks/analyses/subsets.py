@@ -227,7 +227,7 @@ def _l1(study: Study, full: Float64[np.ndarray, "C"]) -> None:
     """Train under L1 penalties of several strengths, from one that leaves nothing downwards."""
     job, segmented = study.job, study.segmented
     assert segmented is not None
-    strengths = 0.5 ** np.arange(1, study.options.penalties + 1)
+    strengths = 0.4 ** np.arange(1, study.options.penalties + 1)
     weight, scores = train_l1(job, strengths.tolist())
     nonzero = (weight != 0).sum(2).numpy()
     study.write(
