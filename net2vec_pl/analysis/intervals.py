@@ -222,6 +222,29 @@ def bootstrap_set_iou(
     )
 
 
+def mean_over_concepts(
+    values: Float64[np.ndarray, "C"], replicates: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Average over concepts, with a percentile interval over resamples of the concepts.
+
+    Args:
+        values: One per concept; what is not finite is left out.
+        replicates: Resamples.
+        level: Share of the resamples between the bounds, in (0, 1).
+        seed: Of the draws.
+
+    Example:
+        >>> mean_over_concepts(np.array([1.0, 1.0, np.nan])).array().tolist()
+        [1.0, 1.0, 1.0]
+    """
+    kept = values[np.isfinite(values)]
+    if not len(kept):
+        nothing = np.array(np.nan)
+        return Interval(nothing, nothing, nothing)
+    chosen = np.random.default_rng(seed).integers(len(kept), size=(replicates, len(kept)))
+    return _interval(np.array(kept.mean()), kept[chosen].mean(axis=1), level)
+
+
 @dataclass(frozen=True)
 class PairedTest:
     """A permutation test of every concept's gain, corrected for the number of concepts.

@@ -11,6 +11,7 @@ from net2vec_pl.analysis.intervals import (
     PairCounts,
     bootstrap_set_iou,
     holm,
+    mean_over_concepts,
     paired_test,
     spread_over_seeds,
 )
@@ -215,6 +216,16 @@ def test_identical_methods_are_undecided() -> None:
     assert found.verdict == ("undecided",) * 3
     won = bootstrap_set_iou(same, replicates=50).means().won
     assert won.array().tolist() == pytest.approx(wilson(0, 3, z=1.9599640))
+
+
+def test_a_mean_over_concepts_has_the_bounds_of_a_loop() -> None:
+    values = np.array([0.1, np.nan, 0.4, 0.9, 0.2])
+    found = mean_over_concepts(values, replicates=30, level=0.8, seed=3)
+    kept, rng = [0.1, 0.4, 0.9, 0.2], np.random.default_rng(3)
+    drawn = [np.mean([kept[i] for i in row]) for row in rng.integers(4, size=(30, 4))]
+    expected = [0.4, *np.quantile(drawn, [0.1, 0.9])]
+    assert found.array().tolist() == pytest.approx(expected)
+    assert np.isnan(mean_over_concepts(np.array([np.nan])).array()).all()
 
 
 def test_a_clearly_better_method_is_found_in_both_directions() -> None:

@@ -8,12 +8,13 @@ from torch import Tensor
 from net2vec_pl import processes
 from net2vec_pl.activations import respond
 from net2vec_pl.analysis.examples import Choice, choose, image_scores, retrieval, score_histogram
+from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks.analyses.looks import chosen_concepts, directions
-from net2vec_pl.tasks.analyses.study import Study
+from net2vec_pl.tasks.analyses.study import Study, interval
 
 QUESTION = "What does a vector look at?"
 _PERCENTILES = (0, 20, 40, 60, 80, 90, 100)
@@ -43,15 +44,19 @@ def examples(study: Study) -> None:
     both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
     if both.any():
         mean = {name: float(values[both].mean()) for name, values in aucs.items()}
+        lead = mean_over_concepts(
+            (aucs[_EMBEDDING] - aucs[_FILTER])[both], study.options.replicates, seed=study.seed
+        )
         study.find(
             QUESTION,
-            "mean ROC AUC of image scores",
-            mean[_EMBEDDING],
+            "lead of embeddings in the ROC AUC of image scores",
+            lead.array(),
             int(both.sum()),
             f"The score of an image (largest response anywhere, raw activations) tells images with "
             f"the concept from others with a mean ROC AUC of {mean[_EMBEDDING]:.3f}, that of the "
-            f"best single filter with {mean[_FILTER]:.3f}, over {int(both.sum())} concepts that "
-            "are not in every val image.",
+            f"best single filter with {mean[_FILTER]:.3f}: a lead of "
+            f"{interval(lead.array())} over {int(both.sum())} concepts that are not in every val "
+            "image (interval over concepts).",
         )
 
 

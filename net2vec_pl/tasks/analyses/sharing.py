@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import torch
 
+from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.sharing import (
     DETECTED_BY_ONE,
     DETECTED_BY_SEVERAL,
@@ -21,7 +22,7 @@ from net2vec_pl.analysis.sharing import (
 from net2vec_pl.analysis.subsets import top_filters
 from net2vec_pl.figures import sharing as figures
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.analyses.study import Study, columns
+from net2vec_pl.tasks.analyses.study import Study, columns, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Are filters shared between concepts?"
@@ -71,14 +72,17 @@ def sharing(study: Study) -> None:
         _log.info("overlap of filters: nothing to say of fewer than 3 concepts")
         return
     bounds = np.quantile(common.random_mean, [0.025, 0.975])
+    # What a concept has in common with the others on average; the diagonal holds its own filters.
+    of_concept = (common.shared.sum(axis=1) - largest) / (len(common.concept) - 1)
+    mean = mean_over_concepts(of_concept, study.options.replicates, seed=study.seed).array()
     study.find(
         QUESTION,
         f"mean overlap of the {largest} largest weights",
-        common.mean,
+        mean,
         len(common.concept),
-        f"Two concepts have {common.mean:.2f} of their {largest} filters of largest weight in "
-        f"common; random choices share {common.expected:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}], "
-        f"p = {common.p_mean:.2g}.",
+        f"Two concepts have {interval(mean, '{:.2f}')} of their {largest} filters of largest "
+        f"weight in common (interval over concepts); random choices share {common.expected:.2f} "
+        f"[{bounds[0]:.2f}, {bounds[1]:.2f}], p = {common.p_mean:.2g}.",
     )
 
 

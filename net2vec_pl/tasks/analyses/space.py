@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from net2vec_pl.analysis import clusters
 from net2vec_pl.analysis.comparison import Score, common, compare
+from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.references import Reference
 from net2vec_pl.analysis.space import (
     CategoryMatrix,
@@ -26,7 +27,7 @@ from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import Net2VecError
 from net2vec_pl.figures import space as figures
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.analyses.study import Study, columns
+from net2vec_pl.tasks.analyses.study import Study, columns, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Do embeddings say more than single filters?"
@@ -65,7 +66,28 @@ def space(study: Study) -> None:
         _arithmetic(study, bank)
         _clusters(study, bank)
         _categories(study, bank, target)
+    _against_one_filter(study)
     _compare(study, banks)
+
+
+def _against_one_filter(study: Study) -> None:
+    """Say how much better whole embeddings classify than the best filter of all."""
+    if study.classified is None:
+        return
+    several = study.classified.scores.accuracy[0].numpy()
+    single = study.classified.best_scores.accuracy[0].numpy()
+    both = np.isfinite(several - single)
+    gain = mean_over_concepts(several - single, study.options.replicates, seed=study.seed).array()
+    if both.any():
+        study.find(
+            QUESTION,
+            "gain in balanced accuracy",
+            gain,
+            int(both.sum()),
+            f"Embeddings classify images with a balanced accuracy of {several[both].mean():.3f}, "
+            f"the best single filter of all with {single[both].mean():.3f}: a gain of "
+            f"{interval(gain)} over {int(both.sum())} concepts (95 % interval over concepts).",
+        )
 
 
 def _named(vocabulary: Vocabulary, weight: Float64[np.ndarray, "C K"], suffix: str) -> NamedBank:
