@@ -121,6 +121,7 @@ def curve_rows(m: Material) -> list[Row]:
         kept = torch.from_numpy(top_filters(start.double().numpy(), sizes)).flatten(0, 1)
         probe = m.probe(ConceptBank(start.repeat(len(sizes), 1), kept=kept))
         assert probe.num_banks * concepts == len(kept)
+        probe.tells_loss = False
         rows = m.cached.scored_rows["val"]
         seconds = _fit(m, probe, epochs, [])
         # Scored once in 30 epochs.

@@ -130,6 +130,7 @@ class LayerJob:
             stream: The images; those of the main bank if None.
         """
         probe = self.probe(bank)
+        probe.tells_loss = False
 
         def learn() -> Tensors:
             bars = [RichProgressBar(console_kwargs={"stderr": True})]

@@ -61,6 +61,7 @@ class SegmentationProbe(pl.LightningModule):
 
     Attributes:
         num_banks: B.
+        tells_loss: Whether the loss is computed and logged; the bank learns without.
         alpha: Weight of the positive pixels of each row, B times C.
         set_iou: Set IoU of every row over the val images of the epoch.
         ap: Pixel average precision over the same.
@@ -86,6 +87,7 @@ class SegmentationProbe(pl.LightningModule):
         self.backbone = backbone
         self.bank = bank
         self.protocol = protocol
+        self.tells_loss = True
         self.num_concepts = len(alpha)
         self.num_banks = len(bank.weight) // len(alpha)
         self.register_buffer("thresholds", thresholds.clone())
@@ -117,7 +119,7 @@ class SegmentationProbe(pl.LightningModule):
             for bank, pairs, maps, mask in self.pixels.against(logits, batch.masks):
                 self.train_iou.update(overlap(predict(maps), mask), rows[bank, pairs])
         loss, gradient = self.pixels.descend(
-            logits, batch.masks, self.alpha[rows], wanted=self.trainer.logger is not None
+            logits, batch.masks, self.alpha[rows], wanted=self.tells_loss
         )
         of_parameters = [torch.cat([scores.weight_gradients(g) for g in gradient])]
         if self.bank.bias is not None:
