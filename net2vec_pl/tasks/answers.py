@@ -30,7 +30,7 @@ from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.functional.inputs import INPUTS, as_they_are
 from net2vec_pl.tasks.setup import Setup
-from net2vec_pl.tasks.stages import Stages
+from net2vec_pl.tasks.stages import Stages, Tensors
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,6 @@ def find_answers(setup: Setup, stages: Sequence[Stages]) -> list[Answers]:
     watch = _Watch(setup, stages)
     if "segmentation" not in setup.options.targets:
         blank = [torch.zeros(b.shape[0], device=setup.device) for b in setup.backbones]
-        _survey(setup, blank, None, watch)
         answers = [Answers(t, setup.stream) for t in blank]
     else:
         answers = _by_cache(setup, stages, watch)
@@ -101,38 +100,33 @@ class _Watch:
     def __init__(self, setup: Setup, stages: Sequence[Stages]) -> None:
         self._setup, self._stages = setup, stages
         self.wanted = setup.options.reads_raw or "classification" in setup.options.targets
-        self._found = [stage.recall("pooled") if self.wanted else None for stage in stages]
-        shapes = [b.shape[0] for b in setup.backbones]
-        self._pooled = PooledAnswers(
-            shapes,
-            len(setup.reader),
-            _threshold_rows(setup),
-            INPUTS.get(setup.options.protocol.input, as_they_are),
-        )
+        self._pooled: PooledAnswers | None = None  # a number per image and filter: not for nothing
         self.rows = np.zeros(0, dtype=np.int64)  # that must still go by
-        if self.wanted and not all(self._found):
+        if self.wanted and not all([stage.recall("pooled") for stage in stages]):
             self.rows = setup.stream.all_rows
-        self.see = self._see if len(self.rows) else None
-
-    def _see(self, layer: int, row: Tensor, activation: Tensor) -> None:
-        self._pooled.see(layer, row, activation)
+            self._pooled = PooledAnswers(
+                [b.shape[0] for b in setup.backbones],
+                len(setup.reader),
+                _threshold_rows(setup),
+                INPUTS.get(setup.options.protocol.input, as_they_are),
+            )
+        self.see = self._pooled.see if self._pooled is not None else None
 
     def complete(self, answers: Sequence[Answers]) -> list[Answers]:
         """Return the answers with scale and pooled activations, asking again if need be."""
-        if not self.wanted:
-            return list(answers)
-        if len(self.rows):
+        if self._pooled is not None:
             self.rows = self._pooled.unseen(self.rows, self._setup.device)
             if len(self.rows):
                 _survey(self._setup, [a.thresholds for a in answers], None, self)
             self._pooled.share(self._setup.device)
-        return [self._with(*pair) for pair in enumerate(answers)]
+        return [self._with(*pair) for pair in enumerate(answers)] if self.wanted else list(answers)
 
     def _with(self, layer: int, answer: Answers) -> Answers:
-        found = self._found[layer] or self._stages[layer].once(
-            "pooled",
-            lambda: {"mean": self._pooled.mean[layer], "spread": self._pooled.spread(layer)},
-        )
+        def made() -> Tensors:
+            assert self._pooled is not None
+            return {"mean": self._pooled.mean[layer], "spread": self._pooled.spread(layer)}
+
+        found = self._stages[layer].once("pooled", made)
         scale = found["spread"].to(self._setup.device)
         return replace(
             answer,
