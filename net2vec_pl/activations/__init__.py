@@ -8,12 +8,14 @@ from net2vec_pl.activations.extract import (
     respond,
 )
 from net2vec_pl.activations.memory import MemoryCache, MemorySink
+from net2vec_pl.activations.pairs import BankCounts, count_pairs
 from net2vec_pl.activations.pooled import PooledAnswers
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.activations.survey import Sink, survey
 from net2vec_pl.activations.upsampled import count_chosen_upsampled, count_upsampled_filters
 
 __all__ = [
+    "BankCounts",
     "CacheFolder",
     "CacheKey",
     "CacheSink",
@@ -25,6 +27,7 @@ __all__ = [
     "UpperTails",
     "count_chosen_filters",
     "count_chosen_upsampled",
+    "count_pairs",
     "count_single_filters",
     "count_upsampled_filters",
     "fire",

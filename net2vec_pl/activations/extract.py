@@ -9,9 +9,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from net2vec_pl import processes
+from net2vec_pl.activations.pairs import BankCounts, count_pairs
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import BitBatch, ConceptBatch, ConceptDataModule, ImageBatch
-from net2vec_pl.data.batch import Batch, PairPlaces
+from net2vec_pl.data.batch import Batch
 from net2vec_pl.functional.cells import BilinearCells, cell_patterns, count_overlaps
 from net2vec_pl.functional.fired import Fired
 from net2vec_pl.probes import SingleFilterCounts
@@ -67,7 +68,7 @@ def count_chosen_filters(
     rows: npt.NDArray[np.int64],
     chosen: Int64[Tensor, "C"],
     cells: BilinearCells,
-) -> Int64[Tensor, "P 2"]:
+) -> BankCounts:
     """Count the overlap of every pair of some images with one filter of its concept.
 
     Counts are those of all processes, and sum to those of :func:`count_single_filters`.
@@ -77,30 +78,31 @@ def count_chosen_filters(
         thresholds: T_k of each filter.
         stream: Where the images come from.
         rows: The images.
-        chosen: A filter per concept; where it is -1, counts are of an empty map.
+        chosen: A filter per concept; where it is -1, nothing is counted.
         cells: Cells of the layer's grid on the masks.
 
     Returns:
-        Intersection and union of each pair, in the order of
-        :class:`~net2vec_pl.data.batch.PairPlaces`.
+        Counts of every pair, as of one bank.
     """
-    places, device = PairPlaces(stream.score_index, rows), device_of(backbone)
-    counts = torch.zeros(len(places.concept), 2, dtype=torch.int64, device=device)
+    device = device_of(backbone)
     cells.to(device)
     chosen = chosen.to(device)
-    for batch in on_device(stream.scoring_dataloader(rows), backbone):
-        fired, place = fire(backbone, thresholds, batch).dense(), places.of(batch.row)
-        for first in range(0, len(place), _PAIRS_PER_CHUNK):
+
+    def count(batch: ConceptBatch) -> Int64[Tensor, "p 2"]:
+        fired, filter_ = fire(backbone, thresholds, batch).dense(), chosen[batch.concept]
+        counts = torch.empty(len(filter_), 2, dtype=torch.int64, device=device)
+        for first in range(0, len(filter_), _PAIRS_PER_CHUNK):
             pairs = slice(first, first + _PAIRS_PER_CHUNK)
-            filter_ = chosen[batch.concept[pairs]]
-            bits = fired[batch.image[pairs], filter_] & (filter_ >= 0)[:, None, None]
+            bits = fired[batch.image[pairs], filter_[pairs]]
             masks = batch.masks(pairs)
             both = torch.stack([masks, torch.ones_like(masks)], 1)
             overlaps = count_overlaps(cell_patterns(bits[:, None]), cells.count_patterns(both))
             inside, area = overlaps[:, 0].unbind(1)
             true = masks.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
-            counts[place[pairs]] = torch.stack([inside, true + area - inside], 1)
-    return processes.sum_over(counts).cpu()
+            counts[pairs] = torch.stack([inside, true + area - inside], 1)
+        return counts * (filter_ >= 0)[:, None]  # -1 has read the last filter
+
+    return count_pairs(stream, rows, count, device)
 
 
 def fire(backbone: FrozenBackbone, thresholds: Float[Tensor, "K"], batch: ConceptBatch) -> Fired:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from net2vec_pl import processes
 from net2vec_pl.activations.extract import device_of, on_device, respond
+from net2vec_pl.activations.pairs import BankCounts, count_pairs
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
-from net2vec_pl.data.batch import PairPlaces
 from net2vec_pl.functional.iou import overlap
 from net2vec_pl.probes import SingleFilterCounts
 
@@ -63,22 +63,23 @@ def count_chosen_upsampled(
     rows: npt.NDArray[np.int64],
     chosen: Int64[Tensor, "C"],
     enlarge: Enlarge,
-) -> Int64[Tensor, "P 2"]:
+) -> BankCounts:
     """Count the overlap of every pair of some images with one filter of its concept.
 
     As :func:`~net2vec_pl.activations.extract.count_chosen_filters`.
     """
-    places, device = PairPlaces(stream.score_index, rows), device_of(backbone)
-    counts = torch.zeros(len(places.concept), 2, dtype=torch.int64, device=device)
+    device = device_of(backbone)
     chosen = chosen.to(device)
-    for batch in on_device(stream.scoring_dataloader(rows), backbone):
-        answers, place = respond(backbone, batch), places.of(batch.row)
+
+    def count(batch: ConceptBatch) -> Int64[Tensor, "p 2"]:
+        answers, filter_ = respond(backbone, batch), chosen[batch.concept]
+        counts = torch.empty(len(filter_), 2, dtype=torch.int64, device=device)
         for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
-            filter_ = chosen[batch.concept[pairs]]
-            used = filter_.clamp(min=0)
-            on = _on(enlarge, answer[used], thresholds[used]) & (filter_ >= 0)[:, None, None]
-            counts[place[pairs]] = overlap(on, batch.masks(pairs))
-    return processes.sum_over(counts).cpu()
+            on = _on(enlarge, answer[filter_[pairs]], thresholds[filter_[pairs]])
+            counts[pairs] = overlap(on, batch.masks(pairs))
+        return counts * (filter_ >= 0)[:, None]  # -1 has read the last filter
+
+    return count_pairs(stream, rows, count, device)
 
 
 def _on(

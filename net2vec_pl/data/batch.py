@@ -183,10 +183,8 @@ class PairIndex:
             vocabulary: The same concepts.
             reader: The dataset.
         """
-        column = {category.name: i for i, category in enumerate(reader.categories)}
-        there = reader.annotated[:, [column[concept.category] for concept in vocabulary]].copy()
-        image, concept = index.all_of(np.arange(len(reader)))
-        there[image, concept] = True
+        rows = np.arange(len(reader))
+        there = annotated_for(vocabulary, reader, rows) | index.present(rows)
         other = copy.copy(index)
         image, other._concept = there.nonzero()
         other._start = np.searchsorted(image, np.arange(len(reader) + 1))
@@ -205,10 +203,24 @@ class PairIndex:
         within = np.arange(len(image)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         return image, self._concept[self._start[rows][image] + within]
 
+    def present(self, rows: npt.NDArray[np.int64]) -> Bool[np.ndarray, "N C"]:
+        """Return whether each of some images contains each concept."""
+        present = np.zeros((len(rows), len(self.numbers)), dtype=np.bool_)
+        present[self.all_of(rows)] = True
+        return present
+
     @property
     def pairs_per_image(self) -> npt.NDArray[np.int64]:
         """Number of probed concepts in each row of the dataset."""
         return np.diff(self._start)
+
+
+def annotated_for(
+    vocabulary: Vocabulary, reader: ConceptReader, rows: npt.NDArray[np.int64]
+) -> Bool[np.ndarray, "N C"]:
+    """Return whether each of some images was annotated for the category of each concept."""
+    column = {category.name: i for i, category in enumerate(reader.categories)}
+    return reader.annotated[rows][:, [column[concept.category] for concept in vocabulary]]
 
 
 class PairPlaces:

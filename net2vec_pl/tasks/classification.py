@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from pytorch_lightning.callbacks import RichProgressBar
 from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.batch import PairIndex
+from net2vec_pl.data.batch import PairIndex, annotated_for
 from net2vec_pl.functional.balanced import BalancedSampler
 from net2vec_pl.functional.classifier_scores import ClassificationScores, score_classifiers
 from net2vec_pl.probes import BankFile, SingleClassifiers, best_single_classifiers
@@ -62,7 +61,6 @@ class Classified:
         images: What was classified.
         bank: The classifiers over all filters, one of each seed.
         scores: Theirs on val.
-        top: Scores of the filter of largest weight, trained anew.
         best: The best filter of all, chosen on train.
         best_scores: Its scores.
         table: ``classification.csv``.
@@ -71,15 +69,12 @@ class Classified:
     images: Images
     bank: ClassificationBank
     scores: ClassificationScores
-    top: ClassificationScores
     best: SingleClassifiers
     best_scores: ClassificationScores
     table: list[Row]
 
     def bank_file(self, job: LayerJob) -> BankFile:
         """Return the bank as it is written."""
-        selection = job.setup.classified
-        assert selection is not None
         return BankFile(
             weight=self.bank.weight[0],
             threshold=job.answers.thresholds.cpu(),
@@ -109,7 +104,7 @@ def classify(job: LayerJob) -> Classified:
     selection = job.setup.classified
     assert selection is not None
     table = classification_table(selection, bank.weight[0], best, largest, *scores)
-    return Classified(images, bank, scores[0], scores[1], best, scores[2], table)
+    return Classified(images, bank, scores[0], best, scores[2], table)
 
 
 def train_classifiers(
@@ -144,13 +139,10 @@ def train_classifiers(
             seed=seed,
             mask=mask,
         )
-        bars = [RichProgressBar(console_kwargs={"stderr": True})]
-        shown = bars if job.config.callbacks.progress else []
-        job.train(probe, None, callbacks=shown, epochs=protocol.epochs)
-        return {key: value for key, value in vars(probe.bank()).items()}
+        job.train(probe, None, epochs=protocol.epochs)
+        return dict(vars(probe.bank()))
 
-    found = job.stages.once(name, learn)
-    return ClassificationBank(found["weight"], found["bias"])
+    return ClassificationBank(**job.stages.once(name, learn))
 
 
 def _images(job: LayerJob) -> Images:
@@ -159,15 +151,10 @@ def _images(job: LayerJob) -> Images:
     assert job.answers.pooled is not None
     reader, rows = setup.reader, setup.census.readable
     vocabulary = selection.vocabulary
-    image, concept = PairIndex(vocabulary, setup.census, len(reader)).all_of(rows)
-    present = np.zeros((len(rows), len(vocabulary)), dtype=np.bool_)
-    present[image, concept] = True
-    column = {category.name: i for i, category in enumerate(reader.categories)}
-    columns = [column[c.category] for c in vocabulary]
     return Images(
         pooled=job.answers.pooled[torch.from_numpy(rows)],
-        present=present,
-        annotated=reader.annotated[rows][:, columns],
+        present=PairIndex(vocabulary, setup.census, len(reader)).present(rows),
+        annotated=annotated_for(vocabulary, reader, rows),
         is_train=reader.is_train[rows],
         vocabulary=vocabulary,
     )

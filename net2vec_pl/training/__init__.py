@@ -3,14 +3,12 @@
 from net2vec_pl.training.classification import ClassificationBank, ClassificationProbe
 from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseSGD
 from net2vec_pl.training.segmentation import (
-    BankCounts,
     SegmentationProbe,
     mean_slopes,
     score_bank,
 )
 
 __all__ = [
-    "BankCounts",
     "ClassificationBank",
     "ClassificationProbe",
     "RowwiseAdam",

@@ -6,7 +6,6 @@ section 3.2. Several banks learn side by side: other seeds, other subsets of the
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,9 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from net2vec_pl import processes
-from net2vec_pl.activations import fire, respond
+from net2vec_pl.activations import BankCounts, count_pairs, fire, respond
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
-from net2vec_pl.data.batch import PairPlaces
 from net2vec_pl.errors import BackboneError
 from net2vec_pl.functional import (
     LOSSES,
@@ -30,7 +28,6 @@ from net2vec_pl.functional import (
     PairScores,
     PixelPass,
     overlap,
-    set_iou,
     sum_rows,
 )
 from net2vec_pl.functional.inputs import INPUTS
@@ -274,32 +271,6 @@ def mean_slopes(probe: SegmentationProbe, batches: Iterable[ConceptBatch]) -> Fl
     return (processes.sum_over(slopes) / processes.sum_over(images)[:, None]).cpu()
 
 
-@dataclass(frozen=True)
-class BankCounts:
-    """Pixels of every pair of some images, in each of B banks; sums over pairs are set IoUs.
-
-    Args:
-        image: Row of the dataset of each pair, rising.
-        concept: Row of the vocabulary.
-        intersection: Pixels in both mask and prediction.
-        union: Pixels in either.
-    """
-
-    image: Int64[Tensor, "P"]
-    concept: Int64[Tensor, "P"]
-    intersection: Int64[Tensor, "B P"]
-    union: Int64[Tensor, "B P"]
-
-    def set_iou(self, num_concepts: int) -> Float[Tensor, "B C"]:
-        """Return set IoU per bank and concept; NaN where nothing was counted."""
-        shape = (len(self.intersection), num_concepts)
-        sums = (
-            torch.zeros(shape, dtype=torch.int64).index_add_(1, self.concept, counts)
-            for counts in (self.intersection, self.union)
-        )
-        return set_iou(*sums)
-
-
 def score_bank(
     probe: SegmentationProbe,
     stream: ConceptDataModule,
@@ -320,17 +291,16 @@ def score_bank(
     Returns:
         The counts of every pair, and average precision.
     """
-    places = PairPlaces(stream.score_index, rows)
-    shape = (probe.num_banks, len(places.concept), 2)
-    counts = torch.zeros(shape, dtype=torch.int64, device=probe.device)
     metric = ConceptAP(len(probe.bank.weight)).to(probe.device) if ap else None
-    for batch in track(stream.scoring_dataloader(rows)):
-        batch = batch.to(probe.device, non_blocking=True)
-        counts[:, places.of(batch.row)] = probe.score(batch, metric)
-    processes.sum_over(counts)
-    counts = counts.cpu()
-    pairs = torch.from_numpy(places.image), torch.from_numpy(places.concept)
+    counts = count_pairs(
+        stream,
+        rows,
+        lambda batch: probe.score(batch, metric),
+        probe.device,
+        num_banks=probe.num_banks,
+        track=track,
+    )
     wide = (probe.num_banks, probe.num_concepts)
     # torchmetrics makes a scalar of the vector of a single concept.
     precision = metric.compute().view(wide).cpu() if metric else torch.full(wide, torch.nan)
-    return BankCounts(*pairs, counts[..., 0], counts[..., 1]), precision
+    return counts, precision

@@ -20,7 +20,6 @@ from net2vec_pl.activations import (
 from net2vec_pl.activations.upsampled import Enlarge
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.data import ConceptDataModule, take_census
-from net2vec_pl.data.batch import PairPlaces
 from net2vec_pl.functional import bilinear_matrix, upsample
 from net2vec_pl.functional.cells import BilinearCells
 
@@ -133,13 +132,12 @@ def test_one_chosen_filter_of_every_concept_matches_a_loop(
         cells = BilinearCells((GRID, GRID), (MASK, MASK), align_corners=align_corners)
         found = count_chosen_filters(*common, cells)
     expected = literal(some, align_corners, after=after)
-    places = PairPlaces(stream.score_index, np.array(rows))
-    pairs = list(zip(places.image.tolist(), places.concept.tolist(), strict=True))
+    pairs = list(zip(found.image.tolist(), found.concept.tolist(), strict=True))
     assert pairs == pairs_of(stream, rows)
-    for (row, concept), counts in zip(pairs, found.tolist(), strict=True):
+    counts = torch.cat([found.intersection, found.union]).T.tolist()
+    for (row, concept), of_pair in zip(pairs, counts, strict=True):
         k = int(CHOSEN[concept])
-        mask = int((some.maps[row] == concept + 1).any(0).sum())
-        assert tuple(counts) == (expected[row, concept, k] if k >= 0 else (0, mask))
+        assert tuple(of_pair) == (expected[row, concept, k] if k >= 0 else (0, 0))
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -152,25 +150,26 @@ def test_pairs_of_a_filter_sum_to_what_is_counted_for_all_filters(some: Some, af
         every = count_upsampled_filters(backbone, THRESHOLDS, batches, 3, enlarger(True))
     else:
         every = count_single_filters(backbone, THRESHOLDS, batches, 3, cells)
-    concept = torch.from_numpy(PairPlaces(stream.score_index, rows).concept)
     for k in range(3):
         common = (backbone, THRESHOLDS, stream, rows, torch.full((3,), k))
         if after:
             found = count_chosen_upsampled(*common, enlarger(True))
         else:
             found = count_chosen_filters(*common, cells)
-        sums = torch.zeros(3, 2, dtype=torch.int64).index_add_(0, concept, found)
-        assert torch.equal(sums[:, 0], every.intersection[:, k])
-        assert torch.equal(sums[:, 1], every.union[:, k])
-        assert sums.any()
+        for counts, sums in (
+            (found.intersection[0], every.intersection[:, k]),
+            (found.union[0], every.union[:, k]),
+        ):
+            assert torch.equal(torch.zeros_like(sums).index_add_(0, found.concept, counts), sums)
+            assert sums.any()
 
 
 def test_no_image_gives_no_counts(some: Some) -> None:
     stream, none = stream_of(some), np.zeros(0, dtype=np.int64)
     cells = BilinearCells((GRID, GRID), (MASK, MASK), align_corners=True)
     common = (frozen(some), THRESHOLDS, stream, none, CHOSEN)
-    assert count_chosen_filters(*common, cells).shape == (0, 2)
-    assert count_chosen_upsampled(*common, enlarger(True)).shape == (0, 2)
+    assert count_chosen_filters(*common, cells).union.shape == (1, 0)
+    assert count_chosen_upsampled(*common, enlarger(True)).union.shape == (1, 0)
 
 
 # -------------------- two processes
@@ -185,8 +184,8 @@ def count_a_share(rank: int, *, rows: list[int]) -> list[list[int]]:
         backbone, THRESHOLDS, stream.scoring_dataloader(np.array(rows)), 3, enlarger(True)
     )
     tables: list[Tensor] = [
-        count_chosen_filters(*common, cells),
-        count_chosen_upsampled(*common, enlarger(True)),
+        *vars(count_chosen_filters(*common, cells)).values(),
+        *vars(count_chosen_upsampled(*common, enlarger(True))).values(),
         every.intersection,
         every.union,
     ]

@@ -67,6 +67,8 @@ def test_pairs_are_each_image_with_the_probed_concepts_in_it(dataset: Dataset) -
         assert set(index[row].tolist()) == expected
         assert len(index[row]) == len(expected)
         assert index.pairs_per_image[row] == len(expected)
+    rows = np.array([4, 0, 2])
+    np.testing.assert_array_equal(index.present(rows), table[rows][:, vocabulary.numbers])
 
 
 def test_rows_that_cannot_be_read_have_no_pairs(dataset: Dataset) -> None:

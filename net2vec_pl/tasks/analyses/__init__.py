@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from omegaconf import DictConfig
 
@@ -16,7 +17,6 @@ from net2vec_pl.tasks.analyses.space import space
 from net2vec_pl.tasks.analyses.study import AnalysisOptions, Study
 from net2vec_pl.tasks.analyses.subsets import subsets
 from net2vec_pl.tasks.analyses.synthesis import synthesis
-from net2vec_pl.tasks.build import name_list
 from net2vec_pl.tasks.classification import Classified
 from net2vec_pl.tasks.layer import LayerJob
 from net2vec_pl.tasks.segmentation import Segmented
@@ -38,43 +38,41 @@ ANALYSES: dict[str, Callable[[Study], None]] = {
 _SEGMENTATION = ("intervals", "sharing", "examples", "controls")
 
 
-def analyses_from(config: DictConfig, targets: tuple[str, ...]) -> list[str]:
-    """Read ``analysis.names``, and check every option before anything is computed.
+def analyses_from(config: DictConfig, targets: tuple[str, ...]) -> AnalysisOptions:
+    """Read and check ``analysis=`` before anything is computed.
 
     Args:
         config: The group ``analysis`` of conf/.
         targets: What is done: segmentation, classification.
 
     Returns:
-        Names in the order in which they run; those that need masks only where there are any.
+        The options; names in the order in which they run, and those that need masks only where
+        there are any.
 
     Raises:
         ConfigError: If a name or an option is unknown.
     """
-    AnalysisOptions.parse(config)
-    asked = name_list("analysis.names", config.names) or []
-    for name in asked:
+    options = AnalysisOptions.parse(config)
+    for name in options.names:
         if name not in ANALYSES:
             raise ConfigError(unknown("analysis", name, ANALYSES))
     able = [name for name in ANALYSES if "segmentation" in targets or name not in _SEGMENTATION]
-    if left_out := [name for name in asked if name not in able]:
+    if left_out := [name for name in options.names if name not in able]:
         _log.info("left out, for nothing is segmented: %s", ", ".join(left_out))
-    return [name for name in able if name in asked]
+    return replace(options, names=[name for name in able if name in options.names])
 
 
-def check_analyses(names: list[str], setup: Setup, config: DictConfig) -> None:
+def check_analyses(options: AnalysisOptions, setup: Setup) -> None:
     """Refuse what cannot be asked of these concepts and layers, before they are probed.
 
     Args:
-        names: From :func:`analyses_from`.
+        options: From :func:`analyses_from`.
         setup: The concepts and layers.
-        config: The group ``analysis`` of conf/.
 
     Raises:
         ConfigError: If more filters are asked for than a layer has, or a concept is unknown.
     """
-    options = AnalysisOptions.parse(config)
-    for backbone in setup.backbones if "subsets" in names else ():
+    for backbone in setup.backbones if "subsets" in options.names else ():
         largest = max(options.sizes or [1])
         if largest > backbone.shape[0]:
             raise ConfigError(
@@ -89,19 +87,21 @@ def check_analyses(names: list[str], setup: Setup, config: DictConfig) -> None:
 
 
 def analyse(
-    job: LayerJob, names: list[str], segmented: Segmented | None, classified: Classified | None
+    job: LayerJob,
+    options: AnalysisOptions,
+    segmented: Segmented | None,
+    classified: Classified | None,
 ) -> None:
     """Run some analyses of a layer, and write down what they find.
 
     Args:
         job: The layer.
-        names: From :func:`analyses_from`.
+        options: From :func:`analyses_from`.
         segmented: What was segmented.
         classified: What was classified.
     """
-    options = AnalysisOptions.parse(job.config.analysis)
     study = Study(job, options, segmented, classified)
-    for name in names:
+    for name in options.names:
         _log.info("analysis: %s", name)
         ANALYSES[name](study)
     if processes.is_first() and study.findings:

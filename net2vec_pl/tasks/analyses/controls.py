@@ -4,31 +4,25 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Int64, Num
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from net2vec_pl.activations import MemoryCache
-from net2vec_pl.analysis.intervals import PairCounts, bootstrap_set_iou
-from net2vec_pl.data.batch import PairPlaces
-from net2vec_pl.probes import ConceptBank, SingleFilterBaseline, initial_rows
+from net2vec_pl.activations import BankCounts, MemoryCache
+from net2vec_pl.analysis.intervals import NOTHING, MeanScores, bootstrap_set_iou
+from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
-from net2vec_pl.tasks.analyses.study import Study, columns, interval
+from net2vec_pl.tasks.analyses.intervals import beside
+from net2vec_pl.tasks.analyses.study import Study, bounds, columns, interval
 from net2vec_pl.tasks.answers import find_answers
 from net2vec_pl.tasks.folder import layer_folder
 from net2vec_pl.tasks.layer import LayerJob, key_of
 from net2vec_pl.tasks.segmentation import chosen_counts, single_filters
 from net2vec_pl.tasks.stages import Stages
-from net2vec_pl.training import BankCounts
 
 _log = logging.getLogger(__name__)
 QUESTION = "Is it real?"
-_MEANS = [
-    f"{key}{bound}" for key in ("mean", "lead", "share_above") for bound in ("", "_low", "_high")
-]
+_MEANS = {"mean": "single", "lead": "gain", "share_above": "won"}
 
 
 @dataclass(frozen=True)
@@ -38,88 +32,58 @@ class Control:
     Args:
         name: For tables.
         text: For statements; or why it was left out.
-        counts: Intersection and union of every val pair, NaN where there is no filter; None if it
-            was left out.
+        counts: Of every val pair; None if it was left out.
     """
 
     name: str
     text: str
-    counts: Num[Tensor, "P 2"] | None
+    counts: BankCounts | None
 
 
 def controls(study: Study) -> None:
     """Leave ``controls.csv`` by concept and ``control_means.csv``."""
     segmented = study.segmented
-    assert segmented is not None
     found = [
-        Control("single", "the best single filter", _chosen(study.job, segmented.baseline)),
+        Control("single", "the best single filter", chosen_counts(study.job, segmented.baseline)),
         _random_vector(study),
         *_shuffled(study),
         *_random_network(study),
     ]
-    trained = segmented.counts
     values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
-    means: list[Row] = []
+    means: dict[str, MeanScores] = {}
     for control in found:
         if control.counts is None:
             _log.info("control %s is left out: %s", control.name, control.text)
-            nothing = dict.fromkeys(_MEANS, np.nan)
-            means.append(
-                {"control": control.name, "n_concepts": 0, **nothing, "status": control.text}
-            )
             continue
-        counts = _beside(study, trained, control.counts)
+        counts = beside(study, segmented.counts, control.counts)
         drawn = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed)
-        over = drawn.means()
-        values.setdefault("several", drawn.several.value)
-        values[control.name] = drawn.single.value
-        row: Row = {"control": control.name, "n_concepts": over.n_concepts}
-        for key, what in (("mean", over.single), ("lead", over.gain), ("share_above", over.won)):
-            value, low, high = what.array().tolist()
-            row |= {key: value, f"{key}_low": low, f"{key}_high": high}
-        means.append(row | {"status": "ok"})
+        values |= {"several": drawn.several.value, control.name: drawn.single.value}
+        means[control.name] = drawn.means()
         if control.name != "single":
-            study.find(
-                QUESTION,
-                f"lead over {control.name}",
-                over.gain.array(),
-                over.n_concepts,
-                f"Against {control.text} ({over.single.value:.3f} in mean val set IoU) the trained "
-                f"bank leads by {interval(over.gain.array())} and is ahead for "
-                f"{interval(over.won.array(), '{:.0%}')} of {over.n_concepts} concepts.",
-            )
+            _tell_lead(study, control, means[control.name])
     study.write([columns(values, c) for c in range(len(study.categories))], "controls")
-    study.write(means, "control_means")
+    study.write([_row(control, means.get(control.name)) for control in found], "control_means")
     _tell_gain(study, found)
 
 
-def _beside(study: Study, trained: BankCounts, other: Num[Tensor, "P 2"]) -> PairCounts:
-    return PairCounts(
-        trained.image.numpy(),
-        trained.concept.numpy(),
-        trained.intersection[0].numpy(),
-        trained.union[0].numpy(),
-        other[:, 0].numpy(),
-        other[:, 1].numpy(),
-        len(study.job.vocabulary),
+def _row(control: Control, means: MeanScores | None) -> Row:
+    row: Row = {"control": control.name, "n_concepts": means.n_concepts if means else 0}
+    for key, name in _MEANS.items():
+        row |= bounds(key, getattr(means, name) if means else NOTHING)
+    return row | {"status": "ok" if means else control.text}
+
+
+def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
+    """Say how far the trained bank is ahead of a control."""
+    study.find(
+        QUESTION,
+        f"lead over {control.name}",
+        means.gain.array(),
+        means.n_concepts,
+        f"Against {control.text} ({means.single.value:.3f} in mean val set IoU) the trained "
+        f"bank leads by {interval(means.gain.array())} and is ahead for "
+        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts.",
     )
-
-
-def _chosen(job: LayerJob, baseline: SingleFilterBaseline) -> Num[Tensor, "P 2"]:
-    """Count the best filters; NaN for a concept that has none."""
-    stream = job.answers.stream
-    concept = PairPlaces(stream.score_index, stream.scored_rows["val"]).concept
-    without = (baseline.best_filter() < 0)[torch.from_numpy(concept)]
-    counts = chosen_counts(job, baseline).double()
-    return counts.masked_fill(without[:, None], torch.nan)
-
-
-def _left_out(name: str, reason: str) -> Control:
-    return Control(name, reason, None)
-
-
-def _first(counts: BankCounts) -> Int64[Tensor, "P 2"]:
-    return torch.stack([counts.intersection[0], counts.union[0]], 1)
 
 
 def _start(job: LayerJob) -> ConceptBank:
@@ -132,7 +96,7 @@ def _start(job: LayerJob) -> ConceptBank:
 def _random_vector(study: Study) -> Control:
     job = study.job
     counts = job.scored("random-vector", job.probe(_start(job)))
-    return Control("random_vector", "random vectors", _first(counts))
+    return Control("random_vector", "random vectors", counts)
 
 
 def _shuffled(study: Study) -> list[Control]:
@@ -140,12 +104,13 @@ def _shuffled(study: Study) -> list[Control]:
     job = study.job
     stream = job.answers.stream
     if not isinstance(stream.source, MemoryCache):
-        return [_left_out("shuffled_masks", "needs answers kept in memory: cache=memory or device")]
+        text = "needs answers kept in memory: cache=memory or device"
+        return [Control("shuffled_masks", text, None)]
     mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
     probe = job.trained("shuffled", _start(job), mixed)
     counts = job.scored("shuffled-scores", probe)
     text = "a bank trained on masks shuffled between images of each concept"
-    return [Control("shuffled_masks", text, _first(counts))]
+    return [Control("shuffled_masks", text, counts)]
 
 
 def _random_network(study: Study) -> list[Control]:
@@ -156,14 +121,14 @@ def _random_network(study: Study) -> list[Control]:
         job.setup.shared["random network"] = _random_jobs(job, study.seed + 1)
     other: LayerJob = job.setup.shared["random network"][job.backbone.module_path]
     if other.backbone.digest == job.backbone.digest:
-        return [_left_out("random_network", "the network brings its own weights")]
+        return [Control("random_network", "the network brings its own weights", None)]
     baseline = single_filters(other)
     probe = other.trained("bank", _start(other))
     counts = other.scored("scores", probe)
-    single = _chosen(other, baseline)
+    single = chosen_counts(other, baseline)
     name = f"{job.backbone.model} with random weights"
     return [
-        Control("random_network_several", f"several filters of {name}", _first(counts)),
+        Control("random_network_several", f"several filters of {name}", counts),
         Control("random_network_single", f"the best single filter of {name}", single),
     ]
 
@@ -204,17 +169,7 @@ def _tell_gain(study: Study, found: list[Control]) -> None:
     several, single = (by_name.get(f"random_network_{which}") for which in ("several", "single"))
     if several is None or single is None:
         return
-    assert study.segmented is not None
-    pairs = study.segmented.counts
-    counts = PairCounts(
-        pairs.image.numpy(),
-        pairs.concept.numpy(),
-        several[:, 0].numpy(),
-        several[:, 1].numpy(),
-        single[:, 0].numpy(),
-        single[:, 1].numpy(),
-        len(study.job.vocabulary),
-    )
+    counts = beside(study, several, single)
     means = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed).means()
     study.find(
         QUESTION,

@@ -7,8 +7,16 @@ from torch import Tensor
 
 from net2vec_pl import processes
 from net2vec_pl.activations import respond
-from net2vec_pl.analysis.examples import Choice, choose, image_scores, retrieval, score_histogram
+from net2vec_pl.analysis.examples import (
+    Choice,
+    Retrieval,
+    choose,
+    image_scores,
+    retrieval,
+    score_histogram,
+)
 from net2vec_pl.analysis.intervals import mean_over_concepts
+from net2vec_pl.concepts import Concept
 from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
@@ -23,48 +31,33 @@ _EMBEDDING, _FILTER = "embedding", "best filter"
 
 def examples(study: Study) -> None:
     """Leave ``examples.csv``, and for some concepts images, histograms and curves of recall."""
-    segmented = study.segmented
-    assert segmented is not None
     job = study.job
     rows = job.setup.census.readable
     val = rows[~job.setup.reader.is_train[rows]]
     embedding, single = directions(study)
     scores = _scores(study, val, torch.cat([embedding, single]))
     found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
-    present = np.zeros((len(val), len(job.vocabulary)), dtype=np.bool_)
-    image, concept = job.answers.stream.index.all_of(val)
-    present[image, concept] = True
-    study.write(_retrieval_rows(study, found, present), "examples")
-    names = job.vocabulary.names
-    for c in chosen_concepts(study, names, segmented.scores[0].val.tolist()):
+    present = job.answers.stream.index.present(val)
+    ranked = {
+        name: [retrieval(values[:, c], present[:, c]) for c in range(len(job.vocabulary))]
+        for name, values in found.items()
+    }
+    study.write(
+        [
+            _row(concept, {name: results[c] for name, results in ranked.items()})
+            for c, concept in enumerate(job.vocabulary)
+        ],
+        "examples",
+    )
+    best = study.segmented.scores[0].val.tolist()
+    for c in chosen_concepts(study, job.vocabulary.names, best):
         of_concept = {name: values[:, c] for name, values in found.items()}
-        chosen = choose(of_concept[_EMBEDDING], _PERCENTILES)
-        _draw(study, c, of_concept, present[:, c], chosen, val)
-    aucs = {n: _aucs(values, present) for n, values in found.items()}
-    both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
-    if both.any():
-        mean = {name: float(values[both].mean()) for name, values in aucs.items()}
-        lead = mean_over_concepts(
-            (aucs[_EMBEDDING] - aucs[_FILTER])[both], study.options.replicates, seed=study.seed
-        )
-        study.find(
-            QUESTION,
-            "lead of embeddings in the ROC AUC of image scores",
-            lead.array(),
-            int(both.sum()),
-            f"The score of an image (largest response anywhere, raw activations) tells images with "
-            f"the concept from others with a mean ROC AUC of {mean[_EMBEDDING]:.3f}, that of the "
-            f"best single filter with {mean[_FILTER]:.3f}: a lead of "
-            f"{interval(lead.array())} over {int(both.sum())} concepts that are not in every val "
-            "image (interval over concepts).",
-        )
+        _draw_scores(study, c, of_concept, {n: r[c] for n, r in ranked.items()}, present[:, c])
+        _draw_images(study, c, choose(of_concept[_EMBEDDING], _PERCENTILES), val)
+    _tell(study, {n: np.array([r.auc for r in results]) for n, results in ranked.items()})
 
 
-def _scores(
-    study: Study,
-    val: np.ndarray,
-    vectors: Float[Tensor, "D K"],
-) -> np.ndarray:
+def _scores(study: Study, val: np.ndarray, vectors: Float[Tensor, "D K"]) -> np.ndarray:
     """Score every val image along every direction, on raw activations, once."""
     job = study.job
     device = job.setup.device
@@ -84,36 +77,45 @@ def _scores(
     return scored
 
 
-def _aucs(scores: np.ndarray, present: np.ndarray) -> np.ndarray:
-    return np.array([retrieval(scores[:, c], present[:, c]).auc for c in range(present.shape[1])])
+def _row(concept: Concept, results: dict[str, Retrieval]) -> Row:
+    row: Row = {"name": concept.name, "category": concept.category}
+    row["n_val"] = results[_EMBEDDING].positives
+    for name, result in results.items():
+        key, n = name.replace(" ", "_"), result.positives
+        # Recall among as many images as have the concept.
+        row[f"{key}_recall"] = float(result.recall[n - 1]) if n else np.nan
+        row |= {f"{key}_auc": result.auc, f"{key}_status": result.status}
+    return row
 
 
-def _retrieval_rows(
-    study: Study,
-    found: dict[str, np.ndarray],
-    present: np.ndarray,
-) -> list[Row]:
-    rows = []
-    for c, concept in enumerate(study.job.vocabulary):
-        row: Row = {"name": concept.name, "category": concept.category}
-        row["n_val"] = int(present[:, c].sum())
-        for name, scores in found.items():
-            result = retrieval(scores[:, c], present[:, c])
-            key, n = name.replace(" ", "_"), result.positives
-            # Recall among as many images as have the concept.
-            row[f"{key}_recall"] = float(result.recall[n - 1]) if n else np.nan
-            row |= {f"{key}_auc": result.auc, f"{key}_status": result.status}
-        rows.append(row)
-    return rows
+def _tell(study: Study, aucs: dict[str, np.ndarray]) -> None:
+    """Say how much better embeddings find the images of their concepts."""
+    both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
+    if not both.any():
+        return
+    mean = {name: float(values[both].mean()) for name, values in aucs.items()}
+    lead = mean_over_concepts(
+        (aucs[_EMBEDDING] - aucs[_FILTER])[both], study.options.replicates, seed=study.seed
+    ).array()
+    study.find(
+        QUESTION,
+        "lead of embeddings in the ROC AUC of image scores",
+        lead,
+        int(both.sum()),
+        f"The score of an image (largest response anywhere, raw activations) tells images with "
+        f"the concept from others with a mean ROC AUC of {mean[_EMBEDDING]:.3f}, that of the "
+        f"best single filter with {mean[_FILTER]:.3f}: a lead of "
+        f"{interval(lead)} over {int(both.sum())} concepts that are not in every val "
+        "image (interval over concepts).",
+    )
 
 
-def _draw(
+def _draw_scores(
     study: Study,
     concept: int,
     scores: dict[str, np.ndarray],
+    results: dict[str, Retrieval],
     present: np.ndarray,
-    chosen: Choice,
-    val: np.ndarray,
 ) -> None:
     name = study.job.vocabulary.names[concept]
     histograms = {key: score_histogram(values, present) for key, values in scores.items()}
@@ -121,13 +123,16 @@ def _draw(
         score_histograms({k: (h.edges, h.present, h.absent) for k, h in histograms.items()}, name),
         f"scores_{_slug(name)}",
     )
-    curves = {key: retrieval(values, present) for key, values in scores.items()}
     study.draw(
-        recall_curves({k: r.found for k, r in curves.items()}, int(present.sum()), name),
+        recall_curves({k: r.found for k, r in results.items()}, int(present.sum()), name),
         f"recall_{_slug(name)}",
     )
+
+
+def _draw_images(study: Study, concept: int, chosen: Choice, val: np.ndarray) -> None:
     if not len(chosen.image) or not processes.is_first():
         return
+    name = study.job.vocabulary.names[concept]
     images, masks, truth = _masks(study, concept, val[chosen.image])
     captions = [
         f"{percentile:.0f} %: {score:.2f}"
@@ -140,13 +145,10 @@ def _draw(
 
 
 def _masks(
-    study: Study,
-    concept: int,
-    rows: np.ndarray,
+    study: Study, concept: int, rows: np.ndarray
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Return images, the masks of the embedding and of the best filter, and the ground truth."""
-    job, segmented = study.job, study.segmented
-    assert segmented is not None
+    job = study.job
     reader = job.setup.reader
     samples = [reader[row] for row in rows.tolist()]
     size = reader.image_size, reader.mask_size
@@ -156,7 +158,7 @@ def _masks(
     asked = batch.about(concept).to(job.setup.device)
     assert isinstance(asked, ImageBatch)
     masks = {
-        _EMBEDDING: segmented.probe.masks(asked).cpu().numpy(),
+        _EMBEDDING: study.segmented.probe.masks(asked).cpu().numpy(),
         _FILTER: single_masks(study, asked, concept),
     }
     return batch.images.numpy(), masks, truth
@@ -165,7 +167,6 @@ def _masks(
 def single_masks(study: Study, batch: ImageBatch, concept: int) -> np.ndarray:
     """Return the masks of a concept's best filter; empty ones if it has none."""
     job, segmented = study.job, study.segmented
-    assert segmented is not None
     chosen = int(segmented.baseline.best_filter()[concept])
     if chosen < 0:
         return np.zeros((len(batch.row), *job.setup.reader.mask_size), dtype=np.bool_)

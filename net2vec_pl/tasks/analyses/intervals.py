@@ -2,24 +2,16 @@
 
 import numpy as np
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
-from net2vec_pl.analysis.intervals import (
-    ONE,
-    SEVERAL,
-    PairCounts,
-    PairedTest,
-    SetIouBootstrap,
-    bootstrap_set_iou,
-    paired_test,
-    spread_over_seeds,
-)
+from net2vec_pl.activations import BankCounts
+from net2vec_pl.analysis.intervals import SetIouBootstrap, bootstrap_set_iou
+from net2vec_pl.analysis.pair_counts import PairCounts
+from net2vec_pl.analysis.paired_test import ONE, SEVERAL, PairedTest, paired_test
+from net2vec_pl.analysis.seeds import spread_over_seeds
 from net2vec_pl.figures.intervals import gain_intervals
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.analyses.study import Study, columns, interval
+from net2vec_pl.tasks.analyses.study import Study, bounds, by_category, columns, interval
 from net2vec_pl.tasks.segmentation import chosen_counts
-from net2vec_pl.training import BankCounts
 
 QUESTION = "Are several filters needed?"
 
@@ -27,9 +19,8 @@ QUESTION = "Are several filters needed?"
 def intervals(study: Study) -> None:
     """Leave ``intervals.csv``, ``gains.csv`` by category and ``figures/intervals``."""
     segmented = study.segmented
-    assert segmented is not None
     options = study.options
-    counts = paired_counts(study, segmented.counts, chosen_counts(study.job, segmented.baseline))
+    counts = beside(study, segmented.counts, chosen_counts(study.job, segmented.baseline))
     drawn = bootstrap_set_iou(counts, options.replicates, seed=study.seed)
     test = paired_test(counts, options.permutations, seed=study.seed)
     study.write(_table(study, drawn, test), "intervals")
@@ -61,37 +52,26 @@ def intervals(study: Study) -> None:
     )
 
 
-def paired_counts(
-    study: Study, several: BankCounts, single: Int64[Tensor, "P 2"], bank: int = 0
-) -> PairCounts:
-    """Put a bank and single filters side by side; a concept without a filter has NaN."""
-    segmented = study.segmented
-    assert segmented is not None
-    without = (segmented.baseline.best_filter() < 0)[several.concept]
-    other = single.double().masked_fill(without[:, None], torch.nan).numpy()
-    return PairCounts(
-        several.image.numpy(),
-        several.concept.numpy(),
-        several.intersection[bank].numpy(),
-        several.union[bank].numpy(),
-        other[:, 0],
-        other[:, 1],
-        len(study.job.vocabulary),
+def beside(study: Study, several: BankCounts, single: BankCounts) -> PairCounts:
+    """Put the first banks of two counts side by side, pair for pair."""
+    first, second = (
+        torch.stack([counts.intersection[0], counts.union[0]]).numpy()
+        for counts in (several, single)
     )
+    image, concept = several.image.numpy(), several.concept.numpy()
+    return PairCounts(image, concept, first, second, len(study.job.vocabulary))
 
 
 def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[Row]:
-    segmented = study.segmented
-    assert segmented is not None
     values = {"name": study.job.vocabulary.names, "category": study.categories, "n": drawn.n_images}
     for name in ("several", "single", "gain"):
-        found = getattr(drawn, name)
-        values |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        values |= bounds(name, getattr(drawn, name))
     values |= {"p": test.p, "p_holm": test.p_holm, "p_fdr": test.p_fdr, "verdict": test.verdict}
-    if len(segmented.scores) > 1:
+    scores = study.segmented.scores
+    if len(scores) > 1:
         spread = spread_over_seeds(
-            np.stack([scores.val.double().numpy() for scores in segmented.scores]),
-            np.stack([scores.weight.double().numpy() for scores in segmented.scores]),
+            np.stack([of_seed.val.double().numpy() for of_seed in scores]),
+            np.stack([of_seed.weight.double().numpy() for of_seed in scores]),
         )
         values |= {"std_over_seeds": spread.score_std, "cosine_over_seeds": spread.cosine}
     return [columns(values, c) for c in range(len(study.job.vocabulary))]
@@ -99,13 +79,11 @@ def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[Row]:
 
 def _by_category(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[Row]:
     rows = []
-    for category in [*dict.fromkeys(study.categories), "all"]:
-        among = np.array([category in (c, "all") for c in study.categories])
+    for category, among in by_category(study.categories).items():
         means = drawn.means(among)
         row: Row = {"category": category, "n_concepts": means.n_concepts}
         for name in ("several", "single", "gain", "won"):
-            value, low, high = getattr(means, name).array().tolist()
-            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+            row |= bounds(name, getattr(means, name))
         verdicts = [v for v, mine in zip(test.verdict, among, strict=True) if mine]
         row |= {"several_better": verdicts.count(SEVERAL), "one_better": verdicts.count(ONE)}
         rows.append(row)

@@ -31,13 +31,12 @@ def directions(study: Study) -> tuple[Float[Tensor, "C K"], Float[Tensor, "C K"]
     A bank learned on bits lends its weights to the activations behind them, as in section 5.1 of
     the paper; one learned on scaled activations is scaled back.
     """
-    if study.segmented is not None:
+    if study.segmentation is not None:
         weight, best = study.segmented.weight, study.segmented.baseline.best_filter()
         scale = study.job.answers.scale
         if scale is not None:
             weight = torch.where(scale.cpu() > 0, weight / scale.cpu(), 0)
     else:
-        assert study.classified is not None
         weight, best = study.classified.bank.weight[0], study.classified.best.filter
     single = one_hot(best.clamp(min=0), weight.shape[1]).float()
     return weight, single.masked_fill(best[:, None] < 0, 0)
@@ -45,8 +44,7 @@ def directions(study: Study) -> tuple[Float[Tensor, "C K"], Float[Tensor, "C K"]
 
 def vocabulary_of(study: Study) -> tuple[Vocabulary, list[float]]:
     """Return the concepts of :func:`directions`, and the score of each."""
-    if study.segmented is not None:
+    if study.segmentation is not None:
         return study.job.vocabulary, study.segmented.scores[0].val.tolist()
-    assert study.classified is not None
     accuracy: list[float] = study.classified.scores.accuracy[0].tolist()
     return study.classified.images.vocabulary, accuracy

@@ -4,12 +4,14 @@ import logging
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.sharing import (
     DETECTED_BY_ONE,
     DETECTED_BY_SEVERAL,
     Failures,
+    FilterSharing,
     Overlap,
     concepts_per_filter,
     count_detectors,
@@ -31,47 +33,52 @@ _LARGEST = 10  # filters of largest weight that make a concept's set
 
 def sharing(study: Study) -> None:
     """Leave tables of filters and concepts, unique detectors, failures, and their figures."""
-    segmented = study.segmented
-    assert segmented is not None
-    weight = segmented.weight.double().numpy()
-    best = segmented.baseline.best_filter().numpy()
-    names, num_filters = study.job.vocabulary.names, weight.shape[1]
-    shared = concepts_per_filter(best, num_filters)
-    study.write(
-        [
-            {"filter": k, "n_concepts": int(n), "concepts": "; ".join(_chosen_by(k, best, names))}
-            for k, n in enumerate(shared.n_concepts)
-            if n
-        ],
-        "shared_filters",
-    )
-    layer = study.job.backbone.layer
-    study.draw(figures.concepts_per_filter({layer: shared.histogram}), "concepts_per_filter")
-    largest = min(_LARGEST, num_filters)
+    weight = study.segmented.weight.double().numpy()
+    best = study.segmented.baseline.best_filter().numpy()
+    shared = concepts_per_filter(best, weight.shape[1])
+    largest = min(_LARGEST, weight.shape[1])
     common = overlap(top_filters(weight, [largest])[0], study.options.permutations // 10 or 1)
-    study.draw(
-        figures.overlap_with_chance(common.pairs, common.chance, common.mean, common.expected),
-        "filter_overlap",
-    )
+    _write_filters(study, shared, best)
     _write_concepts(study, common)
     _write_pairs(study, common)
     _write_detectors(study)
     _write_failures(study)
+    _tell_filters(study, shared)
+    _tell_overlap(study, common, largest)
+
+
+def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, "C"]) -> None:
+    """Write which concepts have chosen each filter."""
+    names = np.array(study.job.vocabulary.names, dtype=object)
+    rows = [
+        {"filter": k, "n_concepts": int(n), "concepts": "; ".join(names[best == k])}
+        for k, n in enumerate(shared.n_concepts)
+        if n
+    ]
+    study.write(rows, "shared_filters")
+    layer = study.job.backbone.layer
+    study.draw(figures.concepts_per_filter({layer: shared.histogram}), "concepts_per_filter")
+
+
+def _tell_filters(study: Study, shared: FilterSharing) -> None:
     used = shared.n_concepts[shared.n_concepts > 0]
     several = int((used > 1).sum())
     study.find(
         QUESTION,
         "share of chosen filters that several concepts choose",
         several / len(used) if len(used) else np.nan,
-        len(names),
-        f"{int(used.sum())} concepts choose {len(used)} of {num_filters} filters as their best "
-        f"single one; {several} of these are the best one of several concepts, "
+        len(study.categories),
+        f"{int(used.sum())} concepts choose {len(used)} of {len(shared.n_concepts)} filters as "
+        f"their best single one; {several} of these are the best one of several concepts, "
         f"{int(used.max(initial=0))} at most.",
     )
+
+
+def _tell_overlap(study: Study, common: Overlap, largest: int) -> None:
     if len(common.concept) < 3:
         _log.info("overlap of filters: nothing to say of fewer than 3 concepts")
         return
-    bounds = np.quantile(common.random_mean, [0.025, 0.975])
+    low, high = np.quantile(common.random_mean, [0.025, 0.975])
     # What a concept has in common with the others on average; the diagonal holds its own filters.
     of_concept = (common.shared.sum(axis=1) - largest) / (len(common.concept) - 1)
     mean = mean_over_concepts(of_concept, study.options.replicates, seed=study.seed).array()
@@ -82,19 +89,13 @@ def sharing(study: Study) -> None:
         len(common.concept),
         f"Two concepts have {interval(mean, '{:.2f}')} of their {largest} filters of largest "
         f"weight in common (interval over concepts); random choices share {common.expected:.2f} "
-        f"[{bounds[0]:.2f}, {bounds[1]:.2f}], p = {common.p_mean:.2g}.",
+        f"[{low:.2f}, {high:.2f}], p = {common.p_mean:.2g}.",
     )
-
-
-def _chosen_by(k: int, best: np.ndarray, names: list[str]) -> list[str]:
-    return [name for name, chosen in zip(names, best.tolist(), strict=True) if chosen == k]
 
 
 def _write_concepts(study: Study, common: Overlap) -> None:
     """Write how many filters every concept uses, by several measures."""
-    segmented = study.segmented
-    assert segmented is not None
-    weight = segmented.weight.double().numpy()
+    weight = study.segmented.weight.double().numpy()
     neighbour = np.full((len(weight), 2), np.nan)
     others = common.shared.astype(np.float64)
     np.fill_diagonal(others, np.nan)
@@ -114,7 +115,11 @@ def _write_concepts(study: Study, common: Overlap) -> None:
 
 
 def _write_pairs(study: Study, common: Overlap) -> None:
-    """Write the pairs of concepts that share most."""
+    """Write the pairs of concepts that share most, and draw how many share how much."""
+    study.draw(
+        figures.overlap_with_chance(common.pairs, common.chance, common.mean, common.expected),
+        "filter_overlap",
+    )
     names = [study.job.vocabulary.names[c] for c in common.concept]
     above = np.triu_indices(len(names), 1)
     order = np.argsort(-common.shared[above], kind="stable")[:100]
@@ -133,13 +138,11 @@ def _write_pairs(study: Study, common: Overlap) -> None:
 
 def _write_detectors(study: Study) -> None:
     """Count unique detectors, NetDissect's way and for learned combinations."""
-    segmented = study.segmented
-    assert segmented is not None
-    baseline = segmented.baseline
+    baseline = study.segmented.baseline
     concept = baseline.best_concept()
     score = baseline.val.double()[concept.clamp(min=0), torch.arange(len(concept))]
     by_one = detector_scores(concept.numpy(), score.numpy(), len(study.categories))
-    by_several = segmented.scores[0].val.double().numpy()
+    by_several = study.segmented.scores[0].val.double().numpy()
     counts = {
         "by_one": count_detectors(by_one, DETECTED_BY_ONE, study.categories),
         "by_several": count_detectors(by_several, DETECTED_BY_SEVERAL, study.categories),
@@ -163,9 +166,7 @@ def _write_detectors(study: Study) -> None:
 
 def _write_failures(study: Study) -> None:
     """Explain concepts for which one filter beats several by their images and their size."""
-    segmented = study.segmented
-    assert segmented is not None
-    baseline, scores = segmented.baseline, segmented.scores[0]
+    baseline, scores = study.segmented.baseline, study.segmented.scores[0]
     best = baseline.best_filter()
     of_best = baseline.val.double().gather(1, best.clamp(min=0)[:, None])[:, 0]
     single = of_best.masked_fill(best < 0, torch.nan).numpy()

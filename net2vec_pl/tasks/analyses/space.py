@@ -54,10 +54,10 @@ class NamedBank:
 def space(study: Study) -> None:
     """Leave tables and figures of the space of embeddings, of every bank there is."""
     banks: dict[str, NamedBank] = {}
-    if study.segmented is not None:
+    if study.segmentation is not None:
         weight = study.segmented.weight.double().numpy()
         banks["segmentation"] = _named(study.job.vocabulary, weight, "")
-    if study.classified is not None:
+    if study.classification is not None:
         weight = study.classified.bank.weight[0].double().numpy()
         vocabulary = study.classified.images.vocabulary
         banks["classification"] = _named(vocabulary, weight, "_classification")
@@ -72,7 +72,7 @@ def space(study: Study) -> None:
 
 def _against_one_filter(study: Study) -> None:
     """Say how much better whole embeddings classify than the best filter of all."""
-    if study.classified is None:
+    if study.classification is None:
         return
     several = study.classified.scores.accuracy[0].numpy()
     single = study.classified.best_scores.accuracy[0].numpy()
@@ -254,7 +254,7 @@ def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
         second = banks["classification"]
         whole = Reference(second.names, second.weight, [])
         pairs.append(("segmentation", banks["segmentation"], ("classification", whole)))
-    if study.segmented is not None:
+    if study.segmentation is not None:
         single = _best_filters(study, banks["segmentation"])
         pairs += [("best filter", single, other) for other in others]
     for name, bank, (other, reference) in pairs:
@@ -307,7 +307,6 @@ def _references(study: Study) -> list[tuple[str, Reference | str]]:
 
 def _best_filters(study: Study, bank: NamedBank) -> NamedBank:
     """Return the bank whose embeddings name the best single filter and nothing else."""
-    assert study.segmented is not None
     best = study.segmented.baseline.best_filter().numpy()
     one = np.zeros_like(bank.weight)
     with_one = np.flatnonzero(best >= 0)

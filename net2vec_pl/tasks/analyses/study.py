@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from net2vec_pl import processes
+from net2vec_pl.analysis.intervals import Interval
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.report import write_csv
@@ -28,6 +29,7 @@ class AnalysisOptions:
     """Options of the analyses, checked; see conf/analysis/_options.yaml.
 
     Args:
+        names: The analyses that run.
         replicates: Resamples of the images.
         permutations: Permutations of a test.
         sizes: Numbers of filters to train with; None for the paper's.
@@ -40,6 +42,7 @@ class AnalysisOptions:
         steps: Of gradient ascent.
     """
 
+    names: list[str]
     replicates: int
     permutations: int
     sizes: list[int] | None
@@ -58,10 +61,9 @@ class AnalysisOptions:
         Raises:
             ConfigError: If an option is unknown, of another type or out of range.
         """
-        known = [*cls.__dataclass_fields__, "names"]
         for name in map(str, config):
-            if name not in known:
-                raise ConfigError(unknown("option of analysis", name, known))
+            if name not in cls.__dataclass_fields__:
+                raise ConfigError(unknown("option of analysis", name, cls.__dataclass_fields__))
 
         def whole(name: str, minimum: int) -> int:
             return whole_number(f"analysis.{name}", config[name], minimum)
@@ -70,6 +72,7 @@ class AnalysisOptions:
             return None if config[name] == "auto" else name_list(f"analysis.{name}", config[name])
 
         return cls(
+            names=name_list("analysis.names", config.names) or [],
             replicates=whole("replicates", 1),
             permutations=whole("permutations", 1),
             sizes=_sizes(plain(config)["sizes"]),
@@ -97,16 +100,28 @@ class Study:
     Args:
         job: The layer.
         options: Of the analyses.
-        segmented: What was segmented, if anything was.
-        classified: What was classified, if anything was.
+        segmentation: What was segmented, if anything was.
+        classification: What was classified, if anything was.
         findings: The statements so far.
     """
 
     job: LayerJob
     options: AnalysisOptions
-    segmented: Segmented | None
-    classified: Classified | None
+    segmentation: Segmented | None
+    classification: Classified | None
     findings: list[Row] = field(default_factory=list)
+
+    @property
+    def segmented(self) -> Segmented:
+        """What was segmented, for those who know that something was."""
+        assert self.segmentation is not None
+        return self.segmentation
+
+    @property
+    def classified(self) -> Classified:
+        """What was classified, for those who know that something was."""
+        assert self.classification is not None
+        return self.classification
 
     @property
     def seed(self) -> int:
@@ -174,6 +189,27 @@ def interval(value: Float64[np.ndarray, "3"], pattern: str = "{:.3f}") -> str:
     """
     point, low, high = (pattern.format(v) for v in value)
     return f"{point} [{low}, {high}]"
+
+
+def bounds(name: str, found: Interval) -> Row:
+    """Return the columns of a number with its interval, or of one per concept.
+
+    Example:
+        >>> bounds("gain", Interval(np.array(0.5), np.array(0.25), np.array(0.75)))
+        {'gain': 0.5, 'gain_low': 0.25, 'gain_high': 0.75}
+    """
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found.array().tolist(), strict=True))
+
+
+def by_category(categories: Sequence[str]) -> dict[str, Bool[np.ndarray, "C"]]:
+    """Return which concepts each category has, in order of appearance, and all of them last.
+
+    Example:
+        >>> by_category(["scene", "object"])["all"].tolist()
+        [True, True]
+    """
+    names = [*dict.fromkeys(categories), "all"]
+    return {name: np.array([name in (c, "all") for c in categories]) for name in names}
 
 
 def columns(values: Mapping[str, Any], row: int) -> Row:

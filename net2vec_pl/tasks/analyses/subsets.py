@@ -23,7 +23,7 @@ from net2vec_pl.analysis.subsets import (
 from net2vec_pl.figures.subsets import cumulative_filters, filter_curve
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.analyses.study import Study
+from net2vec_pl.tasks.analyses.study import Study, by_category
 from net2vec_pl.tasks.classification import train_classifiers
 from net2vec_pl.tasks.layer import LayerJob
 from net2vec_pl.training import ClassificationBank, mean_slopes
@@ -35,15 +35,14 @@ _PAPERS_LEVEL = 0.8
 
 def subsets(study: Study) -> None:
     """Leave curves over F, the filters needed, and the path of an L1 penalty."""
-    if study.segmented is not None:
+    if study.segmentation is not None:
         _segment(study)
-    if study.classified is not None:
+    if study.classification is not None:
         _classify(study)
 
 
 def _segment(study: Study) -> None:
     job, segmented = study.job, study.segmented
-    assert segmented is not None
     weight = segmented.weight
     sizes = _sizes(study, weight.shape[1], "segmentation")
     kept = torch.from_numpy(top_filters(weight.double().numpy(), sizes))
@@ -108,7 +107,6 @@ def _digest(value: Sequence[float | int]) -> str:
 
 def _classify(study: Study) -> None:
     classified = study.classified
-    assert classified is not None
     images, weight = classified.images, classified.bank.weight[0]
     sizes = _sizes(study, weight.shape[1], "classification")
     kept = torch.from_numpy(top_filters(weight.nan_to_num(0).double().numpy(), sizes))
@@ -190,11 +188,10 @@ def _share_rows(
     categories: Sequence[str], needed: Float64[np.ndarray, "L C"], sizes: Sequence[int]
 ) -> list[Row]:
     rows = []
-    for category in [*dict.fromkeys(categories), "all"]:
-        mine = np.array([category in (c, "all") for c in categories])
-        share = cumulative_share(needed[:, mine], sizes)
+    for category, among in by_category(categories).items():
+        share = cumulative_share(needed[:, among], sizes)
         rows += [
-            {"category": category, "filters": size, "n": int(np.isfinite(needed[0, mine]).sum())}
+            {"category": category, "filters": size, "n": int(np.isfinite(needed[0, among]).sum())}
             | {f"reach_{level:.0%}": float(share[i, f]) for i, level in enumerate(LEVELS)}
             for f, size in enumerate(sizes)
         ]
@@ -225,8 +222,7 @@ def _tell(
 
 def _l1(study: Study, full: Float64[np.ndarray, "C"]) -> None:
     """Train under L1 penalties of several strengths, from one that leaves nothing downwards."""
-    job, segmented = study.job, study.segmented
-    assert segmented is not None
+    job = study.job
     strengths = 0.4 ** np.arange(1, study.options.penalties + 1)
     weight, scores = train_l1(job, strengths.tolist())
     nonzero = (weight != 0).sum(2).numpy()
