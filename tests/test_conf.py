@@ -1,18 +1,22 @@
 """Every file in conf/ composes, and says what the code says."""
 
-import itertools
+import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+from wandb_server import grid
 
 from benchmarks.protocols import BEST
 from net2vec_pl.backbones import ARCHITECTURES, InputScaling
-from net2vec_pl.cli import config_dir, register_resolvers
+from net2vec_pl.cli import config_dir
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.resolvers import register_resolvers
 from net2vec_pl.tasks import build
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -64,20 +68,53 @@ def test_the_layer_defaults_to_the_models_own_and_can_be_given() -> None:
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_point_of_a_sweep_composes_as_the_agent_writes_it(path: Path) -> None:
-    sweep: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    sweep = yaml.safe_load(path.read_text())  # as W&B reads it: 1e-3 is a string there
     fixed = [word for word in sweep["command"] if "=" in word]
-    names = list(sweep["parameters"])
-    for values in itertools.product(*(sweep["parameters"][name]["values"] for name in names)):
-        point = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
-        config = composed(*point, *fixed)
-        for name, value in zip(names, values, strict=True):
+    for point in points(sweep):
+        command = {"args": {name: {"value": value} for name, value in point.items()}}
+        config = composed(*fixed, *create_sweep_command_args(command)["args_no_hyphens"])
+        build.options_from(config)
+        for name, value in point.items():
             found = config.model.name if name == "model" else OmegaConf.select(config, name)
             assert found == value
+        assert config.logger.name == "wandb"
+
+
+def points(sweep: dict[str, Any], draws: int = 5) -> list[dict[str, Any]]:
+    """Return all points of a grid; of distributions both ends, and some draws."""
+    if sweep["method"] == "grid":
+        return grid(sweep)
+    drawn = random.Random(0)
+    shares = [0.0, 1.0, *(drawn.random() for _ in range(draws))]
+    return [
+        {name: within(parameter, share) for name, parameter in sweep["parameters"].items()}
+        for share in shares
+    ]
+
+
+def within(parameter: dict[str, Any], share: float) -> Any:
+    """Return the value of a parameter that lies at a share of the way from its least."""
+    if values := parameter.get("values"):
+        return values[min(int(share * len(values)), len(values) - 1)]
+    low, high = parameter["min"], parameter["max"]
+    if parameter["distribution"] == "log_uniform_values":
+        return low ** (1 - share) * high**share
+    value = low + share * (high - low)
+    return round(value) if parameter["distribution"] == "int_uniform" else value
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_sweep_opens_with_its_commands_and_maximises_what_runs_log(path: Path) -> None:
+    text = path.read_text()
+    assert f"\n#   wandb sweep sweeps/{path.name}\n#   wandb agent " in text
+    sweep = yaml.safe_load(text)
+    assert sweep["metric"] == {"name": "val/set_iou", "goal": "maximize"}
+    assert (Path(__file__).parents[1] / sweep["program"]).exists()
+    assert ("--count" in text) == (sweep["method"] != "grid")  # the others never end
 
 
 def test_an_experiment_wins_over_the_defaults() -> None:
-    config = composed("experiment=shapes_layers")
-    assert config.protocol.epochs != composed().protocol.epochs
+    assert composed("experiment=layers").layer == "all"
 
 
 def test_run_folders_name_data_model_and_layer_without_awkward_signs() -> None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from net2vec_pl.backbones.layers import resolve_layer, trace_layers
+from net2vec_pl.backbones.layers import all_layers, resolve_layer, trace_layers
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture, build_custom, build_network
 from net2vec_pl.backbones.scaling import InputScaling
@@ -105,6 +105,14 @@ class FrozenBackbone(nn.Module):
         other = copy.copy(self)
         other._choose(layer)
         return other
+
+    def at_all(self) -> list["FrozenBackbone"]:
+        """Return the same network, frozen at each of its layers that have a name, by depth.
+
+        See :func:`~net2vec_pl.backbones.layers.all_layers` for networks without such names.
+        """
+        names = architecture(self.model).layers
+        return [self.at(layer) for layer in all_layers(names, self._traced, vectors=self._vectors)]
 
     def _choose(self, layer: str | None) -> None:
         self.layer, info = resolve_layer(

@@ -1,7 +1,8 @@
 """Find out what a network's layers give, by running it once."""
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,3 +133,35 @@ def resolve_layer(
             + (" target=classification takes it." if info.is_vector else "")
         )
     return name, info
+
+
+def all_layers(
+    paper_names: Mapping[str, str], traced: Trace, *, vectors: bool = False
+) -> list[str]:
+    """Name the layers that ``layer=all`` means, in order of depth.
+
+    They are those with a paper name. A network without such names is read at the last module of
+    every size of map, as far from the inside of its blocks as shows them all.
+
+    Args:
+        paper_names: Paper name -> module path; may be empty.
+        traced: From :func:`trace_layers`.
+        vectors: Whether layers that give a vector count too.
+    """
+    sizes = {
+        path: info.shape[1:]
+        for path, info in traced.items()
+        if info.shape is not None and (info.is_map or (vectors and info.is_vector))
+    }
+    names = {path: name for name, path in paper_names.items()}
+    if not names:
+        names = {path: path for path in _last_of_each_size(sizes)}
+    return [names[path] for path in sizes if path in names]
+
+
+def _last_of_each_size(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[str]:
+    by_depth = (
+        {size: path for path, size in sizes.items() if path.count(".") <= depth}
+        for depth in itertools.count()
+    )
+    return next(last for last in by_depth if len(last) == len(set(sizes.values()))).values()

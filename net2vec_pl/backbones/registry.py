@@ -21,8 +21,8 @@ class Architecture:
     """What is known of a network by name.
 
     Args:
-        layers: Paper name -> module path; outputs are read after the ReLU where the network has a
-            module for it.
+        layers: Paper name -> module path, in order of depth; outputs are read after the ReLU where
+            the network has a module for it. ``layer=all`` reads them all.
         kwargs: Further arguments for the builder.
         spare_keys: Prefixes of weights that a file may hold and that no probed layer needs, such as
             the auxiliary classifiers of GoogLeNet.
@@ -40,6 +40,8 @@ _VGG16_CONVS = {
 }  # fmt: skip
 _ALEXNET_CONVS = {"conv1": 1, "conv2": 4, "conv3": 7, "conv4": 9, "conv5": 11}
 _INCEPTIONS = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+# The ends of the stages in table 2 of Sandler et al., MobileNetV2, and the convolution behind them.
+_MOBILENET_V2 = (1, 3, 6, 10, 13, 16, 17, 18)
 _RESNET = Architecture(layers={"conv1": "relu"} | {f"layer{n}": f"layer{n}" for n in range(1, 5)})
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -63,9 +65,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": _RESNET,
     "resnet50": _RESNET,
     "resnet152": _RESNET,
-    "mobilenet_v2": Architecture(),
+    "mobilenet_v2": Architecture(layers={f"features.{n}": f"features.{n}" for n in _MOBILENET_V2}),
     "densenet161": Architecture(
-        layers={f"denseblock{n}": f"features.denseblock{n}" for n in range(1, 5)}
+        layers={"conv1": "features.relu0"}
+        | {f"denseblock{n}": f"features.denseblock{n}" for n in range(1, 5)}
         | {"norm5": "features.norm5"}
     ),
 }  # fmt: skip

@@ -1,7 +1,6 @@
 """From configuration to objects: a plain table of names instead of import paths in YAML."""
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
 from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_backbone
+from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.callbacks import LogEmbeddingNorms, LogScores
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.tasks.side_by_side import num_cores
 from net2vec_pl.tasks.stages import WholeCheckpoints
 
 _log = logging.getLogger(__name__)
@@ -167,18 +168,26 @@ def backbones_from(
 ) -> list[FrozenBackbone]:
     """Build the network of ``model=`` and freeze it at each of the layers of ``layer=``.
 
+    Args:
+        model: The group ``model`` of conf/.
+        layer: A name, a list of names, ``all``, or None for the last layer that gives a map.
+        protocol: Scaling and precision.
+        image_size: (H, W) of the images to come.
+        vectors: Whether layers may give vectors.
+
     Raises:
         ConfigError: If the layers are not names, or one comes twice.
         BackboneError: If network, weights or layer cannot be had.
     """
     names: Sequence[str | None] = name_list("layer", layer) or [None]
+    everywhere = names == ["all"]
     options = plain(model)
     scaling = "paper" if protocol.scaling == "paper" else options["scaling"]
     weights = options["weights"]
     backbone = build_backbone(
         name=str(options["name"]),
         image_size=image_size,
-        layer=names[0],
+        layer=None if everywhere else names[0],
         weights=None if weights is None else str(weights),
         target=options.get("_target_"),
         kwargs=options.get("kwargs"),
@@ -186,11 +195,21 @@ def backbones_from(
         precision=Precision(protocol.precision),
         vectors=vectors,
     )
+    if everywhere:
+        return _at_all(backbone)
     backbones = [backbone, *(backbone.at(name) for name in names[1:])]
     paths = [b.module_path for b in backbones]
     for b in backbones:
         if paths.count(b.module_path) > 1:
             raise ConfigError(f"layer={names}: {b.module_path} comes more than once.")
+    return backbones
+
+
+def _at_all(backbone: FrozenBackbone) -> list[FrozenBackbone]:
+    backbones = backbone.at_all()
+    read = {b.layer for b in backbones}
+    if left_out := [name for name in architecture(backbone.model).layers if name not in read]:
+        _log.info("layer=all leaves out what gives no activation map: %s", ", ".join(left_out))
     return backbones
 
 
@@ -241,9 +260,7 @@ def check_options(config: DictConfig) -> None:
 def workers_from(workers: object) -> int:
     """Read ``loader.workers``: a number of processes, or ``auto``: one per core, 8 at most."""
     if workers == "auto":
-        on_linux = hasattr(os, "sched_getaffinity")
-        cores = len(os.sched_getaffinity(0)) if on_linux else os.cpu_count() or 1
-        return min(cores, _MAX_WORKERS)
+        return min(num_cores(), _MAX_WORKERS)
     return whole_number("loader.workers", workers, 0)
 
 
@@ -254,8 +271,10 @@ def _cache_bytes(config: DictConfig) -> int:
     return int(gib * 2**30)
 
 
-def callbacks_from(config: DictConfig, vocabulary: Vocabulary, folder: Path) -> list[pl.Callback]:
-    """Build what ``callbacks=`` switches on."""
+def callbacks_from(
+    config: DictConfig, vocabulary: Vocabulary, folder: Path, *, progress: bool
+) -> list[pl.Callback]:
+    """Build what ``callbacks=`` switches on; a bar if ``progress`` is to be shown."""
     chosen: list[pl.Callback] = []
     if config.scores:
         chosen.append(LogScores(vocabulary))
@@ -270,7 +289,7 @@ def callbacks_from(config: DictConfig, vocabulary: Vocabulary, folder: Path) -> 
                 enable_version_counter=False,
             )
         )
-    if config.progress:
+    if progress:
         chosen.append(RichProgressBar(leave=True, console_kwargs={"stderr": True}))
     return chosen
 

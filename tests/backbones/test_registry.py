@@ -1,11 +1,14 @@
 """Every registered network: its paper names lead to real layers, read after their ReLU."""
 
+from functools import cache
+
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from net2vec_pl.backbones import ARCHITECTURES, known_models, trace_layers
-from net2vec_pl.backbones.registry import build_network
+from net2vec_pl.backbones.layers import LayerInfo, Trace, all_layers
+from net2vec_pl.backbones.registry import architecture, build_network
 from net2vec_pl.cli import config_dir
 from net2vec_pl.errors import BackboneError
 
@@ -20,23 +23,59 @@ SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "resnet18": {"conv1": (64, 112, 112), "layer1": (64, 56, 56), "layer4": (512, 7, 7)},
     "resnet50": {"layer3": (1024, 14, 14), "layer4": (2048, 7, 7)},
     "resnet152": {"layer3": (1024, 14, 14), "layer4": (2048, 7, 7)},
-    "mobilenet_v2": {"features.14.conv.0": (576, 14, 14), "features.18": (1280, 7, 7)},
-    "densenet161": {"denseblock3": (2112, 14, 14), "norm5": (2208, 7, 7)},
+    "mobilenet_v2": {"features.1": (16, 112, 112), "features.10": (64, 14, 14),
+                     "features.14.conv.0": (576, 14, 14), "features.18": (1280, 7, 7)},
+    "densenet161": {"conv1": (96, 112, 112), "denseblock3": (2112, 14, 14), "norm5": (2208, 7, 7)},
     "shapesnet": {"conv1": (32, 112, 112), "conv5": (128, 28, 28)},
 }  # fmt: skip
 # Layers that are read without a ReLU of their own: logits, concatenations and a norm.
 SIGNED = {"fc8", "norm5"}
 
 
+@cache
+def traced(name: str) -> Trace:
+    size = 227 if name == "alexnet" else 224
+    return trace_layers(build_network(name), (size, size))
+
+
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_paper_names_lead_to_layers_of_the_published_shape(name: str) -> None:
-    size = 227 if name == "alexnet" else 224
-    network = build_network(name)
-    traced = trace_layers(network, (size, size))
     layers = ARCHITECTURES[name].layers
     for layer, shape in SHAPES[name].items():
-        assert traced[layers.get(layer, layer)].shape == shape, layer
-    assert set(layers.values()) <= set(traced)
+        assert traced(name)[layers.get(layer, layer)].shape == shape, layer
+    assert set(layers.values()) <= set(traced(name))
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_all_layers_are_the_registrys_in_order_of_depth(name: str) -> None:
+    layers = ARCHITECTURES[name].layers
+    maps = [layer for layer in layers if not layer.startswith("fc")]
+    assert all_layers(layers, traced(name)) == maps
+    assert all_layers(layers, traced(name), vectors=True) == list(layers)
+    sizes = [shape[1] for layer in maps if (shape := traced(name)[layers[layer]].shape)]
+    assert len(maps) >= 5
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet50", ["relu", "layer1", "layer2", "layer3", "layer4"]),
+        ("mobilenet_v2", ["features.1", "features.3", "features.6", "features.13", "features"]),
+        ("googlenet", ["conv1", "conv3", "inception3b", "inception4e", "inception5b"]),
+    ],
+)
+def test_without_names_all_layers_are_the_last_ones_of_every_size(
+    name: str, expected: list[str]
+) -> None:
+    assert all_layers({}, traced(name)) == expected
+
+
+def test_without_names_the_inside_of_blocks_is_read_only_for_sizes_seen_nowhere_else() -> None:
+    shapes = {"a.b.c": (8, 32, 32), "a.b": (8, 16, 16), "a": (8, 16, 16), "head": (5,)}
+    found = Trace({path: LayerInfo(path, shape, 1) for path, shape in shapes.items()})
+    assert all_layers({}, found) == ["a.b.c", "a"]
+    assert all_layers({}, found, vectors=True) == ["a.b.c", "a", "head"]
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg16", "googlenet", "resnet18", "shapesnet"])
@@ -58,15 +97,13 @@ def test_every_model_file_has_a_default_layer_that_exists() -> None:
         config = OmegaConf.load(path)
         if OmegaConf.is_missing(config, "name") or config.name == "custom":
             continue
-        traced = trace_layers(build_network(config.name), (96, 96))
-        layer = ARCHITECTURES[config.name].layers.get(config.default_layer, config.default_layer)
-        assert traced[layer].is_map, path
+        layer = architecture(config.name).layers.get(config.default_layer, config.default_layer)
+        assert traced(config.name)[layer].is_map, path
 
 
 def test_any_other_torchvision_model_is_built_by_its_name() -> None:
     assert "regnet_y_400mf" in known_models()
-    traced = trace_layers(build_network("squeezenet1_1"), (96, 96))
-    assert traced["features.12"].is_map
+    assert traced("squeezenet1_1")["features.12"].is_map
 
 
 def test_an_unknown_model_names_the_near_ones() -> None:
