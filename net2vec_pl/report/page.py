@@ -1,0 +1,142 @@
+"""A page that one file holds: tables that sort, figures, no network, no server.
+
+Templates stand in ``templates/``: ``base.html`` has the look and the script, and each page fills
+its blocks. All text is escaped by jinja2.
+"""
+
+import base64
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from net2vec_pl.report.tables import Row
+
+_LARGEST_SVG = 300_000  # bytes; a larger figure is shown as PNG
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table on a page.
+
+    Args:
+        text: What is read.
+        key: What it is sorted by.
+        number: Whether the key is one.
+    """
+
+    text: str
+    key: str
+    number: bool
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table on a page; the file beside the page has all of it.
+
+    Args:
+        title: Heading.
+        rows: Cells by column, the same columns in every row: text, numbers, or (value, low, high).
+        file: The CSV file with all rows and columns.
+        note: A sentence below the heading.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    file: str
+    note: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The first rows, as they are read."""
+        return [[_cell(value) for value in row.values()] for row in self.rows[:_SHOWN]]
+
+    @property
+    def cut(self) -> str:
+        """What to say of the rows that are not shown; empty if all are."""
+        if len(self.rows) <= _SHOWN:
+            return ""
+        return f"The first {_SHOWN} of {len(self.rows)} rows; the file has all."
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure on a page.
+
+    Args:
+        title: Heading.
+        source: The image itself, as a data URI.
+        text: What it shows, for those who do not see it.
+    """
+
+    title: str
+    source: str
+    text: str
+
+    @classmethod
+    def load(cls, folder: Path, name: str, title: str, text: str) -> "PageFigure":
+        """Take a figure that ``save_figure`` wrote: the SVG, or the PNG if that is large."""
+        path = folder / f"{name}.svg"
+        kind = "image/svg+xml"
+        if path.stat().st_size > _LARGEST_SVG:
+            path, kind = folder / f"{name}.png", "image/png"
+        data = base64.b64encode(path.read_bytes()).decode()
+        return cls(title, f"data:{kind};base64,{data}", text)
+
+
+def write_page(path: Path, template: str, **content: Any) -> None:
+    """Fill a template, and write the page whole or not at all.
+
+    Args:
+        path: Of the page.
+        template: Name of a file in ``templates/``.
+        **content: What the template asks for.
+
+    Raises:
+        jinja2.UndefinedError: If the template asks for something that is not given.
+    """
+    environment = Environment(
+        loader=PackageLoader("net2vec_pl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    part = path.with_suffix(".part")
+    part.write_text(environment.get_template(template).render(**content), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, tuple):
+        point, low, high = map(float, value)
+        if not np.isfinite([low, high]).all():
+            return _cell(point)
+        return Cell(f"{_number(point)} [{_number(low)}, {_number(high)}]", repr(point), True)
+    if isinstance(value, bool | str):
+        return Cell(str(value), str(value), False)
+    return Cell(_number(float(value)), repr(float(value)), True)
+
+
+def _number(value: float) -> str:
+    """Write a number as it is read in a table.
+
+    Example:
+        >>> _number(0.12345), _number(12.0), _number(0.00012), _number(float("nan"))
+        ('0.123', '12', '0.00012', '–')
+    """
+    if not np.isfinite(value):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{value:.0f}"
+    return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.2g}"

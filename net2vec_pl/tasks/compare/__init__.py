@@ -1,0 +1,173 @@
+"""``task=compare``: runs beside one another, as tables, figures and a page."""
+
+import logging
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+import net2vec_pl
+from net2vec_pl.analysis.across import FEWEST
+from net2vec_pl.errors import ConfigError
+from net2vec_pl.figures.style import save_figure
+from net2vec_pl.report import LastWords, write_csv
+from net2vec_pl.report.findings import write_findings
+from net2vec_pl.report.page import PageFigure, PageTable, write_page
+from net2vec_pl.report.tables import Row
+from net2vec_pl.tasks.build import name_list
+from net2vec_pl.tasks.compare import draw, tables, tell
+from net2vec_pl.tasks.compare.check import differences
+from net2vec_pl.tasks.compare.collect import collect
+from net2vec_pl.tasks.compare.entry import SCORES, SEGMENTATION
+from net2vec_pl.tasks.compare.settings import Group, grouped
+from net2vec_pl.tasks.folder import run_folder
+
+_log = logging.getLogger(__name__)
+PAGE = "comparison.html"
+
+
+@dataclass
+class Report:
+    """What a comparison leaves in its folder: tables of all groups, figures and parts of the page.
+
+    Args:
+        folder: Where to.
+        tables: Rows by name of the table.
+        parts: Tables and figures of the page, by group.
+        findings: Rows of ``findings.csv``.
+    """
+
+    folder: Path
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    parts: dict[str, list[PageTable | PageFigure]] = field(default_factory=dict)
+    findings: list[Row] = field(default_factory=list)
+
+    def add(self, group: Group, name: str, rows: Sequence[Row], title: str, note: str = "") -> None:
+        """Add a group's rows to a table, and to the page."""
+        if rows:
+            self.tables.setdefault(name, []).extend(rows)
+            shown = tell.readable(rows, ("group", "score" if name != "pairs" else ""))
+            page = PageTable(title, shown, f"{name}.csv", note)
+            self.parts.setdefault(group.name, []).append(page)
+
+    def draw(self, group: Group, name: str, figure: Figure, title: str) -> None:
+        """Write a figure, and add it to the page."""
+        folder = self.folder / "figures"
+        number = list(self.parts).index(group.name) if group.name in self.parts else len(self.parts)
+        file = name if number == 0 else f"{name}_{number + 1}"
+        save_figure(figure, folder, file)
+        part = PageFigure.load(folder, file, title, f"{title}; the tables have its numbers")
+        self.parts.setdefault(group.name, []).append(part)
+
+
+def compare(config: DictConfig) -> None:
+    """Compare runs that have finished, and leave tables, figures and a page.
+
+    Args:
+        config: The composed tree of conf/, with ``task=compare``.
+
+    Raises:
+        Net2VecError: If no run is found.
+    """
+    given = name_list("runs", config.runs)
+    if not given:
+        raise ConfigError("runs is empty; name folders of runs or of a sweep: runs=multirun/NAME.")
+    found = collect(given)
+    groups = grouped(found.entries)
+    with run_folder(config) as folder:
+        report = Report(folder)
+        for group in groups:
+            _compare(group, report)
+        differing = differences(groups)
+        report.tables["runs"] = tables.run_rows(groups, found.exported)
+        report.tables["left_out"] = found.left_out
+        report.tables["differences"] = [row for d in differing for row in d.rows()]
+        for name, rows in report.tables.items():
+            if rows:
+                write_csv(_filled(rows), folder / f"{name}.csv")
+        if report.findings:
+            write_findings(report.findings, folder)
+        statements = [difference.statement for difference in differing]
+        _page(report, groups, statements)
+        console = LastWords()
+        tell.print_comparison(
+            report.tables.get("categories", []), statements, found.left_out, console
+        )
+        console.print(str(folder / PAGE), soft_wrap=True, highlight=False, markup=False)
+
+
+def _compare(group: Group, report: Report) -> None:
+    """Make every table and figure of a group."""
+    categories, pairs = tables.category_rows(group), tables.pair_rows(group)
+    report.findings += tell.findings(group, categories, pairs)
+    report.parts[group.name] = []
+    if categories:
+        report.draw(group, "depth", draw.curves(group, categories), "Means, layer by layer")
+    report.add(group, "categories", categories, "Settings by category")
+    for target in SCORES:
+        _concepts(group, target, report)
+    report.add(group, "pairs", pairs, "Settings two by two")
+    for target in SCORES:
+        _embeddings(group, target, report)
+
+
+def _concepts(group: Group, target: str, report: Report) -> None:
+    scores = group.scores(target)
+    if scores is None:
+        return
+    suffix = "" if target == SEGMENTATION else f"_{target}"
+    if scores.concepts:
+        report.draw(group, f"concepts{suffix}", draw.heat_map(scores, target), "Concepts")
+        if (figure := draw.scatters(scores, target)) is not None:
+            report.draw(group, f"scatter{suffix}", figure, "Settings that differ most")
+    report.add(
+        group,
+        f"concepts_by_entry{suffix}",
+        tables.concept_rows(group, target),
+        "Concepts by setting",
+    )
+
+
+def _embeddings(group: Group, target: str, report: Report) -> None:
+    found = tables.embedded(group, target)
+    if found is None:
+        return
+    report.findings += tell.embedding_findings(group, target, found)
+    if len(found.pairs.compared) >= FEWEST:
+        title = f"Distances of embeddings, {target}"
+        report.draw(group, f"distances_{target}", draw.distances(found), title)
+    rows = tables.distance_rows(group, target, found)
+    report.add(
+        group, "embedding_distances", rows, f"Embeddings two by two, {target}", f"{tell.ONE_SEED}."
+    )
+
+
+def _filled(rows: Sequence[Row]) -> list[Row]:
+    """Give all rows the same columns; those of another group may have others."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key, "") for key in columns} for row in rows]
+
+
+def _page(report: Report, groups: Sequence[Group], statements: Sequence[str]) -> None:
+    runs, left_out = report.tables["runs"], report.tables["left_out"]
+    n_settings = sum(len(group.settings) for group in groups)
+    write_page(
+        report.folder / PAGE,
+        "compare.html",
+        headline=f"{n_settings} settings, {len(runs)} runs and layers, compared",
+        findings=[row["statement"] for row in report.findings],
+        differences=statements,
+        left_out=PageTable("Left out", left_out, "left_out.csv"),
+        groups=[{"name": name, "parts": parts} for name, parts in report.parts.items()],
+        runs=PageTable(
+            "All runs and layers, each over its own concepts", tell.readable(runs), "runs.csv"
+        ),
+        command=shlex.join(["python", "train.py", *HydraConfig.get().overrides.task]),
+        version=net2vec_pl.__version__,
+        made=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )

@@ -1,0 +1,78 @@
+"""Pages hold all they need, and names are text, whatever they look like."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from fake_data.runs import write_run
+from test_cli import run_cli
+
+from net2vec_pl.report.page import PageTable
+
+EVIL = "<script>alert('x')</script>&\""
+
+
+class Tags(HTMLParser):
+    """Counts what a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts = 0
+        self.sources: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.sources += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("page")
+    scores = {EVIL: 0.1, "sky": 0.9, "sea": 0.4, "sun": 0.2}
+    for layer in ("conv4", "conv5"):
+        write_run(folder / "runs" / layer, scores, layer=layer)
+    with pytest.MonkeyPatch.context() as patch:
+        assert run_cli(patch, folder, "task=compare", "runs=runs", "run.dir=out") == 0
+    return (folder / "out" / "comparison.html").read_text()
+
+
+def test_a_page_asks_nothing_of_a_network(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open
+    assert tags.sources
+    assert all(source.startswith(("data:image/", "#")) for source in tags.sources)
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "url(" not in page
+
+
+def test_names_are_text(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    assert tags.scripts == 1
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_every_section_that_is_linked_is_there(page: str) -> None:
+    linked = set(re.findall(r'href="#([\w]+)"', page))
+    assert {"findings", "differences", "runs", "made"} <= linked
+    assert linked <= set(re.findall(r'id="([\w]+)"', page))
+    assert "task=compare runs=runs" in page
+
+
+def test_a_long_table_says_how_much_of_it_is_shown() -> None:
+    rows = [{"n": i, "value": (0.5, 0.25, 0.75)} for i in range(1000)]
+    table = PageTable("A table", rows, "file.csv")
+    assert len(table.cells) == 200
+    assert "200 of 1000" in table.cut
+    assert table.cells[0][1].text == "0.500 [0.250, 0.750]"
+    assert table.cells[0][1].key == "0.5"
+    assert not PageTable("A table", rows[:200], "file.csv").cut
