@@ -5,11 +5,10 @@ Heavy imports happen inside the task, so that ``--help`` and a mistyped option a
 
 import errno
 import logging
-import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,10 +22,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from net2vec_pl.errors import Net2VecError, RunFolderError, unknown
+from net2vec_pl.errors import Net2VecError, RunFolderError, SweepError, unknown
+from net2vec_pl.resolvers import job_digest, register_resolvers
+from net2vec_pl.sweeps import SweepFolder, hold_lifeline, note_cause, run_job, summary
 
-TASKS = ("run",)
+# Plug-in of Hydra -> the extra that brings it.
+_EXTRAS = {
+    "joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray",
+    "optuna": "optuna",
+}  # fmt: skip
 _UNWRITABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+
+register_resolvers()  # here, since the workers of some launchers import this file and no more
 
 
 def config_dir() -> Path:
@@ -36,24 +43,23 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def register_resolvers() -> None:
-    """Make ``${layer_slug:NAME}`` known to configurations."""
-    OmegaConf.register_new_resolver("layer_slug", _layer_slug, replace=True)
-
-
 def main() -> None:
     """Run the task that the command line asks for; exit 1 with one message if it cannot be done."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let us, not Hydra, word the message
-    register_resolvers()
+    hold_lifeline()
+    SweepFolder.current = None
     logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
     try:
         sys.argv[1:] = recalled(sys.argv[1:])
         _register_other_models(sys.argv[1:])
         failed: list[Exception] = []
-        hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(
-            partial(_dispatch, failed)
-        )()
+        try:
+            hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(
+                partial(_dispatch, failed)
+            )()
+        finally:
+            _tell_sweep()
         for error in failed:
             raise error
     except Net2VecError as error:
@@ -66,10 +72,14 @@ def main() -> None:
         if error.errno in _UNWRITABLE:
             _fail(f"cannot write {error.filename}: {error.strerror}. Choose another run.dir.")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            note_cause(repr(error))
             raise
         _fail(
             f"the disk is full: {error}. What was written before stays; free some room and rerun."
         )
+    except Exception as error:
+        note_cause(repr(error))
+        raise
 
 
 def recalled(arguments: Sequence[str]) -> list[str]:
@@ -103,6 +113,7 @@ def recalled(arguments: Sequence[str]) -> list[str]:
     options = {option.partition("=")[0]: option for option in [*before, *arguments]}
     quoted = "'" + str(at).replace("\\", "\\\\").replace("'", "\\'") + "'"
     options |= {name: f"{name}={quoted}" for name in ("run.resume", "run.dir")}
+    options["hydra.mode"] = "hydra.mode=RUN"  # the run may have been a job of a sweep
     return [*options.values()]
 
 
@@ -114,32 +125,45 @@ def _value_of(option: str) -> str:
         return option.partition("=")[2]
 
 
-def _dispatch(failed: list[Exception], config: DictConfig) -> float:
+def _dispatch(failed: list[Exception], config: DictConfig) -> float | None:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return _dispatch_job(config)  # Hydra must know which job has failed
     try:
-        if config.task not in TASKS:
-            raise Net2VecError(unknown("task", str(config.task), TASKS))
+        _task(str(config.task))(config)
+    except Exception as error:
+        failed.append(error)  # Hydra would say something before we do
+    return None
+
+
+def _task(name: str) -> Callable[[DictConfig], None]:
+    if name == "run":
         from net2vec_pl.tasks.run import run
 
-        return run(config)
-    except Exception as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # Hydra must know which job has failed
-        failed.append(error)  # Hydra would say something before we do
-        return math.nan
+        return run
+    if name == "compare":
+        from net2vec_pl.tasks.compare import compare
+
+        return compare
+    raise Net2VecError(unknown("task", name, _choices("task")))
+
+
+def _dispatch_job(config: DictConfig) -> float:
+    if config.task != "run":
+        raise SweepError(f"task={config.task} is no job of a sweep; leave --multirun out.")
+    return run_job(HydraConfig.get(), job_digest(config))
+
+
+def _tell_sweep() -> None:
+    """Say what became of the jobs of a sweep, once Hydra has gone through them."""
+    if SweepFolder.current is not None:
+        sys.stdout.write(summary(SweepFolder.current))
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
+        note_cause(message)
         sys.stderr.write(f"error: {message}\n")
     sys.exit(status)
-
-
-def _layer_slug(layer: Any) -> str:
-    """Make a layer's name, a list of them, or none, fit for a folder name."""
-    names = (
-        layer if isinstance(layer, Iterable) and not isinstance(layer, str) else [layer or "last"]
-    )
-    return re.sub(r"[^A-Za-z0-9._+-]", "_", "+".join(map(str, names)))
 
 
 def _choices(group: str) -> list[str]:
@@ -168,6 +192,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         missing = str(error.missing_cfg_file or "")
         group, _, choice = missing.rpartition("/")
+        if choice in _EXTRAS and group.startswith("hydra/"):
+            return f"{missing} is a plug-in: pip install 'net2vec_pl[{_EXTRAS[choice]}]' brings it."
         if group and (config_dir() / group).is_dir():
             return unknown(f"choice of {group}", choice, _choices(group))
     if match := re.search(r"Could not override '([^']+)'", text):

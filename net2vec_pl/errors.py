@@ -31,6 +31,10 @@ class RunFolderError(Net2VecError):
     """A run folder that cannot be written, or would be overwritten."""
 
 
+class SweepError(Net2VecError):
+    """A job of a sweep failed."""
+
+
 class CacheError(Net2VecError):
     """A cache that does not fit, or that the disk cannot hold."""
 

@@ -57,6 +57,7 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["layer=head"], "layer 'head' of shapesnet gives an output of shape (54,)"),
         (["layer=[conv1,conv9]"], "unknown layer of shapesnet 'conv9'"),
         (["layer=[conv1,conv1]"], "comes more than once"),
+        (["layer=[all,conv1]"], "unknown layer of shapesnet 'all'"),
         (["layer={a:1}"], "layer={'a': 1} must be a list of names"),
         (["seeds=0"], "seeds=0 must be a whole number from 1"),
         (["fit.pairs_per_chunk=0"], "fit.pairs_per_chunk=0 must be a whole number from 1"),
@@ -104,7 +105,8 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["callbacks.scores=7"], "callbacks.scores=7 must be true or false"),
         (["trainer.accelerator=gpx"], "trainer="),
         (["layer=conv9"], "Did you mean 'conv5' or 'conv4' or 'conv3'?"),
-        (["hydra.mode=MULTIRUN", "trainer.devices=2"], "start every job as a run of its own"),
+        (["-m", "task=compare", "runs=x"], "task=compare is no job of a sweep"),
+        (["-m", "layer=conv9"], "conv9"),
         (
             ["trainer.devices=2", "+trainer.strategy=ddp_spawn"],
             "work together by strategy=ddp",
@@ -133,7 +135,7 @@ def test_a_mistake_is_named_in_one_message(
     assert message in stderr
     assert "Traceback" not in stderr
     assert stderr.count("error: ") == 1
-    assert "Error executing job" not in stderr or "hydra.mode=MULTIRUN" in arguments
+    assert "Error executing job" not in stderr or "-m" in arguments
     assert not list(tmp_path.rglob("bank.safetensors"))
 
 

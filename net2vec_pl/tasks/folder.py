@@ -1,6 +1,5 @@
 """Prepare a run folder, and say what the run works on and what it leaves out."""
 
-import csv
 import logging
 import re
 import shutil
@@ -8,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -19,10 +17,10 @@ from net2vec_pl.data import Census, ConceptReader, Selection
 from net2vec_pl.errors import RunFolderError, shorten
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import write_csv
+from net2vec_pl.runs import finished
 
 _log = logging.getLogger(__name__)
 _NEEDED_BYTES = 64 << 20
-BANK, CLASSIFIERS = "bank.safetensors", "classification.safetensors"
 
 
 @contextmanager
@@ -45,24 +43,6 @@ def run_folder(config: DictConfig) -> Iterator[Path]:
         if lock.is_locked:
             lock.release()
             (folder / ".lock").unlink(missing_ok=True)
-
-
-def finished(folder: Path) -> bool:
-    """Return whether a run has finished in a folder; its bank is written last."""
-    classified = (folder / CLASSIFIERS).exists() and not (folder / "state").exists()
-    return (folder / BANK).exists() or (folder / "layers.csv").exists() or classified
-
-
-def mean_score(folder: Path) -> float:
-    """Return the mean score of a finished run, over its concepts and layers.
-
-    Set IoU of several filters on val, or accuracy where nothing was segmented.
-    """
-    tables = [folder / name for name in ("layers.csv", "concepts.csv", "classification.csv")]
-    with next(table for table in tables if table.exists()).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    score = "multi_val" if "multi_val" in rows[0] else "accuracy"
-    return float(np.nanmean([float(row[score]) for row in rows]))
 
 
 def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:

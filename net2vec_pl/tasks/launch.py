@@ -11,11 +11,9 @@ from pathlib import Path
 from types import FrameType
 
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
 from net2vec_pl import processes
-from net2vec_pl.errors import ConfigError, RunFolderError
+from net2vec_pl.errors import RunFolderError
 
 
 @contextmanager
@@ -24,19 +22,11 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
 
     Args:
         trainer: Says how many there are; is not used otherwise.
-
-    Raises:
-        ConfigError: If this is one job of a multirun, which every process would run whole.
     """
     launcher = trainer.strategy.launcher
     if launcher is None:
         yield
         return
-    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ConfigError(
-            "several processes in one --multirun would each go through all of its jobs; "
-            "start every job as a run of its own."
-        )
     launcher.launch(lambda: None, trainer=trainer)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

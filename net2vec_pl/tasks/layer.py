@@ -1,7 +1,7 @@
 """What every step of one layer's job needs, and how its banks are trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 import net2vec_pl
 from net2vec_pl import processes
+from net2vec_pl.activations import BankCounts
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptDataModule
@@ -23,9 +24,10 @@ from net2vec_pl.probes import ConceptBank
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.answers import Answers
 from net2vec_pl.tasks.launch import StopOnSigterm
+from net2vec_pl.tasks.loggers import JobLog
 from net2vec_pl.tasks.setup import Setup
 from net2vec_pl.tasks.stages import Stages, Tensors
-from net2vec_pl.training import BankCounts, SegmentationProbe, score_bank
+from net2vec_pl.training import SegmentationProbe, score_bank
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class LayerJob:
         backbone: The network, frozen at the layer.
         stages: What of the layer's job is done.
         answers: What the network answers.
+        log: What the fit of the main bank logs to.
     """
 
     setup: Setup
@@ -45,6 +48,7 @@ class LayerJob:
     backbone: FrozenBackbone
     stages: Stages
     answers: Answers
+    log: JobLog = field(default_factory=JobLog)
 
     @property
     def folder(self) -> Path:
@@ -89,7 +93,7 @@ class LayerJob:
         stream: pl.LightningDataModule | None,
         *,
         logger: Logger | bool = False,
-        callbacks: Sequence[pl.Callback] = (),
+        callbacks: Sequence[pl.Callback] | None = None,
         checkpoint: Path | None = None,
         epochs: int | None = None,
     ) -> None:
@@ -99,11 +103,14 @@ class LayerJob:
             probe: Learns, in place.
             stream: The images; None if the probe brings its own examples.
             logger: Where logs go.
-            callbacks: Of the trainer; validation needs the one that logs scores.
+            callbacks: Of the trainer; validation needs the one that logs scores. None is a bar, if
+                the configuration shows any.
             checkpoint: To go on from.
             epochs: Passes over the train images; the protocol's if None.
         """
-        callbacks = list(callbacks)
+        if callbacks is None and self.setup.progress.enabled:
+            callbacks = [RichProgressBar(console_kwargs={"stderr": True})]
+        callbacks = list(callbacks or ())
         if processes.count() > 1:
             callbacks.append(StopOnSigterm())
         trainer = build.trainer_from(
@@ -133,9 +140,7 @@ class LayerJob:
         probe.tells_loss = False
 
         def learn() -> Tensors:
-            bars = [RichProgressBar(console_kwargs={"stderr": True})]
-            shown = bars if self.config.callbacks.progress else []
-            self.train(probe, stream or self.answers.stream, callbacks=shown)
+            self.train(probe, stream or self.answers.stream)
             return {key: value for key, value in probe.state_dict().items() if _is_own(key)}
 
         probe.load_state_dict(self.stages.once(name, learn), strict=False)

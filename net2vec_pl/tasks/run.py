@@ -1,12 +1,15 @@
 """The main job: freeze a network, learn a vector per concept, compare it with the best filter."""
 
 import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from omegaconf import DictConfig
 
 from net2vec_pl import processes
+from net2vec_pl.activations import MemoryCache
 from net2vec_pl.activations.cache import make_root
 from net2vec_pl.report import (
     LastWords,
@@ -19,36 +22,30 @@ from net2vec_pl.report import (
     write_csv,
 )
 from net2vec_pl.report.tables import Row
+from net2vec_pl.runs import BANK, CLASSIFIERS, finished
 from net2vec_pl.tasks import build
-from net2vec_pl.tasks.analyses import analyse, analyses_from, check_analyses
+from net2vec_pl.tasks.analyses import analyse, analyses_from, check_analyses, share
+from net2vec_pl.tasks.analyses.study import AnalysisOptions
 from net2vec_pl.tasks.answers import find_answers
 from net2vec_pl.tasks.classification import Classified, classify
-from net2vec_pl.tasks.folder import (
-    BANK,
-    CLASSIFIERS,
-    finished,
-    layer_folder,
-    mean_score,
-    run_folder,
-)
+from net2vec_pl.tasks.devices import choose_gpu
+from net2vec_pl.tasks.folder import layer_folder, run_folder
 from net2vec_pl.tasks.launch import launched
 from net2vec_pl.tasks.layer import LayerJob, key_of
+from net2vec_pl.tasks.loggers import check_logger, job_log
 from net2vec_pl.tasks.segmentation import Segmented, bank_file, segment
 from net2vec_pl.tasks.setup import set_up
+from net2vec_pl.tasks.side_by_side import num_cores, side_by_side
 from net2vec_pl.tasks.stages import Stages
 
 _log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig) -> float:
+def run(config: DictConfig) -> None:
     """Do the whole job of a configuration and leave a run folder.
 
     Args:
         config: The composed tree of conf/.
-
-    Returns:
-        Mean val set IoU over the probed concepts (and layers), for sweepers; mean accuracy where
-        nothing is segmented.
 
     Raises:
         Net2VecError: If anything the user gave cannot be used.
@@ -56,18 +53,20 @@ def run(config: DictConfig) -> float:
     build.quiet_lightning()
     options = build.options_from(config)
     analyses = analyses_from(config.analysis, options.targets)
+    check_logger(config.logger)
     if config.run.resume and finished(Path(config.run.dir)):
         _log.info(
             "%s has finished: nothing is left to do, whatever else was asked for", config.run.dir
         )
-        return mean_score(Path(config.run.dir))
+        return
+    choose_gpu(config.trainer)
     trainer = build.trainer_from(config.trainer, options.protocol.epochs, Path(), False, [])
-    with launched(trainer), run_folder(config) as folder:
+    with launched(trainer), run_folder(config) as folder, job_log(config, folder) as log:
         if options.cache == "disk":
             processes.from_first(lambda: make_root(options.cache_dir))
         device = trainer.strategy.root_device
         setup = set_up(config, options, folder, device)
-        check_analyses(analyses, setup, config.analysis)
+        check_analyses(analyses, setup)
         _log.info("device %s, %d process(es)", device, processes.count())
         stages = [
             Stages(
@@ -77,17 +76,43 @@ def run(config: DictConfig) -> float:
             for backbone in setup.backbones
         ]
         found = zip(setup.backbones, stages, find_answers(setup, stages), strict=True)
-        rows = [_layer(LayerJob(setup, config, *one), analyses) for one in found]
+        jobs = [LayerJob(setup, config, *one, log) for one in found]
+        share(jobs, analyses)
+        rows = _layers(jobs, analyses)
         if processes.is_first() and len(rows) > 1:
             write_csv(rows, folder / "layers.csv")
         for stage in stages:
             stage.finish()
-    score = "multi_val" if "multi_val" in rows[0] else "accuracy"
-    return float(np.mean([row[score] for row in rows]))
+        log.leave([stage.folder for stage in stages])
 
 
-def _layer(job: LayerJob, analyses: list[str]) -> Row:
-    """Do all that is done for one layer, and return its row in the table of layers."""
+def _layers(jobs: Sequence[LayerJob], analyses: AnalysisOptions) -> list[Row]:
+    """Do all that is done for each layer; return their rows in the table of layers."""
+    at_once = _at_once(jobs)
+    if at_once > 1:
+        _log.info("%d layers, %d at a time", len(jobs), at_once)
+    work = side_by_side([partial(_layer, job, analyses, at_once == 1) for job in jobs], at_once)
+    rows = []
+    for job, tables in zip(jobs, jobs[0].setup.progress("layers")(work), strict=True):
+        if processes.is_first():
+            _tell(job, tables)
+        shown = (tables.get(name) for name in ("concepts.csv", "classification.csv"))
+        rows.append(layer_row(job.backbone.layer, job.backbone.shape, *shown))
+    return rows
+
+
+def _at_once(jobs: Sequence[LayerJob]) -> int:
+    """Return how many layers' jobs share the cores; see :mod:`net2vec_pl.tasks.side_by_side`."""
+    setup = jobs[0].setup
+    in_memory = all(isinstance(job.answers.stream.source, MemoryCache) for job in jobs)
+    ready = in_memory or "segmentation" not in setup.options.targets
+    alone = processes.count() == 1 and setup.device.type == "cpu" and sys.platform == "linux"
+    return min(len(jobs), num_cores()) if alone and ready and jobs[0].log.forks else 1
+
+
+def _layer(job: LayerJob, analyses: AnalysisOptions, alone: bool) -> dict[str, list[Row]]:
+    """Do all that is done for one layer, and return its tables by the names of their files."""
+    job.setup.progress.enabled &= alone  # bars of several at a time would overwrite each other
     targets = job.setup.options.targets
     classified = classify(job) if "classification" in targets else None
     segmented = segment(job) if "segmentation" in targets else None
@@ -102,17 +127,7 @@ def _layer(job: LayerJob, analyses: list[str]) -> Row:
     analyse(job, analyses, segmented, classified)
     if processes.is_first():
         _write_banks(job, segmented, classified)  # the last: they say that the run has finished
-        if classified is not None:
-            print_classified(classified.table, LastWords())
-        if segmented is not None:
-            print_summary(tables["concepts.csv"], LastWords())
-        _say(job)
-    return layer_row(
-        job.backbone.layer,
-        job.backbone.shape,
-        tables.get("concepts.csv"),
-        tables.get("classification.csv"),
-    )
+    return tables
 
 
 def _tables(job: LayerJob, segmented: Segmented) -> dict[str, list[Row]]:
@@ -133,8 +148,12 @@ def _write_banks(job: LayerJob, segmented: Segmented | None, classified: Classif
         bank_file(job, segmented.probe).save(job.folder / BANK)
 
 
-def _say(job: LayerJob) -> None:
+def _tell(job: LayerJob, tables: dict[str, list[Row]]) -> None:
     console = LastWords()
+    if "classification.csv" in tables:
+        print_classified(tables["classification.csv"], console)
+    if "concepts.csv" in tables:
+        print_summary(tables["concepts.csv"], console)
     findings = job.folder / "findings.md"
     if findings.exists():
         console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from net2vec_pl.activations import (
+    BankCounts,
     count_chosen_filters,
     count_chosen_upsampled,
     count_single_filters,
@@ -29,9 +30,8 @@ from net2vec_pl.probes import (
 from net2vec_pl.report import BankScores
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.layer import LayerJob
-from net2vec_pl.tasks.loggers import logger_for
 from net2vec_pl.tasks.stages import Tensors
-from net2vec_pl.training import BankCounts, SegmentationProbe, score_bank
+from net2vec_pl.training import SegmentationProbe, score_bank
 
 _log = logging.getLogger(__name__)
 
@@ -123,8 +123,8 @@ def single_filters(job: LayerJob) -> SingleFilterBaseline:
     )
 
 
-def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> Int64[Tensor, "P 2"]:
-    """Count the best filter of each concept on every val pair, once."""
+def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> BankCounts:
+    """Count the best filter of each concept on every val pair, once; none counts as nothing."""
     stream = job.answers.stream
     common = (
         job.backbone,
@@ -136,10 +136,10 @@ def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> Int64[Tensor
 
     def count() -> Tensors:
         if job.setup.options.protocol.threshold_order == "after":
-            return {"counts": count_chosen_upsampled(*common, enlarger(job))}
-        return {"counts": count_chosen_filters(*common, cells_of(job))}
+            return vars(count_chosen_upsampled(*common, enlarger(job)))
+        return vars(count_chosen_filters(*common, cells_of(job)))
 
-    return job.stages.once("chosen", count)["counts"]
+    return BankCounts(**job.stages.once("chosen", count))
 
 
 def _count(job: LayerJob, batches: Iterable[ConceptBatch]) -> SingleFilterCounts:
@@ -157,11 +157,18 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
     if epochs_done:
         _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
-    with logger_for(job.config, job.folder, epochs_done) as logger:
-        callbacks = build.callbacks_from(job.config.callbacks, job.vocabulary, job.folder)
-        job.train(
-            probe, job.answers.stream, logger=logger, callbacks=callbacks, checkpoint=checkpoint
-        )
+    job.train(
+        probe,
+        job.answers.stream,
+        logger=job.log.of_layer(job.folder, epochs_done),
+        callbacks=build.callbacks_from(
+            job.config.callbacks,
+            job.vocabulary,
+            job.folder,
+            progress=job.setup.progress.enabled,
+        ),
+        checkpoint=checkpoint,
+    )
     return probe
 
 

@@ -1,7 +1,7 @@
 """What a run asks beyond scores: each analysis leaves tables, figures and findings."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from omegaconf import DictConfig
@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from net2vec_pl import processes
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.report.findings import write_findings
-from net2vec_pl.tasks.analyses.controls import controls
+from net2vec_pl.tasks.analyses.controls import controls, share_random_network
 from net2vec_pl.tasks.analyses.examples import examples
 from net2vec_pl.tasks.analyses.intervals import intervals
 from net2vec_pl.tasks.analyses.sharing import sharing
@@ -84,6 +84,17 @@ def check_analyses(options: AnalysisOptions, setup: Setup) -> None:
     for concept in options.concepts or ():
         if concept not in known:
             raise ConfigError(unknown("concept of analysis.concepts", concept, sorted(known)))
+
+
+def share(jobs: Sequence[LayerJob], options: AnalysisOptions) -> None:
+    """Do once what the analyses of all layers need, before the layers part.
+
+    Args:
+        jobs: Of all layers.
+        options: From :func:`analyses_from`.
+    """
+    if "controls" in options.names:
+        share_random_network(jobs[0])
 
 
 def analyse(

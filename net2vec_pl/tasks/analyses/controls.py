@@ -22,6 +22,7 @@ from net2vec_pl.tasks.stages import Stages
 
 _log = logging.getLogger(__name__)
 QUESTION = "Is it real?"
+_RANDOM_NETWORK = "random network"  # in what layers share
 _MEANS = {"mean": "single", "lead": "gain", "share_above": "won"}
 
 
@@ -116,10 +117,7 @@ def _shuffled(study: Study) -> list[Control]:
 def _random_network(study: Study) -> list[Control]:
     """Do the whole job once more on the same architecture with random weights."""
     job = study.job
-    # All layers from one pass over the images, as those of the network itself.
-    if "random network" not in job.setup.shared:
-        job.setup.shared["random network"] = _random_jobs(job, study.seed + 1)
-    other: LayerJob = job.setup.shared["random network"][job.backbone.module_path]
+    other: LayerJob = job.setup.shared[_RANDOM_NETWORK][job.backbone.module_path]
     if other.backbone.digest == job.backbone.digest:
         return [Control("random_network", "the network brings its own weights", None)]
     baseline = single_filters(other)
@@ -131,6 +129,15 @@ def _random_network(study: Study) -> list[Control]:
         Control("random_network_several", f"several filters of {name}", counts),
         Control("random_network_single", f"the best single filter of {name}", single),
     ]
+
+
+def share_random_network(job: LayerJob) -> None:
+    """Ask the same architecture with random weights about all layers, in one pass over the images.
+
+    Args:
+        job: Any layer of the network itself; all find the answers in what they share.
+    """
+    job.setup.shared[_RANDOM_NETWORK] = _random_jobs(job, job.setup.options.seed + 1)
 
 
 def _random_jobs(job: LayerJob, seed: int) -> dict[str, LayerJob]:

@@ -1,0 +1,163 @@
+"""Sweeps from the command line: each job a fresh process, and a ledger that survives anything."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_cli import QUICK
+
+from net2vec_pl.probes import BankFile
+
+SMALL = [a for a in QUICK if not a.startswith("data.num")] + ["data.num_images=40"]
+
+
+def sweep_command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "net2vec_pl", "-m", "hydra.sweep.dir=sweep", *SMALL, *options]
+
+
+def run_sweep(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        sweep_command(*options),
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def ledger_of(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of the ledger by layer, seed and so on: what the overrides say."""
+    fixed = {option.split("=")[0] for option in SMALL}
+    with (folder / "sweep" / "ledger.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    words = [row["overrides"].split() for row in rows]
+    names = [" ".join(w for w in of if w.split("=")[0] not in fixed) for of in words]
+    return dict(zip(names, rows, strict=True))
+
+
+def banks(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.glob("sweep/*/bank.safetensors")}
+
+
+def wait_for(folder: Path, finished: int, sweep: "subprocess.Popen[bytes]") -> None:
+    while len(banks(folder)) < finished:
+        assert sweep.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("jobs", [4, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_sweep_killed_in_the_middle_runs_only_the_rest(jobs: int, tmp_path: Path) -> None:
+    layers = ["conv2", "conv3", "conv4", "conv5"][: jobs // 2]
+    options = ["model=shapesnet", f"layer={','.join(layers)}", "seed=0,1", "protocol.epochs=40"]
+    with subprocess.Popen(sweep_command(*options), cwd=tmp_path) as sweep:
+        wait_for(tmp_path, 1, sweep)
+        while len(list(tmp_path.glob("sweep/*/job.json"))) < 2:
+            time.sleep(0.05)
+        sweep.send_signal(signal.SIGKILL)
+    before = banks(tmp_path)
+    assert 1 <= len(before) < jobs
+    done = run_sweep(tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    after = banks(tmp_path)
+    assert len(after) == jobs
+    assert before == {path: after[path] for path in before}
+    assert done.stdout.count(": done before") == len(before)
+    found = ledger_of(tmp_path)
+    wanted = {f"model=shapesnet layer={layer} seed={seed}" for layer in layers for seed in (0, 1)}
+    assert set(found) == wanted
+    assert {row["state"] for row in found.values()} == {"finished"}
+    assert all(0 < float(row["multi_val"]) < 1 for row in found.values())
+    again = run_sweep(tmp_path, *options)
+    assert again.returncode == 0
+    assert banks(tmp_path) == after
+    assert f"{jobs} jobs: {jobs} finished" in again.stdout
+
+
+def test_a_job_that_fails_is_named_with_its_cause_and_stops_no_other(tmp_path: Path) -> None:
+    done = run_sweep(tmp_path, "layer=conv9,conv4,conv5")
+    assert done.returncode == 1
+    found = ledger_of(tmp_path)
+    assert {name: row["state"] for name, row in found.items()} == {
+        "layer=conv9": "failed",
+        "layer=conv4": "finished",
+        "layer=conv5": "finished",
+    }
+    assert "unknown layer of shapesnet 'conv9'" in found["layer=conv9"]["cause"]
+    assert found["layer=conv9"]["multi_val"] == ""
+    assert "3 jobs: " in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_crash_that_is_not_ours_leaves_its_last_words(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import os\n\ndef net(how):\n"
+        "    if how == 'raise':\n        raise MemoryError('no room')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    custom = ["model=custom", "model._target_=mine.net", "+model.kwargs.how=raise,die"]
+    assert run_sweep(tmp_path, *custom).returncode == 1
+    causes = {name.split("=")[-1]: row["cause"] for name, row in ledger_of(tmp_path).items()}
+    assert "no room" in causes["raise"]
+    assert "SIGKILL" in causes["die"]
+
+
+def test_jobs_of_one_sweep_are_what_single_runs_are(tmp_path: Path) -> None:
+    done = run_sweep(tmp_path, "layer=conv4,conv5", "seed=1")
+    assert done.returncode == 0, done.stderr
+    single = [sys.executable, "-m", "net2vec_pl", *SMALL, "layer=conv5", "seed=1", "run.dir=alone"]
+    subprocess.run(
+        single, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=120
+    )
+    (job,) = tmp_path.glob("sweep/*conv5*")
+    for name in ("bank.safetensors", "concepts.csv", "filters.csv"):
+        assert (job / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_jobs_may_have_several_processes_each(tmp_path: Path) -> None:
+    several = [a for a in SMALL if a != "trainer=cpu"]
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2", "seed=1"]
+    command = [sys.executable, "-m", "net2vec_pl", "-m", "hydra.sweep.dir=sweep", *several, *ddp]
+    # What SLURM tells a job of one task must not keep it from starting its own processes.
+    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1"}
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | slurm,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    folders = sorted(path.parent for path in banks(tmp_path))
+    assert len(folders) == 2
+    assert sorted(p.name for p in (tmp_path / "sweep").iterdir() if p.is_dir()) == sorted(
+        f.name for f in folders
+    )
+    one, two = (BankFile.load(f / "bank.safetensors") for f in folders)
+    assert one.header["seed"] == two.header["seed"] == 1
+    assert float((one.weight - two.weight).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "SLURM_NTASKS"])
+def test_several_processes_from_outside_are_refused(name: str, tmp_path: Path) -> None:
+    done = run_sweep(tmp_path, "seed=0,1", **{name: "2"})
+    assert done.returncode == 1
+    assert "each would go through the whole sweep" in done.stderr
+    assert not banks(tmp_path)
+
+
+def test_the_same_command_means_the_same_folders(tmp_path: Path) -> None:
+    options = [*SMALL, "layer=conv9", "seed=0"]
+    for order in (options, options[::-1]):
+        command = [sys.executable, "-m", "net2vec_pl", "-m", *order]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    (sweep,) = (tmp_path / "multirun").iterdir()
+    assert len([path for path in sweep.iterdir() if path.is_dir()]) == 1

@@ -1,0 +1,52 @@
+"""Names that stay the same when a command is given again, and differ when it differs."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from net2vec_pl.resolvers import job_digest, register_resolvers, sweep_name
+
+
+def test_a_job_is_its_configuration_but_for_where_it_writes() -> None:
+    base = {"seed": 0, "model": {"name": "a"}, "run": {"dir": "x"}, "logger": {"name": "csv"}}
+    digest = job_digest(OmegaConf.create(base))
+    for place in ({"run": {"dir": "y"}}, {"logger": {"name": "wandb"}}, {"hydra": {"job": 1}}):
+        assert job_digest(OmegaConf.create(base | place)) == digest
+    for decisive in ({"seed": 1}, {"model": {"name": "b"}}, {"layer": None}):
+        assert job_digest(OmegaConf.create(base | decisive)) != digest
+
+
+def test_interpolations_count_by_their_values() -> None:
+    given = OmegaConf.create({"model": {"layer": "conv5"}, "layer": "conv5"})
+    default = OmegaConf.create({"model": {"layer": "conv5"}, "layer": "${model.layer}"})
+    assert job_digest(given) == job_digest(default)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "varied"),
+    [
+        (["model=alexnet,vgg16"], "model"),
+        (["layer=[conv4,conv5]"], "single"),
+        (["layer=[conv4,conv5],conv3"], "layer"),
+        (["seed=range(0,5)", "protocol.tau=choice(0.01,0.05)"], "protocol.tau+seed"),
+        (["'data.names=[a,b]'"], "single"),
+        ([], "single"),
+    ],
+)
+def test_a_sweep_is_named_after_what_varies(overrides: list[str], varied: str) -> None:
+    assert sweep_name(overrides).rpartition("-")[0] == varied
+
+
+def test_the_order_of_options_does_not_matter_and_their_values_do() -> None:
+    assert sweep_name(["a=1,2", "b=3"]) == sweep_name(["b=3", "a=1,2"])
+    assert sweep_name(["a=1,2"]) != sweep_name(["a=1,3"])
+    assert sweep_name([], {"model": "a,b"}) != sweep_name([], {"model": "a,c"})
+
+
+def test_a_job_takes_the_name_over_that_its_sweep_had() -> None:
+    register_resolvers()
+    text = "${sweep_name:${given}}"
+    sweep = OmegaConf.create({"given": ["a=1,2"], "name": text})
+    name = sweep.name
+    job = OmegaConf.create({"given": ["a=1"], "name": text})
+    OmegaConf.copy_cache(sweep, job)
+    assert job.name == name
