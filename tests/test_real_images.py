@@ -180,7 +180,7 @@ def oracle_set_iou(
     bits = real.bits
     for number, rows in rows_of.items():
         masks = np.stack([oracles.label_mask(real.data["rows"][i], number) for i in rows])
-        start = initial_rows([number], bits.shape[1], seed=0)[0].numpy()
+        start = initial_rows([number], bits.shape[1], 0, LAYER)[0].numpy()
         orders = [epoch_order(np.arange(len(rows)), 99, e) for e in range(real.epochs)]
         w = oracles.train_one_concept(
             bits[rows], masks, alpha_of[number], start, orders, dtype=np.float32
@@ -231,7 +231,7 @@ def fit(
     probe = SegmentationProbe(
         real.backbone,
         real.bank.threshold,
-        ConceptBank(initial_rows(numbers, len(real.bank.threshold), seed=0)),
+        ConceptBank(initial_rows(numbers, len(real.bank.threshold), 0, LAYER)),
         torch.tensor([entry.alpha for entry in selection.probed]),
         reader.mask_size,
         protocol,

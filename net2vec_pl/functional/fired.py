@@ -61,9 +61,10 @@ class PairScores:
         sizes = torch.bincount(image, minlength=n)
         self._width = int(sizes.max()) if len(image) else 0
         first = sizes.cumsum(0) - sizes
-        self._pair = image * self._width + torch.arange(len(image), device=device) - first[image]
-        self._concept = torch.zeros(n * self._width, dtype=torch.int64, device=device)
-        self._concept[self._pair] = concept
+        self._image = image
+        self._slot = torch.arange(len(image), device=device) - first[image]
+        self._concept = torch.zeros(n, self._width, dtype=torch.int64, device=device)
+        self._concept[image, self._slot] = concept
         filter_ = fired.places // (h * w)  # of all N * K
         position = fired.places - filter_ * (h * w)
         self._position = filter_ // k * (h * w) + position  # of all N * h * w
@@ -75,23 +76,18 @@ class PairScores:
     def logits(self, weight: Float[Tensor, "C K"]) -> Float[Tensor, "P h w"]:
         """Return each pair's sum of its concept's weights over the filters that fire."""
         n, k, h, w = self.shape
-        if not len(self._pair):
+        if not len(self._image):
             return weight.new_zeros(0, h, w)
-        table = weight[self._concept].view(n, self._width, k).transpose(1, 2)
+        table = weight[self._concept].transpose(1, 2)
         sums = bag_sums(table.reshape(n * k, self._width), self._filter, self._at_position)
-        by_pair = sums.view(n, h * w, self._width).transpose(1, 2)
-        return by_pair.reshape(n * self._width, h, w)[self._pair]
+        return sums.view(n, h * w, self._width)[self._image, :, self._slot].view(-1, h, w)
 
     def weight_gradients(self, gradient: Float[Tensor, "P h w"]) -> Float[Tensor, "P K"]:
         """Return the gradient of each pair's weights, given that of its logits."""
         n, k, h, w = self.shape
-        if not len(self._pair):
+        if not len(self._image):
             return gradient.new_zeros(0, k)
-        table = gradient.new_zeros(n * self._width, h * w)
-        table[self._pair] = gradient.flatten(1)
-        by_position = table.view(n, self._width, h * w).transpose(1, 2)
-        sums = bag_sums(
-            by_position.reshape(n * h * w, self._width), self._position, self._at_filter
-        )
-        by_pair = sums.view(n, k, self._width).transpose(1, 2)
-        return by_pair.reshape(n * self._width, k)[self._pair]
+        table = gradient.new_zeros(n, h * w, self._width)
+        table[self._image, :, self._slot] = gradient.flatten(1)
+        sums = bag_sums(table.view(n * h * w, self._width), self._position, self._at_filter)
+        return sums.view(n, k, self._width)[self._image, :, self._slot]

@@ -53,6 +53,7 @@ class PixelPass(nn.Module):
             self.register_buffer(f"_{name}", matrix, persistent=False)
         self._rows: Tensor
         self._columns: Tensor
+        self._same_size = grid == mask  # both matrices are the identity then
         self._loss = loss
         self._pairs_per_chunk = pairs_per_chunk
         self._compiled = compiled
@@ -138,6 +139,8 @@ class PixelPass(nn.Module):
     ) -> tuple[Float[Tensor, "p"] | None, Float[Tensor, "p h w"]]:
         maps = self._upsample(logits)
         loss = self._loss.descend_(maps, signed, self._buffer("scratch", maps.shape), wanted)
+        if self._same_size:
+            return loss, maps
         down = torch.matmul(
             self._rows.T, maps, out=self._buffer("down", (len(maps), *self._narrow))
         )
@@ -149,6 +152,8 @@ class PixelPass(nn.Module):
 
     def _upsample(self, logits: Float[Tensor, "p h w"]) -> Float[Tensor, "p sh sw"]:
         shape = (len(logits), self._rows.shape[0], self._columns.shape[0])
+        if self._same_size:
+            return self._buffer("maps", shape).copy_(logits)
         return upsample(
             logits,
             self._rows,

@@ -1,6 +1,7 @@
 """The bank: one embedding per concept over the filters of a layer, as a 1x1 convolution."""
 
 from collections.abc import Iterable
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -8,19 +9,24 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
-def initial_rows(numbers: Iterable[int], num_filters: int, seed: int) -> Float[Tensor, "C K"]:
+def initial_rows(
+    numbers: Iterable[int], num_filters: int, seed: int, layer: str = ""
+) -> Float[Tensor, "C K"]:
     r"""Draw initial weights from :math:`U(-1/\sqrt K, 1/\sqrt K)`.
 
-    A row depends on the seed and its concept's number alone, so a concept starts from the same
-    vector whichever others are trained beside it.
+    A row depends on the seed, the layer and its concept's number alone, so a concept starts from
+    the same vector whichever others are trained beside it, and from another one at another layer:
+    else the embeddings of two layers would be alike because they began alike.
 
     Args:
         numbers: Label number of each concept.
         num_filters: K.
         seed: Seed of the run.
+        layer: Module path of the layer.
     """
-    bound = num_filters**-0.5
-    rows = [np.random.default_rng([seed, n]).uniform(-bound, bound, num_filters) for n in numbers]
+    bound, key = num_filters**-0.5, crc32(layer.encode())
+    draws = (np.random.default_rng([seed, n, key]) for n in numbers)
+    rows = [draw.uniform(-bound, bound, num_filters) for draw in draws]
     return torch.from_numpy(np.array(rows, dtype=np.float32).reshape(-1, num_filters))
 
 

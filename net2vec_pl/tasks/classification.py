@@ -137,6 +137,7 @@ def train_classifiers(
             images.numbers,
             protocol,
             seed=seed,
+            layer=job.backbone.module_path,
             mask=mask,
         )
         job.train(probe, None, epochs=protocol.epochs)

@@ -20,7 +20,7 @@ from net2vec_pl.activations import BankCounts
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptDataModule
-from net2vec_pl.probes import ConceptBank
+from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.answers import Answers
 from net2vec_pl.tasks.launch import StopOnSigterm
@@ -69,6 +69,11 @@ class LayerJob:
     def header(self) -> dict[str, Any]:
         """What a bank of this layer belongs to."""
         return header_of(self.setup, self.backbone, self.config)
+
+    def initial_rows(self, seed: int) -> Float[Tensor, "C K"]:
+        """Return the embeddings from which the training of a seed's bank starts."""
+        numbers, filters = self.vocabulary.numbers.tolist(), self.backbone.shape[0]
+        return initial_rows(numbers, filters, seed, self.backbone.module_path)
 
     def probe(self, bank: ConceptBank) -> SegmentationProbe:
         """Return a bank, or several, ready to be trained on the layer."""

@@ -25,7 +25,6 @@ from net2vec_pl.probes import (
     ConceptBank,
     SingleFilterBaseline,
     SingleFilterCounts,
-    initial_rows,
 )
 from net2vec_pl.report import BankScores
 from net2vec_pl.tasks import build
@@ -150,8 +149,8 @@ def _count(job: LayerJob, batches: Iterable[ConceptBatch]) -> SingleFilterCounts
 
 
 def _fit(job: LayerJob) -> SegmentationProbe:
-    options, numbers = job.setup.options, job.vocabulary.numbers.tolist()
-    rows = [initial_rows(numbers, job.backbone.shape[0], seed) for seed in job.setup.seeds]
+    options = job.setup.options
+    rows = [job.initial_rows(seed) for seed in job.setup.seeds]
     probe = job.probe(ConceptBank(torch.cat(rows), bias=options.protocol.bias))
     checkpoint = job.stages.checkpoint()
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)

@@ -91,6 +91,7 @@ class ClassificationProbe(pl.LightningModule):
         numbers: Label number of each concept; draws and initial vectors follow from them.
         protocol: Optimiser and schedule; its epochs are the trainer's ``max_epochs``.
         seed: Seed of draws and initial vectors.
+        layer: Module path of the layer; initial vectors follow from it too.
         mask: The filters that each classifier may use; by default one per concept uses all.
 
     Raises:
@@ -105,6 +106,7 @@ class ClassificationProbe(pl.LightningModule):
         protocol: ClassificationProtocol,
         *,
         seed: int,
+        layer: str = "",
         mask: Bool[Tensor, "G C K"] | None = None,
     ) -> None:
         super().__init__()
@@ -115,7 +117,7 @@ class ClassificationProbe(pl.LightningModule):
         self.order = np.argsort(-count, kind="stable")
         ordered = [numbers[c] for c in self.order]
         self.sampler = BalancedSampler(present[:, self.order], ordered, seed)
-        start = initial_rows(ordered, pooled.shape[1], seed)
+        start = initial_rows(ordered, pooled.shape[1], seed, layer)
         allowed = torch.ones(1, *start.shape, dtype=torch.bool) if mask is None else mask
         allowed = allowed.cpu()[:, self.order].transpose(0, 1).contiguous()
         self.weight = nn.Parameter(start[:, None] * allowed)

@@ -202,7 +202,10 @@ class SegmentationProbe(pl.LightningModule):
     ) -> Float[Tensor, "B P h w"]:
         """Return the logits of a batch's pairs on the activation grid, in each bank."""
         weights = self.bank.weight.view(self.num_banks, self.num_concepts, -1)
-        logits = torch.stack([scores.logits(weight) for weight in weights])
+        each = [scores.logits(weight) for weight in weights]
+        logits = (
+            torch.stack(each) if len(each) > 1 else each[0][None]
+        )  # without a copy of large maps
         if self.bank.bias is not None:
             logits += self.bank.bias[self._rows(batch)][:, :, None, None]
         return logits

@@ -1,4 +1,4 @@
-"""The bank: a 1x1 convolution whose rows start from seed and concept alone."""
+"""The bank: a 1x1 convolution whose rows start from seed, layer and concept alone."""
 
 import numpy as np
 import torch
@@ -10,6 +10,16 @@ def test_a_row_starts_alike_whichever_concepts_are_beside_it() -> None:
     together = initial_rows([3, 700, 5], 16, seed=1)
     torch.testing.assert_close(initial_rows([700], 16, seed=1), together[1:2], rtol=0, atol=0)
     assert not torch.equal(initial_rows([700], 16, seed=2), together[1:2])
+
+
+def test_layers_of_one_seed_start_from_vectors_that_have_nothing_in_common() -> None:
+    one, other = (initial_rows(range(40), 64, 0, layer).numpy() for layer in ("conv4", "conv5"))
+    cosines = [
+        (rows @ rows.T / np.outer(norm, norm))[np.triu_indices(40, 1)]
+        for rows in (one, other)
+        for norm in [np.linalg.norm(rows, axis=1)]
+    ]
+    assert abs(np.corrcoef(*cosines)[0, 1]) < 0.1  # 780 pairs: one standard deviation is 0.036
 
 
 def test_rows_start_uniform_within_one_over_the_root_of_the_filters() -> None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from net2vec_pl.activations import BankCounts, MemoryCache
 from net2vec_pl.analysis.intervals import NOTHING, MeanScores, bootstrap_set_iou
-from net2vec_pl.probes import ConceptBank, initial_rows
+from net2vec_pl.probes import ConceptBank
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.analyses.intervals import beside
@@ -89,9 +89,7 @@ def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
 
 def _start(job: LayerJob) -> ConceptBank:
     """Return a bank as training starts from it."""
-    numbers = job.vocabulary.numbers.tolist()
-    rows = initial_rows(numbers, job.backbone.shape[0], job.setup.seeds[0])
-    return ConceptBank(rows, bias=job.setup.options.protocol.bias)
+    return ConceptBank(job.initial_rows(job.setup.seeds[0]), bias=job.setup.options.protocol.bias)
 
 
 def _random_vector(study: Study) -> Control:

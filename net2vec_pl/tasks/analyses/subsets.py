@@ -21,7 +21,7 @@ from net2vec_pl.analysis.subsets import (
     top_filters,
 )
 from net2vec_pl.figures.subsets import cumulative_filters, filter_curve
-from net2vec_pl.probes import ConceptBank, initial_rows
+from net2vec_pl.probes import ConceptBank
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks.analyses.study import Study, by_category
 from net2vec_pl.tasks.classification import train_classifiers
@@ -82,7 +82,7 @@ def train_subsets(
     """
     if not len(kept):
         return []
-    start = initial_rows(job.vocabulary.numbers.tolist(), kept.shape[2], job.setup.seeds[0])
+    start = job.initial_rows(job.setup.seeds[0])
     rows = start.repeat(len(kept), 1)
     bank = ConceptBank(rows, bias=job.setup.options.protocol.bias, kept=kept.flatten(0, 1))
     probe = job.trained(f"subsets-{_digest(sizes)}", bank)
