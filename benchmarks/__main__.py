@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import growth, rows
+from benchmarks import growth, layers, rows
 from benchmarks.material import Material, material
 
 PARTS: dict[str, Callable[[Material], list[rows.Row]]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Material], list[rows.Row]]] = {
     "cache": rows.cache_rows,
     "job": rows.job_rows,
     "memory": rows.memory_rows,
+    "layers": layers.layer_rows,
 }
 
 
