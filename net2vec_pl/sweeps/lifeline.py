@@ -8,6 +8,7 @@ from pathlib import Path
 # Names of environment variables, set for a job by the process that starts it.
 LIFELINE, CAUSE = "NET2VEC_LIFELINE", "NET2VEC_CAUSE"
 _STDIN = 0
+_PATIENCE = 2.0  # seconds: Ctrl-C reaches this process too, which then ends by itself
 _GRACE = 30.0  # seconds to write down what is done
 
 
@@ -34,6 +35,7 @@ def note_cause(message: str) -> None:
 def _watch() -> None:
     while os.read(_STDIN, 1):
         pass
+    threading.Event().wait(_PATIENCE)
     os.kill(os.getpid(), signal.SIGINT)
     threading.Event().wait(_GRACE)
     os._exit(130)

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -351,6 +351,20 @@ def trainer_from(
     ) as error:
         raise ConfigError(f"trainer={plain(config)}: {error}") from error
     return trainer
+
+
+def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested options as on the command line.
+
+    Example:
+        >>> flat({"seed": 0, "protocol": {"lr": 0.1}})
+        {'seed': 0, 'protocol.lr': 0.1}
+    """
+    leaves: dict[str, Any] = {}
+    for name, value in options.items():
+        nested = isinstance(value, Mapping) and value
+        leaves |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return leaves
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from net2vec_pl import processes
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.probes import BankFile
 from net2vec_pl.runs import BANK, CLASSIFIERS, headline
-from net2vec_pl.tasks.build import plain
+from net2vec_pl.tasks.build import flat, plain
 from net2vec_pl.tasks.loggers import JobLog
 
 _log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def _open(config: DictConfig, folder: Path, mode: Mode) -> wandb.Run:
             name=os.environ.get("WANDB_NAME", folder.name),
             dir=folder,
             resume="allow",
-            config=_flat(plain(config)),
+            config=flat(plain(config)),  # so a sweep's protocol.lr is ours
             settings=wandb.Settings(mode=mode, silent=True),
         )
     except wandb.Error as error:
@@ -166,20 +166,6 @@ def _has_key() -> bool:
         except (OSError, NetrcParseError):
             continue
     return False
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name every option as on the command line: so a sweep's ``protocol.lr`` is ours, once.
-
-    Example:
-        >>> _flat({"seed": 0, "protocol": {"lr": 0.1}})
-        {'seed': 0, 'protocol.lr': 0.1}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        nested = isinstance(value, Mapping) and value
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
 
 
 def _under(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

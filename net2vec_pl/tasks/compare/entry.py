@@ -17,6 +17,7 @@ from net2vec_pl.concepts import Concept
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.probes import BankFile
 from net2vec_pl.runs import BANK, CLASSIFIERS
+from net2vec_pl.tasks.build import flat
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 # What is compared of each target: the learned combination first.
@@ -105,20 +106,6 @@ class Entry:
     def vocabulary(self) -> str:
         """What stands for the probed concepts: those that are segmented, if any are."""
         return next(iter(self.vocabularies.values()))
-
-
-def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Give nested options dotted names.
-
-    Example:
-        >>> flat({"lr": 1, "classification": {"lr": 2}})
-        {'lr': 1, 'classification.lr': 2}
-    """
-    leaves: dict[str, Any] = {}
-    for name, value in options.items():
-        nested = isinstance(value, Mapping)
-        leaves |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return leaves
 
 
 def read_entries(folder: Path) -> list[Entry]:
