@@ -51,7 +51,7 @@ def job_digest(config: DictConfig) -> str:
 
 
 def sweep_name(overrides: Iterable[str], params: Any = None) -> str:
-    """Name a sweep after what it varies, so that the same command means the same folder.
+    """Name a sweep after its experiment and what it varies, so that the same command means the same folder.
 
     Args:
         overrides: The options of the command line.
@@ -63,9 +63,12 @@ def sweep_name(overrides: Iterable[str], params: Any = None) -> str:
     """
     fixed = OmegaConf.to_container(params) if OmegaConf.is_config(params) else params
     given = sorted(map(str, overrides))
-    varied = [name for name, _, values in (o.partition("=") for o in given) if _varies(values)]
+    options = [(name, values) for name, _, values in (o.partition("=") for o in given)]
+    varied = [name for name, values in options if _varies(values)]
     names = list(dict.fromkeys([*map(str, fixed or ()), *varied])) or ["single"]
-    return f"{_plain('+'.join(names))[:_LONGEST]}-{_digest([given, fixed or {}])}"
+    experiments = [f"{value}-" for name, value in options if name == "experiment"]
+    words = "".join([*experiments, "+".join(names)])
+    return f"{_plain(words)[:_LONGEST]}-{_digest([given, fixed or {}])}"
 
 
 def _varies(values: str) -> bool:

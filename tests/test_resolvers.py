@@ -29,6 +29,7 @@ def test_interpolations_count_by_their_values() -> None:
         (["layer=[conv4,conv5],conv3"], "layer"),
         (["seed=range(0,5)", "protocol.tau=choice(0.01,0.05)"], "protocol.tau+seed"),
         (["'data.names=[a,b]'"], "single"),
+        (["experiment=layers", "seed=0,1"], "layers-seed"),
         ([], "single"),
     ],
 )

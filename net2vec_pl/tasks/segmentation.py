@@ -156,10 +156,12 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
     if epochs_done:
         _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
+    logger = job.log.of_layer(job.folder, epochs_done)
+    probe.tells_loss = logger is not False
     job.train(
         probe,
         job.answers.stream,
-        logger=job.log.of_layer(job.folder, epochs_done),
+        logger=logger,
         callbacks=build.callbacks_from(
             job.config.callbacks,
             job.vocabulary,
