@@ -51,7 +51,7 @@ def job_digest(config: DictConfig) -> str:
 
 
 def sweep_name(overrides: Iterable[str], params: Any = None) -> str:
-    """Name a sweep after its experiment and what it varies, so that the same command means the same folder.
+    """Name a sweep after its experiment and what it varies: the same command, the same folder.
 
     Args:
         overrides: The options of the command line.
