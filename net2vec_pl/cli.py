@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -31,6 +31,7 @@ _EXTRAS = {
     "joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray",
     "optuna": "optuna",
 }  # fmt: skip
+_MULTIRUN = ("-m", "--multirun")
 _UNWRITABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 
 register_resolvers()  # here, since the workers of some launchers import this file and no more
@@ -51,7 +52,9 @@ def main() -> None:
     logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
     try:
-        sys.argv[1:] = recalled(sys.argv[1:])
+        # Stable: -m comes first, for Hydra reads options on one side of it only.
+        arguments = sorted(sys.argv[1:], key=lambda argument: argument not in _MULTIRUN)
+        sys.argv[1:] = recalled(arguments)
         _register_other_models(sys.argv[1:])
         failed: list[Exception] = []
         try:
@@ -100,7 +103,7 @@ def recalled(arguments: Sequence[str]) -> list[str]:
     folder = _value_of(given[-1])
     if not folder:
         raise RunFolderError("run.resume is empty; name the folder of the run to go on with.")
-    if {"-m", "--multirun"} & {*arguments}:
+    if {*_MULTIRUN} & {*arguments}:
         raise RunFolderError("run.resume names one run; leave --multirun out.")
     at = Path(folder).absolute()
     recorded = at / ".hydra" / "overrides.yaml"
@@ -150,7 +153,7 @@ def _task(name: str) -> Callable[[DictConfig], None]:
 def _dispatch_job(config: DictConfig) -> float:
     if config.task != "run":
         raise SweepError(f"task={config.task} is no job of a sweep; leave --multirun out.")
-    return run_job(HydraConfig.get(), job_digest(config))
+    return run_job(cast(DictConfig, HydraConfig.get()), job_digest(config))
 
 
 def _tell_sweep() -> None:

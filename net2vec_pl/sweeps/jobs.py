@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from hydra.conf import HydraConf
+from omegaconf import DictConfig
 
 from net2vec_pl import runs
 from net2vec_pl.errors import SweepError
@@ -31,7 +31,7 @@ _OF_THE_SWEEP = ("hydra.mode", "hydra.launcher", "hydra/launcher", "hydra.sweep"
                  "hydra.callbacks", "run.dir")  # fmt: skip
 
 
-def run_job(hydra: HydraConf, digest: str) -> float:
+def run_job(hydra: DictConfig, digest: str) -> float:
     """Run one job of a sweep, unless it was finished before, and enter it in the ledger.
 
     Args:
@@ -131,7 +131,7 @@ def _died(status: int) -> str:
     return f"exit status {status}"
 
 
-def _command(hydra: HydraConf, overrides: list[str], folder: Path) -> list[str]:
+def _command(hydra: DictConfig, overrides: list[str], folder: Path) -> list[str]:
     """Return the command line that runs one job of a sweep as a run of its own."""
     kept = [o for o in [*hydra.overrides.hydra, *overrides] if not _is_of_the_sweep(str(o))]
     sources = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
