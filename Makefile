@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-MARKS ?= not slow and not gpu
+MARKS ?= not slow and not gpu and not browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint types rooms pytest format shapesnet bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run test test-slow test-browser lint types rooms pytest format shapesnet bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,13 @@ test: lint types rooms pytest ## lint, types, import order, tests: all that CI r
 
 test-slow: $(STAMP) ## the tests that take minutes, on the real images beside the project
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(STAMP) ## the pages in headless Chromium; installs playwright and, with apt-get, chromium
+	$(BIN)/python -m pip install --quiet playwright
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+	  || apt-get install --yes --no-install-recommends chromium \
+	  || { echo "No Chromium was found, and apt-get could not install it: install chromium, or run as root."; exit 1; }
+	$(BIN)/python -m pytest -m browser
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -34,7 +34,8 @@ def curves_over_depth(
             series stand side by side, in order of depth.
 
     Returns:
-        A figure with two panels a row; intervals are drawn for ``all``.
+        A figure with two panels a row; intervals are drawn for ``all``. Scores of one quantity,
+        which their names have before a comma, have one scale.
     """
     columns = 2 if len(labels) <= 16 and len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
@@ -44,12 +45,16 @@ def curves_over_depth(
     figure, axes = new_figure(width * columns, height * rows, rows, columns)
     place = _places(series)
     colours = {ALL: "#000000"} | colour_of(n for p in panels.values() for n in p if n != ALL)
+    tops: dict[str, float] = {}
+    for score, lines in panels.items():
+        highest = max(map(_top, lines.values()))
+        tops[_quantity(score)] = max(tops.get(_quantity(score), 0.0), highest)
     for panel, (score, lines) in zip(axes, panels.items(), strict=False):
         for name in sorted(lines, key=lambda name: name == ALL):
             _line(panel, place, lines[name], series, name, colours[name])
         _settings_axis(panel, place, labels)
         panel.set_title(score, loc="left", fontsize=9)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.06 * tops[_quantity(score)])
         panel.set_xlim(place.min(initial=0) - 0.4, place.max(initial=0) + 0.4)
     for panel in axes[len(panels) :]:
         panel.remove()
@@ -61,6 +66,10 @@ def curves_over_depth(
     if len(handles) > 1:
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=6, frameon=False)
     return figure
+
+
+def _quantity(score: str) -> str:
+    return score.partition(",")[0]
 
 
 def _places(series: Sequence[str]) -> Float64[np.ndarray, "S"]:
@@ -85,8 +94,11 @@ def _line(
     }
     for i, of in enumerate(dict.fromkeys(series)):
         mine = np.array([s == of for s in series])
-        label = name if i == 0 else None
-        axes.plot(place[mine], curve[0, mine], "o-", label=label, zorder=3 if whole else 2, **style)
+        label = (f"{name}, 95 % interval" if whole else name) if i == 0 else None
+        axes.plot(
+            place[mine], curve[0, mine], "o-", label=label, zorder=3 if whole else 2,
+            clip_on=False, **style,
+        )  # fmt: skip
     if whole:
         reach = np.maximum(np.stack([curve[0] - curve[1], curve[2] - curve[0]]), 0.0)
         axes.errorbar(place, curve[0], reach, fmt="none", ecolor=colour, capsize=2, zorder=3)
@@ -145,7 +157,7 @@ def concept_heat_map(
     return figure
 
 
-def _top(values: Float64[np.ndarray, "*S"]) -> float:
+def _top(values: Float64[np.ndarray, "..."]) -> float:
     return float(np.nanmax(values, initial=1e-6))
 
 
@@ -157,7 +169,7 @@ def _write_cells(axes: Axes, values: Float64[np.ndarray, "R S"], pattern: str = 
             dark = value - low < 0.6 * (high - low)
             colour = "white" if dark else "black"
             text = pattern.format(value)
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6)
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.5)
 
 
 def _mark_categories(axes: Axes, categories: Sequence[str]) -> None:
@@ -207,7 +219,10 @@ def concept_scatters(
         axes.set_xlabel(f"{score}, {_short(first, 40)}")
         axes.set_ylabel(f"{score}, {_short(second, 40)}")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=6, frameon=False)
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=6, frameon=False, scatterpoints=1,
+        markerscale=1 if len(concepts) <= 200 else 2,
+    )  # fmt: skip
     return figure
 
 
@@ -223,7 +238,7 @@ def _name_outliers(
     for c in np.argsort(-np.abs(x - y), kind="stable"):
         if len(named) == _OUTLIERS:
             break
-        if any(abs(y[c] - height) < 0.03 * top for height in named):
+        if any(abs(y[c] - height) < 0.04 * top for height in named):
             continue
         left = bool(x[c] > 0.6 * top)
         axes.annotate(
@@ -250,7 +265,7 @@ def distance_heat_maps(
         image = axes.imshow(square, cmap="viridis")
         figure.colorbar(image, ax=axes, shrink=0.75)
         if len(labels) <= 12:
-            _write_cells(axes, square, "{:.2g}")
+            _write_cells(axes, square, "{:#.2g}")
         _settings_axis(axes, place, labels)
         names = [_short(label) for label in labels[::every]]
         axes.set_yticks(place[::every], names if i == 0 else [], fontsize=_SMALL)

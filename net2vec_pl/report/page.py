@@ -8,6 +8,7 @@ import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from net2vec_pl.report.tables import Row
 
 _LARGEST_SVG = 300_000  # bytes; a larger figure is shown as PNG
-_SHOWN = 200
+_MOST_CELLS = 20_000  # of a table; a browser sorts so many at once
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,39 @@ class PageTable:
     file: str
     note: str = ""
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns."""
-        return list(self.rows[0]) if self.rows else []
+    @cached_property
+    def same(self) -> dict[str, str]:
+        """Columns that say the same in every one of several rows: told once, above the table."""
+        first, *others = [[_cell(value).text for value in row.values()] for row in self.rows]
+        names = zip(self.rows[0], first, strict=True)
+        return {
+            name: text
+            for i, (name, text) in enumerate(names)
+            if others and all(row[i] == text for row in others)
+        }
 
     @property
+    def columns(self) -> dict[str, bool]:
+        """Names of the columns that are shown, and whether they hold numbers."""
+        cells = zip(*self.cells, strict=True)
+        names = [name for name in self.rows[0] if name not in self.same]
+        return {n: any(c.number for c in of) for n, of in zip(names, cells, strict=True)}
+
+    @cached_property
     def cells(self) -> list[list[Cell]]:
-        """The first rows, as they are read."""
-        return [[_cell(value) for value in row.values()] for row in self.rows[:_SHOWN]]
+        """The first rows, as they are read, without the columns that say the same."""
+        most = _MOST_CELLS // len(self.rows[0])
+        return [
+            [_cell(value) for name, value in row.items() if name not in self.same]
+            for row in self.rows[:most]
+        ]
 
     @property
     def cut(self) -> str:
         """What to say of the rows that are not shown; empty if all are."""
-        if len(self.rows) <= _SHOWN:
+        if len(self.cells) == len(self.rows):
             return ""
-        return f"The first {_SHOWN} of {len(self.rows)} rows; the file has all."
+        return f"The first {len(self.cells)} of {len(self.rows)} rows; the file has all."
 
 
 @dataclass(frozen=True)
@@ -122,7 +140,12 @@ def _cell(value: Any) -> Cell:
         point, low, high = map(float, value)
         if not np.isfinite([low, high]).all():
             return _cell(point)
-        return Cell(f"{_number(point)} [{_number(low)}, {_number(high)}]", repr(point), True)
+        form = (
+            "{:.3f} [{:.3f}, {:.3f}]"
+            if 0.001 <= max(-low, high) < 1000
+            else "{:.2g} [{:.2g}, {:.2g}]"
+        )
+        return Cell(form.format(point, low, high), repr(point), True)
     if isinstance(value, bool | str):
         return Cell(str(value), str(value), False)
     return Cell(_number(float(value)), repr(float(value)), True)
@@ -134,9 +157,13 @@ def _number(value: float) -> str:
     Example:
         >>> _number(0.12345), _number(12.0), _number(0.00012), _number(float("nan"))
         ('0.123', '12', '0.00012', '–')
+        >>> _number(4512.3)
+        '4512'
     """
     if not np.isfinite(value):
         return "–"
     if float(value).is_integer() and abs(value) < 1e9:
+        return f"{value:.0f}"
+    if 1000 <= abs(value) < 1e9:
         return f"{value:.0f}"
     return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.2g}"

@@ -55,6 +55,15 @@ def test_lines_join_the_layers_of_a_series_and_no_others() -> None:
     assert len(figure.legends) == 1
 
 
+def test_scores_of_one_quantity_have_one_scale() -> None:
+    low, high = np.full((3, 2), 0.1), np.full((3, 2), 0.9)
+    panels = {"set IoU, one": {"all": low}, "set IoU, several": {"all": high}, "AP": {"all": low}}
+    figure = curves_over_depth(panels, ["conv4", "conv5"], ["a", "a"])
+    one, several, other = [axes.get_ylim()[1] for axes in figure.axes]
+    assert one == several > 0.9
+    assert 0.1 < other < 0.2  # and a flat line does not lie on the edge
+
+
 def test_outliers_have_names_and_points_lie_where_scores_say() -> None:
     x = np.linspace(0.1, 0.9, 30)
     y = x.copy()

@@ -69,10 +69,19 @@ def test_every_section_that_is_linked_is_there(page: str) -> None:
 
 
 def test_a_long_table_says_how_much_of_it_is_shown() -> None:
-    rows = [{"n": i, "value": (0.5, 0.25, 0.75)} for i in range(1000)]
+    rows = [{"n": i, "value": (0.5, 0.25, 0.75 + i)} for i in range(12_000)]
     table = PageTable("A table", rows, "file.csv")
-    assert len(table.cells) == 200
-    assert "200 of 1000" in table.cut
+    assert len(table.cells) == 10_000  # of two cells each
+    assert "10000 of 12000" in table.cut
     assert table.cells[0][1].text == "0.500 [0.250, 0.750]"
     assert table.cells[0][1].key == "0.5"
-    assert not PageTable("A table", rows[:200], "file.csv").cut
+    assert not PageTable("A table", rows[:1200], "file.csv").cut
+
+
+def test_what_every_row_says_is_told_once() -> None:
+    rows = [{"layer": f"conv{i}", "model": "vgg16", "score": 0.5 + i, "p": 1.0} for i in range(3)]
+    table = PageTable("A table", rows, "file.csv")
+    assert table.same == {"model": "vgg16", "p": "1"}
+    assert table.columns == {"layer": False, "score": True}
+    assert [len(row) for row in table.cells] == [2, 2, 2]
+    assert not PageTable("A table", rows[:1], "file.csv").same

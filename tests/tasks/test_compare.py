@@ -1,6 +1,7 @@
 """Runs beside one another: planted differences come out, and nothing is mixed or dropped."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,29 @@ def test_seeds_are_averaged_and_their_spread_told(
     assert float(whole["multi_val_std"]) == pytest.approx(np.std(means, ddof=1))
     assert [r["entry"] for r in tables["runs"]] == ["conv5 seed 0", "conv5 seed 1"]
     assert "pairs" not in tables
-    (distance,) = tables["embedding_distances"]
-    assert distance["same_seed"] == "False"
+    assert len(tables["embedding_distances"]) == 1
+
+
+def test_statements_tell_what_is_certain_and_what_seeds_alone_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+    near, far = draw.normal(size=(2, 12, 8))
+    for seed in (0, 1):
+        noise = 0.05 * draw.normal(size=(3, 12, 8))
+        weights = dict(
+            zip(("conv2", "conv3", "conv5"), noise + np.stack([near, near, far]), strict=True)
+        )
+        for layer, scores in {"conv2": LOW, "conv3": HIGH, "conv5": HIGH}.items():
+            folder = tmp_path / "runs" / f"{layer} {seed}"
+            write_run(folder, scores, layer=layer, seed=seed, weight=weights[layer])
+    compared(monkeypatch, tmp_path, "runs")
+    told = (tmp_path / "out" / "findings.md").read_text()
+    assert "conv3 has the highest mean val set IoU" in told
+    assert "its lead over conv5 is not certain" in told
+    assert "conv2 and conv3 are most alike" in told
+    assert "conv5 are least alike" in told
+    assert re.search(r"seeds of one setting correlate by (0\.9\d|1\.00) to", told)
 
 
 def test_other_data_is_told_and_never_mixed(

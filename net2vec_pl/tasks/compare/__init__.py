@@ -47,12 +47,11 @@ class Report:
     parts: dict[str, list[PageTable | PageFigure]] = field(default_factory=dict)
     findings: list[Row] = field(default_factory=list)
 
-    def add(self, group: Group, name: str, rows: Sequence[Row], title: str, note: str = "") -> None:
+    def add(self, group: Group, name: str, rows: Sequence[Row], title: str) -> None:
         """Add a group's rows to a table, and to the page."""
         if rows:
             self.tables.setdefault(name, []).extend(rows)
-            shown = tell.readable(rows, ("group", "score" if name != "pairs" else ""))
-            page = PageTable(title, shown, f"{name}.csv", note)
+            page = PageTable(title, tell.readable(rows), f"{name}.csv", tell.NOTES[name])
             self.parts.setdefault(group.name, []).append(page)
 
     def draw(self, group: Group, name: str, figure: Figure, title: str) -> None:
@@ -107,7 +106,7 @@ def _compare(group: Group, report: Report) -> None:
     report.findings += tell.findings(group, categories, pairs)
     report.parts[group.name] = []
     if categories:
-        report.draw(group, "depth", draw.curves(group, categories), "Means, layer by layer")
+        report.draw(group, "depth", draw.curves(group, categories), "Means over concepts")
     report.add(group, "categories", categories, "Settings by category")
     for target in SCORES:
         _concepts(group, target, report)
@@ -122,7 +121,9 @@ def _concepts(group: Group, target: str, report: Report) -> None:
         return
     suffix = "" if target == SEGMENTATION else f"_{target}"
     if scores.concepts:
-        report.draw(group, f"concepts{suffix}", draw.heat_map(scores, target), "Concepts")
+        report.draw(
+            group, f"concepts{suffix}", draw.heat_map(scores, target), f"Concepts, {target}"
+        )
         if (figure := draw.scatters(scores, target)) is not None:
             report.draw(group, f"scatter{suffix}", figure, "Settings that differ most")
     report.add(
@@ -139,12 +140,10 @@ def _embeddings(group: Group, target: str, report: Report) -> None:
         return
     report.findings += tell.embedding_findings(group, target, found)
     if len(found.pairs.compared) >= FEWEST:
-        title = f"Distances of embeddings, {target}"
+        title = f"How alike embeddings are, {target}"
         report.draw(group, f"distances_{target}", draw.distances(found), title)
     rows = tables.distance_rows(group, target, found)
-    report.add(
-        group, "embedding_distances", rows, f"Embeddings two by two, {target}", f"{tell.ONE_SEED}."
-    )
+    report.add(group, "embedding_distances", rows, f"Embeddings two by two, {target}")
 
 
 def _filled(rows: Sequence[Row]) -> list[Row]:
@@ -159,13 +158,16 @@ def _page(report: Report, groups: Sequence[Group], statements: Sequence[str]) ->
     write_page(
         report.folder / PAGE,
         "compare.html",
-        headline=f"{n_settings} settings, {len(runs)} runs and layers, compared",
+        headline=f"Runs on {' and '.join(names)}" if (names := list(report.parts)) else "Runs",
+        counts=f"Settings: {n_settings}. Entries: {len(runs)}.",
         findings=[row["statement"] for row in report.findings],
         differences=statements,
         left_out=PageTable("Left out", left_out, "left_out.csv"),
         groups=[{"name": name, "parts": parts} for name, parts in report.parts.items()],
         runs=PageTable(
-            "All runs and layers, each over its own concepts", tell.readable(runs), "runs.csv"
+            "All entries, each over its own concepts",
+            tell.readable(runs, left_out=()),
+            "runs.csv",
         ),
         command=shlex.join(["python", "train.py", *HydraConfig.get().overrides.task]),
         version=net2vec_pl.__version__,

@@ -97,8 +97,8 @@ def distances(found: Embedded) -> Figure:
     squared = max(len(pairs.compared), 1) ** 2
     return distance_heat_maps(
         {
-            "distance per pair of concepts": pairs.square("distance") / squared,
-            "Spearman's correlation of cosines": pairs.square("correlation"),
+            "distance per pair of concepts (alike: 0)": pairs.square("distance") / squared,
+            "Spearman's correlation of cosines (alike: 1)": pairs.square("correlation"),
         },
         found.labels,
     )

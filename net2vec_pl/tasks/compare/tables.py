@@ -268,26 +268,19 @@ class Embedded:
     Args:
         labels: Of the entries.
         settings: The setting of each.
-        seeds: The seed of each.
         pairs: The comparison.
     """
 
     labels: tuple[str, ...]
     settings: tuple[str, ...]
-    seeds: tuple[int, ...]
     pairs: EmbeddingPairs
 
-    @property
-    def same_seed(self) -> Bool[np.ndarray, "T"]:
-        """Pairs that were drawn from one seed: they began as the same random vectors."""
-        seeds = np.array(self.seeds)
-        return np.asarray(seeds[self.pairs.first] == seeds[self.pairs.second])
-
-    @property
-    def same_setting(self) -> Bool[np.ndarray, "T"]:
-        """Pairs that differ in their seed alone."""
-        settings = np.array(self.settings)
-        return np.asarray(settings[self.pairs.first] == settings[self.pairs.second])
+    def by_settings(self) -> dict[tuple[str, str], list[int]]:
+        """Return the places of the pairs of every two settings, and of a setting with itself."""
+        places: dict[tuple[str, str], list[int]] = {}
+        for t, (a, b) in enumerate(zip(self.pairs.first, self.pairs.second, strict=True)):
+            places.setdefault((self.settings[a], self.settings[b]), []).append(t)
+        return places
 
 
 def embedded(group: Group, target: str) -> Embedded | None:
@@ -308,8 +301,7 @@ def embedded(group: Group, target: str) -> Embedded | None:
         bank.weight[[rows[name] for name in common]]
         for bank, rows in zip(banks, rows_of, strict=True)
     ]
-    seeds = tuple(entry.seed for entry in entries)
-    return Embedded(labels, settings, seeds, embedding_pairs(weights))
+    return Embedded(labels, settings, embedding_pairs(weights))
 
 
 def distance_rows(group: Group, target: str, found: Embedded) -> list[Row]:
@@ -319,7 +311,7 @@ def distance_rows(group: Group, target: str, found: Embedded) -> list[Row]:
     for t, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True)):
         row: Row = {"group": group.name, "target": target}
         row |= {"first": found.labels[a], "second": found.labels[b]}
-        row |= {"same_seed": bool(found.same_seed[t]), "n_concepts": n}
+        row["n_concepts"] = n
         row["distance_per_pair"] = float(pairs.value["distance"][t]) / max(n, 1) ** 2
         for name in MEASURES:
             numbers = (pairs.value[name][t], pairs.chance[name][t], pairs.p[name][t])

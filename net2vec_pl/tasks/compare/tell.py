@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from net2vec_pl.errors import shorten
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks.compare.entry import SCORES
 from net2vec_pl.tasks.compare.settings import Group
@@ -15,10 +16,20 @@ from net2vec_pl.tasks.compare.tables import ALL, Embedded
 
 _NAMES = {"multi_val": "val set IoU of several filters", "accuracy": "balanced val accuracy"}
 _CONSOLE_ROWS = 40
-ONE_SEED = (
-    "Embeddings of one seed began as the same random vectors, whatever their layer, and are alike "
-    "for that reason too; runs of different seeds tell how much"
-)
+_UNCERTAIN = 0.05
+_IN_LABELS = ("group", "model", "layer", "target")
+# How to read a table on the page; docs/compare.md names every column.
+NOTES = {
+    "categories": "Means over concepts, with 95 % intervals. multi_val: set IoU of several "
+    "filters, single_val: of the best single one, gain: the first less the second, won: share of "
+    "concepts with a gain, _std: spread over seeds.",
+    "concepts_by_entry": "Set IoU of several filters on val, mean over seeds.",
+    "concepts_by_entry_classification": "Balanced accuracy on val, mean over seeds.",
+    "pairs": "difference: the first's mean less the second's; p: of sign flips over concepts, "
+    "p_fdr: corrected for all pairs; first_higher: share of concepts.",
+    "embedding_distances": "What lies within the distance of two seeds is no difference. _chance: "
+    "the mean over permutations of the concepts, _p: the share of them that are as alike.",
+}
 
 
 def findings(group: Group, categories: Sequence[Row], pairs: Sequence[Row]) -> list[Row]:
@@ -53,15 +64,17 @@ def _best(group: Group, score: str, rows: Sequence[Row], pairs: Sequence[Row]) -
     n = best["n_concepts" if score == "multi_val" else "n_classified"]
     over = best["interval_over"] if score == "multi_val" else "concepts"
     text = (
-        f"{best['setting']} has the highest mean {_NAMES[score]}: {_told(best, score)} over {n} "
-        f"concepts (95 % interval over {over})"
+        f"{best['setting']} has the highest mean {_NAMES[score]}: {_told(best, score)} "
+        f"(95 % interval over {over}; concepts: {n})"
     )
     if others:
         second = others[0]["setting"]
-        pair = next(
-            p for p in pairs
-            if p["score"] == score and {p["first"], p["second"]} == {best["setting"], second}
-        )  # fmt: skip
+        with_best = {
+            (p["second"] if p["first"] == best["setting"] else p["first"]): p
+            for p in pairs
+            if p["score"] == score and best["setting"] in (p["first"], p["second"])
+        }
+        pair = with_best[second]
         low, high = pair["low"], pair["high"]
         if pair["first"] != best["setting"]:
             low, high = -high, -low
@@ -70,6 +83,8 @@ def _best(group: Group, score: str, rows: Sequence[Row], pairs: Sequence[Row]) -
             f"{abs(pair['difference']):.3f} [{low:.3f}, {high:.3f}] over concepts, "
             f"p = {pair['p_fdr']:.2g} (sign flips over concepts, corrected for all pairs)"
         )
+        if level := [label for label, p in with_best.items() if p["p_fdr"] >= _UNCERTAIN]:
+            text += f"; its lead over {shorten(level)} is not certain (p >= {_UNCERTAIN})"
     value = [best[score], best[f"{score}_low"], best[f"{score}_high"]]
     return _finding(group, f"highest mean {score}", value, n, f"{text}.")
 
@@ -82,8 +97,11 @@ def _by_category(group: Group, score: str, rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         if row["category"] != ALL and row[score] > best.get(row["category"], {score: -1.0})[score]:
             best[row["category"]] = row
-    told = [f"{name} at {row['setting']} ({_told(row, score)})" for name, row in best.items()]
-    text = f"By category, {_NAMES[score]} is highest for {', '.join(told)}."
+    at: dict[str, list[str]] = {}
+    for name, row in best.items():
+        at.setdefault(row["setting"], []).append(f"{name} ({_told(row, score)})")
+    told = [f"at {setting} for {', '.join(of)}" for setting, of in at.items()]
+    text = f"By category, {_NAMES[score]} is highest {'; '.join(told)}."
     return [
         _finding(group, f"categories at their best {score}", [float(len(best))], len(best), text)
     ]
@@ -91,11 +109,14 @@ def _by_category(group: Group, score: str, rows: Sequence[Row]) -> list[Row]:
 
 def _gain(group: Group, rows: Sequence[Row]) -> Row:
     least, most = (choose(rows, key=lambda row: row["gain"]) for choose in (min, max))
-    wins = f"for {most['won']:.0%} [{most['won_low']:.0%}, {most['won_high']:.0%}] of the concepts"
-    text = f"Several filters gain {_told(most, 'gain')} over the best single one at "
-    text += f"{most['setting']}, and win {wins}"
-    if least is not most:
-        text += f"; least at {least['setting']}, {_told(least, 'gain')}, {least['won']:.0%}"
+    told = [
+        f"at {row['setting']}, {_told(row, 'gain')} (there {row['won']:.0%} "
+        f"[{row['won_low']:.0%}, {row['won_high']:.0%}] of the concepts gain)"
+        for row in ([most] if least is most else [most, least])
+    ]
+    size = "" if least is most else "largest "
+    text = "Mean gain in val set IoU of several filters over the best single one: "
+    text += size + "; smallest ".join(told)
     value = [most["gain"], most["gain_low"], most["gain_high"]]
     return _finding(
         group, "largest mean gain of several filters", value, most["n_concepts"], text + "."
@@ -103,30 +124,29 @@ def _gain(group: Group, rows: Sequence[Row]) -> Row:
 
 
 def embedding_findings(group: Group, target: str, found: Embedded) -> list[Row]:
-    """State which embeddings are most and least alike, and how alike seeds alone leave them.
+    """State which settings' embeddings are most and least alike, and how alike seeds leave them."""
+    alike, p = found.pairs.value["correlation"], found.pairs.p["correlation"]
+    of = {pair: t for pair, t in found.by_settings().items() if np.isfinite(alike[t]).all()}
+    means = {pair: float(alike[t].mean()) for pair, t in of.items()}
+    apart = sorted((q for q in means if q[0] != q[1]), key=lambda q: -means[q])
 
-    Embeddings of one seed began as the same random vectors, whatever the layer, so those of
-    different seeds are looked at where there are any.
-    """
-    pairs, alike = found.pairs, found.pairs.value["correlation"]
-    fair = ~found.same_setting & ~found.same_seed
-    chosen = fair if fair.any() else ~found.same_setting
+    def correlation(pair: tuple[str, str]) -> str:
+        return f"{means[pair]:.2f}, p = {p[of[pair]].max():.2g}"
+
     told = []
-    if np.isfinite(alike[chosen]).any():
-        of = np.where(chosen, alike, np.nan)
-        for word, t in (("most alike are", np.nanargmax(of)), ("least", np.nanargmin(of))):
-            first, second = found.labels[pairs.first[t]], found.labels[pairs.second[t]]
-            p = pairs.p["correlation"][t]
-            told.append(f"{word} {first} and {second} (Spearman {alike[t]:.2f}, p = {p:.2g})")
-    if np.isfinite(alike[found.same_setting]).any():
-        seeds = np.nanmean(alike[found.same_setting])
-        told.append(f"seeds of one setting correlate by {seeds:.2f} on average")
+    if len(apart) == 1:
+        told.append(f"those of {' and '.join(apart[0])} correlate by {correlation(apart[0])}")
+    elif apart:
+        told.append(f"{' and '.join(apart[0])} are most alike ({correlation(apart[0])})")
+        told.append(f"{' and '.join(apart[-1])} are least alike ({correlation(apart[-1])})")
+    if seeds := [mean for (first, second), mean in means.items() if first == second]:
+        told.append(f"seeds of one setting correlate by {min(seeds):.2f} to {max(seeds):.2f}")
     if not told:
         return []
-    where = "pairs of different seeds" if fair.any() else f"pairs of one seed. {ONE_SEED}"
-    n, value = len(pairs.compared), [float(np.nanmax(alike[chosen], initial=-1.0))]
-    text = f"Embeddings ({target}) of {n} concepts: {'; '.join(told)}. Looked at: {where}."
-    return [_finding(group, f"highest correlation of embeddings, {target}", value, n, text)]
+    n, value = len(found.pairs.compared), means[apart[0]] if apart else float(np.mean(seeds))
+    text = f"Embeddings ({target}) of {n} concepts, by Spearman's correlation of their cosines: "
+    measure = f"highest correlation of embeddings, {target}"
+    return [_finding(group, measure, [value], n, f"{text}{'; '.join(told)}.")]
 
 
 def _told(row: Row, score: str) -> str:
@@ -136,12 +156,12 @@ def _told(row: Row, score: str) -> str:
 # -------------------- tables as they are read
 
 
-def readable(rows: Sequence[Row], left_out: Sequence[str] = ()) -> list[Row]:
+def readable(rows: Sequence[Row], left_out: Sequence[str] = _IN_LABELS) -> list[Row]:
     """Put bounds beside their values, and leave out columns that say nothing.
 
     Args:
         rows: Of a table, with ``NAME``, ``NAME_low`` and ``NAME_high``.
-        left_out: Further columns that the page does not show.
+        left_out: Further columns that the page does not show; those that headings and labels tell.
     """
     shown = [c for c in (rows[0] if rows else ()) if c not in left_out and _says(rows, c)]
     bounds = {name for name in shown if name.endswith(("_low", "_high")) or name in ("low", "high")}
