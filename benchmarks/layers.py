@@ -28,7 +28,7 @@ def layer_rows(m: Material) -> list[Row]:
     def by_main_job() -> float:
         return run_job([*main_job, f"layer={LAYERS[0]}"])[0]
 
-    repeats = [(together(), alone(LAYERS[0]), by_main_job()) for _ in range(3)]
+    repeats = [(together(), alone(LAYERS[0]), by_main_job()) for _ in range(2)]
     six, dearest, main = zip(*repeats, strict=True)
     others = sum(alone(layer) for layer in LAYERS[1:])
     return [
