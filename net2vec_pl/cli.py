@@ -24,7 +24,16 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from net2vec_pl.errors import Net2VecError, RunFolderError, SweepError, unknown
 from net2vec_pl.resolvers import job_digest, register_resolvers
-from net2vec_pl.sweeps import SweepFolder, hold_lifeline, note_cause, run_job, summary
+from net2vec_pl.sweeps import (
+    DIGEST,
+    SweepFolder,
+    begin_sweep,
+    hold_lifeline,
+    note_cause,
+    run_job,
+    summary,
+    write_ledger,
+)
 
 # Plug-in of Hydra -> the extra that brings it.
 _EXTRAS = {
@@ -48,6 +57,7 @@ def main() -> None:
     """Run the task that the command line asks for; exit 1 with one message if it cannot be done."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let us, not Hydra, word the message
     hold_lifeline()
+    begin_sweep()
     SweepFolder.current = None
     logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
@@ -117,7 +127,8 @@ def recalled(arguments: Sequence[str]) -> list[str]:
     quoted = "'" + str(at).replace("\\", "\\\\").replace("'", "\\'") + "'"
     options |= {name: f"{name}={quoted}" for name in ("run.resume", "run.dir")}
     options["hydra.mode"] = "hydra.mode=RUN"  # the run may have been a job of a sweep
-    return [*options.values()]
+    flags = recorded.with_name("flags.yaml")
+    return [*(OmegaConf.load(flags) if flags.exists() else ()), *options.values()]
 
 
 def _value_of(option: str) -> str:
@@ -132,6 +143,9 @@ def _dispatch(failed: list[Exception], config: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return _dispatch_job(config)  # Hydra must know which job has failed
     try:
+        digest = job_digest(config)
+        if os.environ.get(DIGEST, digest) != digest:
+            raise SweepError("the options of this job give another configuration than its sweep's.")
         _task(str(config.task))(config)
     except Exception as error:
         failed.append(error)  # Hydra would say something before we do
@@ -158,7 +172,8 @@ def _dispatch_job(config: DictConfig) -> float:
 
 def _tell_sweep() -> None:
     """Say what became of the jobs of a sweep, once Hydra has gone through them."""
-    if SweepFolder.current is not None:
+    if SweepFolder.current is not None and SweepFolder.current.is_dir():
+        write_ledger(SweepFolder.current)  # some may have been killed
         sys.stdout.write(summary(SweepFolder.current))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# A job is its configuration, but for where it writes and logs.
-_ELSEWHERE = ("hydra", "run", "logger")
+# A job is its configuration, but for where it writes and logs, and how many read its files.
+_ELSEWHERE = ("hydra", "run", "logger", "loader.workers", "callbacks.progress")
+_ELSEWHERE_IN_FRONT = re.compile(rf"[+~]*({'|'.join(map(re.escape, _ELSEWHERE))})[.=]")
 _LONGEST = 60
 
 
@@ -42,11 +43,13 @@ def job_digest(config: DictConfig) -> str:
     Args:
         config: The composed tree of conf/.
     """
-    decisive = {
+    decisive: dict[str, Any] = {
         str(key): OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
         for key, node in config.items()
         if key not in _ELSEWHERE
     }
+    for group, _, name in (option.partition(".") for option in _ELSEWHERE):
+        decisive.get(group, {}).pop(name, None)
     return _digest(decisive)
 
 
@@ -62,7 +65,7 @@ def sweep_name(overrides: Iterable[str], params: Any = None) -> str:
         'layer+seed-1a2fc356'
     """
     fixed = OmegaConf.to_container(params) if OmegaConf.is_config(params) else params
-    given = sorted(map(str, overrides))
+    given = sorted(o for o in map(str, overrides) if not _ELSEWHERE_IN_FRONT.match(o))
     options = [(name, values) for name, _, values in (o.partition("=") for o in given)]
     varied = [name for name, values in options if _varies(values)]
     names = list(dict.fromkeys([*map(str, fixed or ()), *varied])) or ["single"]

@@ -34,7 +34,7 @@ def headline(folder: Path) -> dict[str, float]:
         if table.exists():
             with table.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            for name in _HEADLINE:
+            for name in _HEADLINE if rows else ():
                 if name in rows[0] and name not in means:
                     values = [v for row in rows if not math.isnan(v := float(row[name] or "nan"))]
                     means[name] = fmean(values) if values else math.nan

@@ -9,9 +9,17 @@ from net2vec_pl.resolvers import job_digest, register_resolvers, sweep_name
 def test_a_job_is_its_configuration_but_for_where_it_writes() -> None:
     base = {"seed": 0, "model": {"name": "a"}, "run": {"dir": "x"}, "logger": {"name": "csv"}}
     digest = job_digest(OmegaConf.create(base))
-    for place in ({"run": {"dir": "y"}}, {"logger": {"name": "wandb"}}, {"hydra": {"job": 1}}):
+    base["loader"] = {"workers": 0, "batch_size": 64}
+    digest = job_digest(OmegaConf.create(base))
+    workers = {"loader": {"workers": 2, "batch_size": 64}}
+    for place in (
+        workers,
+        {"run": {"dir": "y"}},
+        {"logger": {"name": "wandb"}},
+        {"hydra": {"job": 1}},
+    ):
         assert job_digest(OmegaConf.create(base | place)) == digest
-    for decisive in ({"seed": 1}, {"model": {"name": "b"}}, {"layer": None}):
+    for decisive in ({"seed": 1}, {"model": {"name": "b"}}, {"loader": {"batch_size": 8}}):
         assert job_digest(OmegaConf.create(base | decisive)) != digest
 
 
@@ -40,6 +48,7 @@ def test_a_sweep_is_named_after_what_varies(overrides: list[str], varied: str) -
 def test_the_order_of_options_does_not_matter_and_their_values_do() -> None:
     assert sweep_name(["a=1,2", "b=3"]) == sweep_name(["b=3", "a=1,2"])
     assert sweep_name(["a=1,2"]) != sweep_name(["a=1,3"])
+    assert sweep_name(["a=1,2"]) == sweep_name(["a=1,2", "logger=wandb", "loader.workers=0"])
     assert sweep_name([], {"model": "a,b"}) != sweep_name([], {"model": "a,c"})
 
 

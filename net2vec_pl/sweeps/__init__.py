@@ -1,16 +1,26 @@
 """Sweeps: every job a fresh process, and a ledger of what became of each."""
 
 from net2vec_pl.sweeps.callback import SweepFolder
-from net2vec_pl.sweeps.jobs import run_job
-from net2vec_pl.sweeps.ledger import read_ledger, summary
-from net2vec_pl.sweeps.lifeline import hold_lifeline, is_job, note_cause
+from net2vec_pl.sweeps.jobs import flags_of, run_job
+from net2vec_pl.sweeps.ledger import read_ledger, summary, write_ledger
+from net2vec_pl.sweeps.lifeline import (
+    DIGEST,
+    begin_sweep,
+    hold_lifeline,
+    is_job,
+    note_cause,
+)
 
 __all__ = [
+    "DIGEST",
     "SweepFolder",
+    "begin_sweep",
+    "flags_of",
     "hold_lifeline",
     "is_job",
     "note_cause",
     "read_ledger",
     "run_job",
     "summary",
+    "write_ledger",
 ]

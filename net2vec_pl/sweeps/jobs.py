@@ -12,7 +12,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from net2vec_pl import runs
 from net2vec_pl.errors import SweepError
 from net2vec_pl.sweeps import ledger
-from net2vec_pl.sweeps.lifeline import CAUSE, LIFELINE
+from net2vec_pl.sweeps.lifeline import CAUSE, DIGEST, LIFELINE, end_with_starter
 
 _log = logging.getLogger(__name__)
 # What belongs to the sweep and not to a run of its own.
@@ -45,9 +45,10 @@ def run_job(hydra: DictConfig, digest: str) -> float:
         SweepError: If the job fails, or nothing of it could be scored; or if several processes were
             started from outside, which would each go through the whole sweep.
     """
-    _check_alone()
-    folder = Path(hydra.runtime.output_dir)
     overrides = [str(o) for o in hydra.overrides.task]
+    _check(overrides)
+    end_with_starter()
+    folder = Path(hydra.runtime.output_dir)
     with ledger.taken(folder):
         line = {"job": folder.name, "digest": digest, "overrides": " ".join(overrides)}
         if runs.finished(folder):
@@ -58,13 +59,18 @@ def run_job(hydra: DictConfig, digest: str) -> float:
             _run(folder, _begun(line), _command(hydra, overrides, folder))
     score = runs.score(folder)
     if math.isnan(score):
-        raise SweepError(f"{folder.name} has finished, but no concept could be scored.")
+        raise SweepError(
+            f"{folder.name} has finished, but its tables hold no score: no concept could be "
+            "scored, or they are damaged. Without its folder it is run again."
+        )
     return score
 
 
-def _check_alone() -> None:
-    for name, starter in (("WORLD_SIZE", "torchrun"), ("SLURM_NTASKS", "SLURM")):
-        if int(os.environ.get(name, "1")) > 1:
+def _check(overrides: Sequence[str]) -> None:
+    if given := [o for o in overrides if o.startswith("run.dir=")]:
+        raise SweepError(f"{given[0]} is of one run; a sweep has hydra.sweep.dir=FOLDER.")
+    for name, starter in (("WORLD_SIZE", "torchrun"), ("SLURM_STEP_NUM_TASKS", "srun")):
+        if os.environ.get(name, "1") not in ("", "0", "1"):
             raise SweepError(
                 f"{starter} started {os.environ[name]} processes, and each would go through the "
                 "whole sweep. Start one (tasks_per_node=1); with trainer=ddp trainer.devices=N "
@@ -86,7 +92,7 @@ def _run(folder: Path, line: ledger.Line, command: list[str]) -> None:
     with FileLock(folder / ".lock"):  # what an earlier start left running is about to end
         pass
     try:
-        status, cause = _start(folder, command)
+        status, cause = _start(folder, command, line["digest"])
     except BaseException:
         ledger.write_line(folder, _ended(line, ledger.STOPPED, cause="interrupted"))
         raise
@@ -96,26 +102,33 @@ def _run(folder: Path, line: ledger.Line, command: list[str]) -> None:
     ledger.write_line(folder, _ended(line, ledger.FINISHED, folder=folder))
 
 
-def _start(folder: Path, command: list[str]) -> tuple[int, str]:
+def _start(folder: Path, command: list[str], digest: str) -> tuple[int, str]:
     """Run a command to its end; return its exit status, and why it is not 0."""
     note = folder / "cause.txt"
     note.unlink(missing_ok=True)
     package = str(Path(__file__).parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = os.environ | {
-        "WANDB_RUN_GROUP": folder.parent.name,
-        LIFELINE: "1",
-        CAUSE: str(note),
-        "PYTHONPATH": os.pathsep.join(paths),
-        "SLURM_JOB_NAME": "interactive",  # Lightning then starts a job's processes itself
-    }
+    env = (
+        {"WANDB_RUN_GROUP": folder.parent.name}
+        | os.environ
+        | {
+            LIFELINE: "1",
+            CAUSE: str(note),
+            DIGEST: digest,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "SLURM_JOB_NAME": "interactive",  # Lightning then starts a job's processes itself
+        }
+    )
     env.pop("WANDB_RUN_ID", None)  # one id would make one run of all jobs
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as job:
+    # A session of its own: Ctrl-C reaches this process, which ends the job in order.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True) as job:
         try:
             status = job.wait()
-        finally:
+        except BaseException:
             assert job.stdin is not None
-            job.stdin.close()  # the job ends itself when nobody holds its lifeline
+            job.stdin.close()  # nobody holds its lifeline any more: it ends itself
+            job.wait()
+            raise
     if not status:
         return 0, ""
     cause = note.read_text(encoding="utf-8") if note.exists() else _died(status)
@@ -134,11 +147,17 @@ def _died(status: int) -> str:
 def _command(hydra: DictConfig, overrides: list[str], folder: Path) -> list[str]:
     """Return the command line that runs one job of a sweep as a run of its own."""
     kept = [o for o in [*hydra.overrides.hydra, *overrides] if not _is_of_the_sweep(str(o))]
-    sources = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
-    further = [word for path in sources for word in ("--config-dir", path)]
     place = "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
     options = [*kept, f"run.dir={place}", "hydra.mode=RUN"]
-    return [sys.executable, "-m", "net2vec_pl", *further, *options]
+    return [sys.executable, "-m", "net2vec_pl", *flags_of(hydra), *options]
+
+
+def flags_of(hydra: DictConfig) -> list[str]:
+    """Return the flags with which Hydra finds the same configuration again; none as a rule."""
+    sources = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
+    flags = [word for path in sources for word in ("--config-dir", path)]
+    name = hydra.job.config_name
+    return flags if name == "config" else [*flags, "--config-name", name]
 
 
 def _is_of_the_sweep(override: str) -> bool:

@@ -8,6 +8,7 @@ be late but never be lost.
 
 import csv
 import json
+import logging
 import os
 import platform
 from collections import Counter
@@ -27,12 +28,15 @@ COLUMNS = (
 )  # fmt: skip
 
 Line = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
 def taken(folder: Path) -> Iterator[None]:
     """Take a job's folder for this process alone; waits for another that has it."""
     folder.mkdir(parents=True, exist_ok=True)
+    if _is_taken(folder):
+        _log.info("%s: waiting for the process that has it", folder.name)
     with FileLock(folder / LOCK):
         yield
 
@@ -56,6 +60,8 @@ def read_line(folder: Path) -> Line | None:
     try:
         line: Line = json.loads((folder / LINE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if not isinstance(line, dict) or not {"job", "state", "started", "host", "process"} <= {*line}:
         return None
     ours = (line["host"], line["process"]) == (platform.node(), os.getpid())
     if line["state"] == RUNNING and not ours and not _is_taken(folder):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +19,7 @@ from net2vec_pl.errors import RunFolderError, shorten
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import write_csv
 from net2vec_pl.runs import finished
+from net2vec_pl.sweeps import flags_of
 
 _log = logging.getLogger(__name__)
 _NEEDED_BYTES = 64 << 20
@@ -67,6 +69,8 @@ def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:
     OmegaConf.save(config, hydra_folder / "config.yaml")
     OmegaConf.save(config, hydra_folder / "resolved.yaml", resolve=True)
     OmegaConf.save(hydra.overrides.task, hydra_folder / "overrides.yaml")
+    if flags := flags_of(cast(DictConfig, hydra)):
+        OmegaConf.save(flags, hydra_folder / "flags.yaml")
 
 
 def layer_folder(folder: Path, backbone: FrozenBackbone, num_layers: int) -> Path:

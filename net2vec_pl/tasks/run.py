@@ -93,7 +93,9 @@ def _layers(jobs: Sequence[LayerJob], analyses: AnalysisOptions) -> list[Row]:
         _log.info("%d layers, %d at a time", len(jobs), at_once)
     work = side_by_side([partial(_layer, job, analyses, at_once == 1) for job in jobs], at_once)
     rows = []
-    for job, tables in zip(jobs, jobs[0].setup.progress("layers")(work), strict=True):
+    # Several at a time have one bar, and their tables come when it is done.
+    done = work if at_once == 1 else list(jobs[0].setup.progress("layers")(work))
+    for job, tables in zip(jobs, done, strict=True):
         if processes.is_first():
             _tell(job, tables)
         shown = (tables.get(name) for name in ("concepts.csv", "classification.csv"))

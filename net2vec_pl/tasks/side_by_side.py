@@ -51,6 +51,10 @@ def side_by_side(jobs: Sequence[Callable[[], _T]], at_once: int) -> Iterator[_T]
             for future in futures:
                 result: _T = future.result()  # type: ignore[assignment]
                 yield result
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.kill()  # nothing that it has written is half done
+            raise
         except BrokenProcessPool as error:
             raise RunFolderError(
                 "the process of a layer has died, killed by the system if memory ran out. "
@@ -70,4 +74,7 @@ def _begin(jobs: Sequence[Callable[[], object]]) -> None:
 
 
 def _do(number: int) -> object:
-    return _jobs[number]()
+    try:
+        return _jobs[number]()
+    except KeyboardInterrupt:
+        os._exit(130)  # a fork that went on would begin the next job

@@ -125,7 +125,12 @@ def test_jobs_may_have_several_processes_each(tmp_path: Path) -> None:
     ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2", "seed=1"]
     command = [sys.executable, "-m", "net2vec_pl", "-m", "hydra.sweep.dir=sweep", *several, *ddp]
     # What SLURM tells a job of one task must not keep it from starting its own processes.
-    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1"}
+    slurm = {
+        "SLURM_NTASKS": "4",
+        "SLURM_STEP_NUM_TASKS": "1",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_ID": "1",
+    }
     done = subprocess.run(
         command,
         cwd=tmp_path,
@@ -146,7 +151,48 @@ def test_jobs_may_have_several_processes_each(tmp_path: Path) -> None:
     assert float((one.weight - two.weight).abs().max()) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["WORLD_SIZE", "SLURM_NTASKS"])
+def test_a_job_composes_what_its_sweep_composed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.yaml").write_text("defaults: [config, _self_]\nseed: 7\n")
+    flags = ["--config-dir", "mine", "--config-name", "mine"]
+    done = run_sweep(tmp_path, "layer=conv5", *flags)
+    assert done.returncode == 0, done.stderr
+    (bank,) = banks(tmp_path)
+    assert BankFile.load(bank).header["seed"] == 7
+    before = bank.read_bytes()
+    bank.unlink()
+    again = [sys.executable, "-m", "net2vec_pl", f"run.resume={bank.parent}"]
+    subprocess.run(again, cwd=tmp_path, check=True, timeout=120, capture_output=True)
+    assert bank.read_bytes() == before
+
+
+def test_a_sweep_that_is_killed_takes_its_workers_and_their_jobs_along(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="joblib is not installed")
+    parallel = ["hydra/launcher=parallel", "seed=0,1", "protocol.epochs=100000"]
+    with subprocess.Popen(sweep_command(*parallel), cwd=tmp_path) as sweep:
+        while len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) < 2:
+            assert sweep.poll() is None
+            time.sleep(0.1)
+        sweep.kill()
+    end = time.monotonic() + 60
+    while at_work_in(tmp_path) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not at_work_in(tmp_path)
+
+
+def at_work_in(folder: Path) -> list[str]:
+    """Return the processes that run in a folder."""
+    return [p.name for p in Path("/proc").glob("[0-9]*") if _runs_in(p, folder)]
+
+
+def _runs_in(process: Path, folder: Path) -> bool:
+    try:
+        return Path(os.readlink(process / "cwd")) == folder
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
 def test_several_processes_from_outside_are_refused(name: str, tmp_path: Path) -> None:
     done = run_sweep(tmp_path, "seed=0,1", **{name: "2"})
     assert done.returncode == 1

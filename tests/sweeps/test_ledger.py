@@ -18,7 +18,15 @@ def rows(sweep: Path) -> list[dict[str, str]]:
 
 
 def line(job: str, **further: object) -> ledger.Line:
-    return {"job": job, "state": "finished", "host": "h", "process": 1, "cause": "", **further}
+    return {
+        "job": job,
+        "state": "finished",
+        "started": "2026-01-01T00:00:00",
+        "host": "h",
+        "process": 1,
+        "cause": "",
+        **further,
+    }
 
 
 def write_many(sweep: Path, writer: int) -> None:
@@ -51,7 +59,7 @@ from pathlib import Path
 from net2vec_pl.sweeps import ledger
 folder = Path(sys.argv[1])
 with ledger.taken(folder):
-    mine = {"host": platform.node(), "process": os.getpid(), "cause": ""}
+    mine = {"started": "", "host": platform.node(), "process": os.getpid(), "cause": ""}
     ledger.write_line(folder, {"job": folder.name, "state": "running", **mine})
     print("ready", flush=True)
     sys.stdin.read()
@@ -72,9 +80,10 @@ def test_a_job_whose_process_was_killed_has_stopped(tmp_path: Path) -> None:
     assert "1 stopped" in ledger.summary(tmp_path)
 
 
-def test_a_damaged_line_is_as_if_the_job_had_not_begun(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ['{"job": "a", "sta', "", "{}", "[]"])
+def test_a_damaged_line_is_as_if_the_job_had_not_begun(text: str, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "job.json").write_text('{"job": "a", "sta')
+    (tmp_path / "a" / "job.json").write_text(text)
     with ledger.taken(tmp_path / "b"):
         ledger.write_line(tmp_path / "b", line("b"))
     assert [r["job"] for r in rows(tmp_path)] == ["b"]

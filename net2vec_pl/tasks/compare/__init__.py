@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 import net2vec_pl
 from net2vec_pl.analysis.across import FEWEST
-from net2vec_pl.errors import ConfigError
+from net2vec_pl.errors import ConfigError, RunFolderError
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.report import LastWords, write_csv
 from net2vec_pl.report.findings import write_findings
@@ -74,11 +74,13 @@ def compare(config: DictConfig) -> None:
         Net2VecError: If no run is found.
     """
     given = name_list("runs", config.runs)
-    if not given:
+    if not given or not all(given):
         raise ConfigError("runs is empty; name folders of runs or of a sweep: runs=multirun/NAME.")
     found = collect(given)
     groups = grouped(found.entries)
     with run_folder(config) as folder:
+        if (folder / PAGE).exists():
+            raise RunFolderError(f"{folder} already holds a comparison; choose another run.dir.")
         report = Report(folder)
         for group in groups:
             _compare(group, report)

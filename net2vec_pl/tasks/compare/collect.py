@@ -9,6 +9,7 @@ from pathlib import Path
 from net2vec_pl.errors import RunFolderError, shorten
 from net2vec_pl.report.tables import Row
 from net2vec_pl.runs import BANK, CLASSIFIERS, finished
+from net2vec_pl.sweeps import read_ledger
 from net2vec_pl.tasks.compare.entry import Entry, read_entries, read_table
 
 _log = logging.getLogger(__name__)
@@ -62,9 +63,11 @@ def collect(given: Sequence[str]) -> Collected:
     for path in [path for name in given for path in _expanded(name)]:
         if path.is_dir():
             _collect_folder(path, found)
-        else:
+        elif path.suffix == ".csv":
             found.exported += _exported(path)
-    if not found.entries and not found.exported:
+        else:
+            raise RunFolderError(f"runs={path} is a file; name the folder of the run.")
+    if not found.entries:
         raise RunFolderError(_nothing(given, found))
     return found
 
@@ -74,7 +77,8 @@ def _nothing(given: Sequence[str], found: Collected) -> str:
     return (
         f"runs={','.join(given)}: no finished run is there"
         + (f"; left out: {shorten(left_out, 4)}" if left_out else "")
-        + f". A run is a folder with {BANK} and concepts.csv, or one with such folders below it."
+        + f". A run is a folder with {BANK} and concepts.csv, or one with such folders below it; "
+        "an export of W&B's table only joins them."
     )
 
 
@@ -140,6 +144,8 @@ def _layer_folders(run: Path) -> list[Path]:
 
 def _ledger(sweep: Path) -> dict[Path, tuple[str, str]]:
     """Read state and cause of every job of a sweep, if it is one."""
+    if lines := read_ledger(sweep):
+        return {sweep / line["job"]: (line["state"], line.get("cause", "")) for line in lines}
     path = sweep / _LEDGER
     if not path.exists():
         return {}
