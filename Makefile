@@ -45,7 +45,7 @@ rooms: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/python -m pytest -m "$(MARKS)"
+	$(BIN)/python -m pytest -n auto -m "$(MARKS)"
 
 format: $(STAMP) ## let ruff mend and format the code
 	$(BIN)/ruff check --fix .
