@@ -30,7 +30,7 @@ test-slow: $(STAMP) ## the tests that take minutes, on the real images beside th
 test-browser: $(STAMP) ## the pages in headless Chromium; installs playwright and, with apt-get, chromium
 	$(BIN)/python -m pip install --quiet playwright
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
-	  || apt-get install --yes --no-install-recommends chromium \
+	  || { apt-get update -qq && apt-get install --yes --no-install-recommends chromium; } \
 	  || { echo "No Chromium was found, and apt-get could not install it: install chromium, or run as root."; exit 1; }
 	$(BIN)/python -m pytest -m browser
 
