@@ -11,21 +11,15 @@ NETWORK_LAYERS = ["features.14.conv.0", "features.11.conv.0", "features.7.conv.0
 def table(m: Material) -> Table:
     """Run the job at each size, in a process of its own, and tabulate seconds and memory."""
     names = m.selection.vocabulary.names
-    data = [
-        "data=broden",
-        f"data.root={m.root}",
-        "model=mobilenet_v2",
-        f"model.weights={'null' if m.weights is None else m.weights}",
-    ]
     drawn = ["data=shapes", "data.image_size=224", "model=mobilenet_v2", "model.weights=null"]
     layer = f"layer={LAYER}"
     sizes = {
         "images": {n: [*drawn, layer, f"data.num_images={n}"] for n in (250, 500, 1000)},
         "concepts": {
-            n: [*data, layer, f"data.names=[{','.join(names[:n])}]"] for n in (5, 10, len(names))
+            n: [*m.job, layer, f"data.names=[{','.join(names[:n])}]"] for n in (5, 10, len(names))
         },
-        "layers": {n: [*data, f"layer=[{','.join(NETWORK_LAYERS[:n])}]"] for n in (1, 2, 4)},
-        "seeds": {n: [*data, layer, f"seeds={n}"] for n in (1, 2, 4)},
+        "layers": {n: [*m.job, f"layer=[{','.join(NETWORK_LAYERS[:n])}]"] for n in (1, 2, 4)},
+        "seeds": {n: [*m.job, layer, f"seeds={n}"] for n in (1, 2, 4)},
     }
     result = Table("grows with", "three sizes", "seconds", "GiB")
     for what, options in sizes.items():

@@ -11,13 +11,7 @@ LAYERS = [f"features.{n}" for n in (1, 3, 6, 13, 16, 18)]
 
 def layer_rows(m: Material) -> list[Row]:
     """Scores of six layers, by ``experiment=layers``: all at once, and one after another."""
-    main_job = [
-        "data=broden",
-        f"data.root={m.root}",
-        "model=mobilenet_v2",
-        f"model.weights={'null' if m.weights is None else m.weights}",
-    ]
-    options = ["experiment=layers", *main_job]
+    options = ["experiment=layers", *m.job]
 
     def together() -> float:
         return run_job([*options, f"layer=[{','.join(LAYERS)}]"])[0]
@@ -26,7 +20,7 @@ def layer_rows(m: Material) -> list[Row]:
         return run_job([*options, f"layer={layer}"])[0]
 
     def by_main_job() -> float:
-        return run_job([*main_job, f"layer={LAYERS[0]}"])[0]
+        return run_job([*m.job, f"layer={LAYERS[0]}"])[0]
 
     repeats = [(together(), alone(LAYERS[0]), by_main_job()) for _ in range(2)]
     six, dearest, main = zip(*repeats, strict=True)

@@ -59,6 +59,13 @@ class Material:
     thresholds: Tensor
     cached: ConceptDataModule
 
+    @property
+    def job(self) -> list[str]:
+        """Options of the command line that run a job on this dataset and network."""
+        weights = "null" if self.weights is None else self.weights
+        data = ["data=broden", f"data.root={self.root}"]
+        return [*data, "model=mobilenet_v2", f"model.weights={weights}"]
+
     def probe(self, bank: ConceptBank | None = None) -> SegmentationProbe:
         """Return a probe of all concepts, with an untrained bank unless one is given."""
         numbers = self.selection.vocabulary.numbers.tolist()

@@ -245,13 +245,7 @@ def cache_rows(m: Material) -> list[Row]:
 
 def job_rows(m: Material) -> list[Row]:
     """The main job as a command, from nothing to its tables."""
-    options = [
-        "data=broden",
-        f"data.root={m.root}",
-        "model=mobilenet_v2",
-        f"model.weights={'null' if m.weights is None else m.weights}",
-        f"layer={LAYER}",
-    ]
+    options = [*m.job, f"layer={LAYER}"]
     seconds, gib = zip(*(run_job(options) for _ in range(3)), strict=True)
     return [
         Row("main job, 30 epochs", seconds, (), "s", 60),

@@ -1,8 +1,10 @@
 """A planted world: an identity backbone over pictures whose channels are the filters."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -59,6 +61,19 @@ class Bright(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.out(self.norm(x))  # type: ignore[no-any-return]
+
+
+def quiet_trainer(epochs: int, **options: Any) -> pl.Trainer:
+    """Return a trainer that trains on the CPU and does nothing else."""
+    return pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from scipy import stats
 
+from net2vec_pl.analysis.comparison import centred, centred_ranks
 from net2vec_pl.analysis.intervals import Interval
 from net2vec_pl.analysis.space import cosines, nearest_rows, unit_rows
 
@@ -252,26 +253,7 @@ def _forms(k: int) -> dict[str, Callable[[Square], Square]]:
         taken: Square = chosen.astype(np.float64)
         return taken
 
-    return {"distance": np.asarray, "correlation": _ranks, "cka": _centred, "overlap": near}
-
-
-def _ranks(cosine: Square) -> Square:
-    upper = np.triu_indices(len(cosine), 1)
-    values = cosine[upper]
-    order = np.argsort(values)
-    ranks = np.empty(len(values))
-    ranks[order] = np.arange(1, len(values) + 1)
-    if (np.diff(values[order]) == 0).any():  # ties share their mean rank, which takes twice as long
-        ranks = stats.rankdata(values)
-    square = np.zeros_like(cosine)
-    square[upper] = square.T[upper] = ranks - ranks.mean()
-    return square
-
-
-def _centred(cosine: Square) -> Square:
-    square: Square = cosine - cosine.mean(axis=0)
-    square -= square.mean(axis=1, keepdims=True)
-    return square
+    return {"distance": np.asarray, "correlation": centred_ranks, "cka": centred, "overlap": near}
 
 
 def _inner(squares: Float64[np.ndarray, "E V V"]) -> Float64[np.ndarray, "E E"]:

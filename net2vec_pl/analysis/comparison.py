@@ -170,7 +170,7 @@ def representational_similarity(
     Returns:
         Spearman's correlation of the upper triangles of D_a and D_b.
     """
-    return _alike(a, b, _centred_ranks, "all cosines are equal", permutations, seed)
+    return _alike(a, b, centred_ranks, "all cosines are equal", permutations, seed)
 
 
 def linear_cka(
@@ -186,7 +186,7 @@ def linear_cka(
     With more filters than concepts it is far above 0 for unrelated embeddings: read it beside
     ``chance``.
     """
-    return _alike(a, b, _centred, "all concepts have the same direction", permutations, seed)
+    return _alike(a, b, centred, "all concepts have the same direction", permutations, seed)
 
 
 def neighbour_overlap(
@@ -240,20 +240,25 @@ def _alike(
     return Score(float(drawn[0]), _mean(drawn[1:]), p_value(float(drawn[0]), drawn[1:]))
 
 
-def _centred_ranks(cosine: Square) -> Square:
+def centred_ranks(cosine: Square) -> Square:
     """Replace cosines by ranks, the mean taken away; the diagonal, which is 1 always, by 0."""
     upper = np.triu_indices(len(cosine), 1)
-    ranks = rankdata(cosine[upper])
-    centred = np.zeros_like(cosine)
-    centred[upper] = centred.T[upper] = ranks - ranks.mean()
-    return centred
+    values = cosine[upper]
+    order = np.argsort(values)
+    ranks = np.empty(len(values))
+    ranks[order] = np.arange(1, len(values) + 1)
+    if (np.diff(values[order]) == 0).any():  # ties share their mean rank, which takes twice as long
+        ranks = rankdata(values)
+    square = np.zeros_like(cosine)
+    square[upper] = square.T[upper] = ranks - ranks.mean()
+    return square
 
 
-def _centred(cosine: Square) -> Square:
+def centred(cosine: Square) -> Square:
     """Compute H D H."""
-    centred: Square = cosine - cosine.mean(axis=0)
-    centred -= centred.mean(axis=1, keepdims=True)
-    return centred
+    square: Square = cosine - cosine.mean(axis=0)
+    square -= square.mean(axis=1, keepdims=True)
+    return square
 
 
 def _inner(a: Square, b: Square, permutations: int, seed: int) -> Float64[np.ndarray, "B"]:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from planted import GRID, PlantedReader
+from planted import GRID, PlantedReader, quiet_trainer
 from torch import Tensor, nn
 
 from net2vec_pl.activations import MemoryCache, MemorySink, survey
@@ -78,15 +77,7 @@ class Job:
         self, bank: ConceptBank, stream: ConceptDataModule | None = None
     ) -> SegmentationProbe:
         probe = self.probe(bank)
-        trainer = pl.Trainer(
-            max_epochs=PROTOCOL.epochs,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            limit_val_batches=0,
-        )
+        trainer = quiet_trainer(PROTOCOL.epochs, limit_val_batches=0)
         trainer.fit(probe, datamodule=stream or self.stream)
         return probe
 

@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +14,26 @@ import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import PlantedReader, World
+from planted import PlantedReader, World, quiet_trainer
+from row_steps import PER_STEP, ROWS, WIDTH, batches_of, trained_alone, trained_together
 from torch import Tensor, nn
 
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import RowwiseAdam, SegmentationProbe
 
-ROWS, WIDTH, PER_STEP, LR = 3, 2, 4, 0.1
+LR = 0.1
 FAST = Protocol(lr=0.02, lr_scaling="none", epochs=4, reference_batch_size=64)
 
 
 # -------------------- Adam
 
 
-def rowwise(
-    concept: Tensor, gradient: Tensor, batches: list[int], epochs_end: set[int], decay: float
-) -> Tensor:
-    """Feed pairs in batches, a flush after some of them, as the probe does."""
-    weight = nn.Parameter(torch.ones(ROWS, WIDTH))
-    optimizer = RowwiseAdam([weight], ROWS, lr=LR, images_per_step=PER_STEP, weight_decay=decay)
-    start = 0
-    for number, size in enumerate(batches):
-        mine = slice(start, start + size)
-        optimizer.learn([gradient[mine]], concept[mine])
-        start += size
-        if number in epochs_end:
-            optimizer.step(flush=True)
-    return weight.detach()
+def ours(weight: nn.Parameter, decay: float) -> RowwiseAdam:
+    return RowwiseAdam([weight], ROWS, lr=LR, images_per_step=PER_STEP, weight_decay=decay)
 
 
-def alone(gradients: list[Tensor], ends: list[int], decay: float) -> Tensor:
-    """Train one row with PyTorch: steps of PER_STEP images, a short one at the end of an epoch."""
-    weight = nn.Parameter(torch.ones(WIDTH))
-    optimizer = torch.optim.AdamW([weight], lr=LR, weight_decay=decay)
-    held: list[Tensor] = []
-
-    def step() -> None:
-        weight.grad = torch.stack(held).mean(0)
-        optimizer.step()
-        held.clear()
-
-    for i in range(len(gradients) + 1):
-        if i in ends and held:
-            step()
-        if i < len(gradients):
-            held.append(gradients[i])
-            if len(held) == PER_STEP:
-                step()
-    return weight.detach()
+def pytorchs(weight: nn.Parameter, decay: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW([weight], lr=LR, weight_decay=decay)
 
 
 @settings(deadline=None, max_examples=60)
@@ -75,14 +48,13 @@ def test_rows_step_as_adam_would_alone_however_pairs_are_batched(
 ) -> None:
     concept = torch.tensor(concepts)
     gradient = torch.randn(len(concepts), WIDTH, generator=torch.Generator().manual_seed(0))
-    batches: list[int] = []
-    while sum(batches) < len(concepts):
-        batches.append(min(sizes[len(batches)], len(concepts) - sum(batches)))
-    flushes = {n for n in flushes if n < len(batches)} | {len(batches) - 1}
-    together = rowwise(concept, gradient, batches, flushes, decay)
+    batches, flushes = batches_of(sizes, len(concepts), flushes)
+    together = trained_together(partial(ours, decay=decay), concept, gradient, batches, flushes)
     for row in range(ROWS):
         ends = [int((concept[: sum(batches[: n + 1])] == row).sum()) for n in flushes]
-        expected = alone(list(gradient[concept == row]), ends, decay)
+        expected = trained_alone(
+            partial(pytorchs, decay=decay), list(gradient[concept == row]), ends
+        )
         torch.testing.assert_close(together[row], expected, rtol=0, atol=2e-5)
 
 
@@ -148,16 +120,7 @@ class Diary(pl.Callback):
 
 
 def trainer_of(epochs: int, *callbacks: pl.Callback) -> pl.Trainer:
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        callbacks=list(callbacks),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    return quiet_trainer(epochs, callbacks=list(callbacks), num_sanity_val_steps=0)
 
 
 def fit(world: World, probe: SegmentationProbe | None = None) -> tuple[SegmentationProbe, Diary]:

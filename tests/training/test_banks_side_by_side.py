@@ -5,9 +5,8 @@ from dataclasses import replace
 import dense
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from planted import PlantedReader, World
+from planted import PlantedReader, World, quiet_trainer
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -38,15 +37,7 @@ def probe_of(
 
 
 def fit(probe: SegmentationProbe, world: World) -> SegmentationProbe:
-    trainer = pl.Trainer(
-        max_epochs=world.protocol.epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
+    trainer = quiet_trainer(world.protocol.epochs, limit_val_batches=0)
     trainer.fit(probe, datamodule=world.stream())
     return probe
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Bool, Float32, Float64
+from planted import quiet_trainer
 from torch import nn
 
 from net2vec_pl.errors import DataError
@@ -40,21 +40,10 @@ def world(
     return pooled, present
 
 
-def trainer(epochs: int) -> pl.Trainer:
-    return pl.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
 def fit(probe: ClassificationProbe) -> ClassificationBank:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning has something to say of every short loop
-        trainer(probe.protocol.epochs).fit(probe)
+        quiet_trainer(probe.protocol.epochs).fit(probe)
     return probe.bank()
 
 
@@ -187,12 +176,12 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     def probe() -> ClassificationProbe:
         return ClassificationProbe(torch.from_numpy(pooled), present, NUMBERS, SHORT, seed=SEED)
 
-    through, resumed, half = fit(probe()), probe(), trainer(3)
+    through, resumed, half = fit(probe()), probe(), quiet_trainer(3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         half.fit(probe())
         half.save_checkpoint(tmp_path / "last.ckpt")
-        trainer(4).fit(resumed, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+        quiet_trainer(4).fit(resumed, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert torch.equal(resumed.bank().weight.nan_to_num(9), through.weight.nan_to_num(9))
     assert (tmp_path / "last.ckpt").stat().st_size < 20_000
 

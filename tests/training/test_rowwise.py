@@ -8,47 +8,19 @@ import torch
 from gloo import in_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from row_steps import PER_STEP, ROWS, WIDTH, batches_of, trained_alone, trained_together
+from torch import nn
 
 from net2vec_pl.training import RowwiseSGD
 from net2vec_pl.training.rowwise import occurrence
 
-ROWS, WIDTH, PER_STEP = 3, 2, 4
+
+def ours(weight: nn.Parameter) -> RowwiseSGD:
+    return RowwiseSGD([weight], ROWS, lr=0.1, momentum=0.9, images_per_step=PER_STEP)
 
 
-def rowwise(concept: Tensor, gradient: Tensor, batches: list[int], epochs_end: set[int]) -> Tensor:
-    """Feed pairs in batches, a flush after some of them, as the probe does."""
-    weight = nn.Parameter(torch.ones(ROWS, WIDTH))
-    optimizer = RowwiseSGD([weight], ROWS, lr=0.1, momentum=0.9, images_per_step=PER_STEP)
-    start = 0
-    for number, size in enumerate(batches):
-        mine = slice(start, start + size)
-        optimizer.learn([gradient[mine]], concept[mine])
-        start += size
-        if number in epochs_end:
-            optimizer.step(flush=True)
-    return weight.detach()
-
-
-def alone(gradients: list[Tensor], ends: list[int]) -> Tensor:
-    """Train one row with PyTorch: steps of PER_STEP images, a short one at the end of an epoch."""
-    weight = nn.Parameter(torch.ones(WIDTH))
-    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
-    held: list[Tensor] = []
-
-    def step() -> None:
-        weight.grad = torch.stack(held).mean(0)
-        optimizer.step()
-        held.clear()
-
-    for i in range(len(gradients) + 1):
-        if i in ends and held:
-            step()
-        if i < len(gradients):
-            held.append(gradients[i])
-            if len(held) == PER_STEP:
-                step()
-    return weight.detach()
+def pytorchs(weight: nn.Parameter) -> torch.optim.Optimizer:
+    return torch.optim.SGD([weight], lr=0.1, momentum=0.9)
 
 
 @settings(deadline=None, max_examples=60)
@@ -62,14 +34,11 @@ def test_rows_step_as_if_trained_alone_however_pairs_are_batched(
 ) -> None:
     concept = torch.tensor(concepts)
     gradient = torch.randn(len(concepts), WIDTH, generator=torch.Generator().manual_seed(0))
-    batches: list[int] = []
-    while sum(batches) < len(concepts):
-        batches.append(min(sizes[len(batches)], len(concepts) - sum(batches)))
-    flushes = {n for n in flushes if n < len(batches)} | {len(batches) - 1}
-    together = rowwise(concept, gradient, batches, flushes)
+    batches, flushes = batches_of(sizes, len(concepts), flushes)
+    together = trained_together(ours, concept, gradient, batches, flushes)
     for row in range(ROWS):
         ends = [int((concept[: sum(batches[: n + 1])] == row).sum()) for n in flushes]
-        expected = alone(list(gradient[concept == row]), ends)
+        expected = trained_alone(pytorchs, list(gradient[concept == row]), ends)
         torch.testing.assert_close(together[row], expected)
 
 
@@ -110,7 +79,7 @@ def test_parameters_of_any_shape_step_together() -> None:
         some = slice(start, {0: 13, 13: 14, 14: 33}.get(start, 40))
         optimizer.learn([gradient[some], gradient[some, 0]], row[some])
     optimizer.step(flush=True)
-    expected = rowwise(row, gradient, [40], {0})
+    expected = trained_together(ours, row, gradient, [40], {0})
     torch.testing.assert_close(both[0].detach(), expected)
     torch.testing.assert_close(both[1].detach(), expected[:, 0])
 

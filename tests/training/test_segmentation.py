@@ -8,7 +8,7 @@ import oracles
 import pytest
 import pytorch_lightning as pl
 import torch
-from planted import PlantedReader, World
+from planted import PlantedReader, World, quiet_trainer
 
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.data import epoch_order
@@ -22,16 +22,8 @@ FAST = Protocol(lr=0.02, lr_scaling="none", epochs=5, reference_batch_size=8)
 
 def fit(world: World, folder: Path | None = None) -> SegmentationProbe:
     probe = world.probe()
-    trainer = pl.Trainer(
-        max_epochs=world.protocol.epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-    )
+    epochs = world.protocol.epochs
+    trainer = quiet_trainer(epochs, num_sanity_val_steps=0, default_root_dir=folder)
     trainer.fit(probe, datamodule=world.stream())
     if folder is not None:
         trainer.save_checkpoint(folder / "last.ckpt")
@@ -169,10 +161,7 @@ def test_a_checkpoint_holds_bank_and_thresholds_and_loads_without_pickled_code(
     assert not any(key.startswith("backbone") for key in checkpoint["state_dict"])
     assert {"bank.weight", "thresholds"} <= set(checkpoint["state_dict"])
     fresh = world.probe()
-    trainer = pl.Trainer(
-        max_epochs=FAST.epochs + 1, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+    trainer = quiet_trainer(FAST.epochs + 1)
     trainer.fit(fresh, datamodule=world.stream(), ckpt_path=tmp_path / "last.ckpt")
     longer = fit(World(reader, replace(FAST, epochs=FAST.epochs + 1)))
     torch.testing.assert_close(fresh.bank.weight, longer.bank.weight, rtol=0, atol=0)

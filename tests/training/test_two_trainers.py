@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from gloo import in_processes
-from planted import PlantedReader, World
+from planted import PlantedReader, World, quiet_trainer
 
 from net2vec_pl import processes
 from net2vec_pl.protocol import Protocol
@@ -61,17 +61,8 @@ def train(rank: int, *, bias: bool = False) -> Told:
     )
     world = World(PlantedReader(), protocol, BATCH_SIZE, seeds=(0, 1))
     probe = world.probe()
-    trainer = pl.Trainer(
-        max_epochs=protocol.epochs,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=Clocks(told),
-    )
+    callbacks = Clocks(told)
+    trainer = quiet_trainer(protocol.epochs, devices=1, num_sanity_val_steps=0, callbacks=callbacks)
     trainer.fit(probe, datamodule=world.stream())
     told.loss = float(trainer.callback_metrics["train/loss"])
     told.bank = probe.bank.weight.tolist()

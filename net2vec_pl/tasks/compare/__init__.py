@@ -90,7 +90,7 @@ def compare(config: DictConfig) -> None:
         report.tables["differences"] = [row for d in differing for row in d.rows()]
         for name, rows in report.tables.items():
             if rows:
-                write_csv(_filled(rows), folder / f"{name}.csv")
+                write_csv(tables.filled(rows), folder / f"{name}.csv")
         if report.findings:
             write_findings(report.findings, folder)
         statements = [difference.statement for difference in differing]
@@ -146,12 +146,6 @@ def _embeddings(group: Group, target: str, report: Report) -> None:
         report.draw(group, f"distances_{target}", draw.distances(found), title)
     rows = tables.distance_rows(group, target, found)
     report.add(group, "embedding_distances", rows, f"Embeddings two by two, {target}")
-
-
-def _filled(rows: Sequence[Row]) -> list[Row]:
-    """Give all rows the same columns; those of another group may have others."""
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return [{key: row.get(key, "") for key in columns} for row in rows]
 
 
 def _page(report: Report, groups: Sequence[Group], statements: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,14 @@ class Group:
         return [entry for setting in self.settings for entry in setting.entries]
 
     def scores(self, target: str) -> Scores | None:
-        """Put the scores of a target side by side; None if no setting has any."""
+        """Return the scores of a target, side by side; None if no setting has any."""
+        return self._by_target[target]
+
+    @cached_property
+    def _by_target(self) -> dict[str, Scores | None]:
+        return {target: self._side_by_side(target) for target in SCORES}
+
+    def _side_by_side(self, target: str) -> Scores | None:
         names = SCORES[target]
         settings = tuple(
             s for s in self.settings if any(s.first.scores.get(name) for name in names)

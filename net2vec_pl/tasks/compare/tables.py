@@ -45,8 +45,13 @@ def run_rows(groups: Sequence[Group], exported: Sequence[Row]) -> list[Row]:
         for setting in group.settings
         for label, entry in zip(setting.entry_labels, setting.entries, strict=True)
     ]
-    columns = dict.fromkeys(key for row in [*rows, *exported] for key in row)
-    return [{key: row.get(key, "") for key in columns} for row in [*rows, *exported]]
+    return filled([*rows, *exported])
+
+
+def filled(rows: Sequence[Row]) -> list[Row]:
+    """Give all rows the same columns; those of another group, or of W&B, may have others."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key, "") for key in columns} for row in rows]
 
 
 def _facts(entry: Entry) -> Row:
