@@ -6,4 +6,19 @@ https://arxiv.org/abs/1801.03454). ``docs/architecture.md`` shows the way of the
 rooms.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from net2vec_pl.inference import Bank, load_bank
+
+__all__ = ["Bank", "__version__", "load_bank"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is heavy when it is asked for: the command line must answer at once."""
+    if name in ("Bank", "load_bank"):
+        from net2vec_pl import inference
+
+        return getattr(inference, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

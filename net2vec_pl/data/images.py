@@ -17,7 +17,7 @@ _EIGHT_BIT_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "Y
 
 
 def read_image(path: Path, size: tuple[int, int]) -> UInt8[Tensor, "3 H W"]:
-    """Read whatever PIL reads as RGB; grey becomes three equal channels.
+    """Read whatever PIL reads as RGB; grey becomes three equal channels, transparent shows white.
 
     Args:
         path: The file.
@@ -26,11 +26,11 @@ def read_image(path: Path, size: tuple[int, int]) -> UInt8[Tensor, "3 H W"]:
     Raises:
         UnreadableRowError: If the file is absent, damaged, of another size or not 8 bits a channel.
     """
-    image = _decode(_read_bytes(path, "image"), path, "image")
+    image = decode(read_bytes(path, "image"), path, "image")
     if image.mode not in _EIGHT_BIT_MODES:
         raise UnreadableRowError(f"image {path} is of mode {image.mode}; 8 bits a channel are read")
     _check_size(image, size, path, "image")
-    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.array(as_rgb(image))).permute(2, 0, 1).contiguous()
 
 
 def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
@@ -46,7 +46,7 @@ def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
     Raises:
         UnreadableRowError: If the file is absent, damaged, of another size or not 8-bit RGB.
     """
-    data = _read_bytes(path, "mask")
+    data = read_bytes(path, "mask")
     # PIL opens 16-bit RGB too and drops the lower halves, so ask the header.
     is_png = data.startswith(_PNG_SIGNATURE) and len(data) > _COLOUR_TYPE
     if is_png and (data[_BIT_DEPTH], data[_COLOUR_TYPE]) != (8, _RGB):
@@ -54,7 +54,7 @@ def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
             f"mask {path} has {data[_BIT_DEPTH]} bits a channel and PNG colour type "
             f"{data[_COLOUR_TYPE]}; a BRODEN mask is 8-bit RGB, number = R + 256 * G"
         )
-    mask = _decode(data, path, "mask")
+    mask = decode(data, path, "mask")
     if mask.format != "PNG":
         raise UnreadableRowError(f"mask {path} is a {mask.format}; a BRODEN mask is a PNG")
     _check_size(mask, size, path, "mask")
@@ -64,7 +64,24 @@ def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
     return wide[..., 0] + 256 * wide[..., 1]
 
 
-def _read_bytes(path: Path, what: str) -> bytes:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of 8 bits a channel to RGB; what is transparent shows white."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """Read a file that holds an image.
+
+    Args:
+        path: The file.
+        what: How to call it in a message.
+
+    Raises:
+        UnreadableRowError: If it is absent, unreadable or empty.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -76,7 +93,17 @@ def _read_bytes(path: Path, what: str) -> bytes:
     return data
 
 
-def _decode(data: bytes, path: Path, what: str) -> Image.Image:
+def decode(data: bytes, path: Path, what: str) -> Image.Image:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: The bytes.
+        path: Where they come from.
+        what: How to call it in a message.
+
+    Raises:
+        UnreadableRowError: If they are no image, or a damaged one.
+    """
     try:
         image = Image.open(BytesIO(data))
         image.load()

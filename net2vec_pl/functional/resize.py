@@ -4,6 +4,8 @@ The same numbers as ``torch.nn.functional.interpolate(mode="bilinear")``, whose 
 deterministic on CUDA; matrix products are, and they are faster on small maps.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -61,3 +63,25 @@ def upsample(
     """
     resized: Tensor = torch.matmul(rows, torch.matmul(maps, columns.T, out=wide), out=out)
     return resized
+
+
+def enlarger(
+    size_in: tuple[int, int],
+    size_out: tuple[int, int],
+    *,
+    align_corners: bool,
+    device: torch.device | str = "cpu",
+) -> Callable[[Float[Tensor, "*B h w"]], Float[Tensor, "*B sh sw"]]:
+    """Return what upsamples maps from one size to another.
+
+    Args:
+        size_in: (h, w).
+        size_out: (sh, sw).
+        align_corners: As in :func:`bilinear_matrix`.
+        device: Where the maps live.
+    """
+    rows, columns = (
+        bilinear_matrix(*pair, align_corners=align_corners).to(device)
+        for pair in zip(size_in, size_out, strict=True)
+    )
+    return lambda maps: upsample(maps, rows, columns)

@@ -17,9 +17,9 @@ from net2vec_pl.activations import (
     count_upsampled_filters,
 )
 from net2vec_pl.data import ConceptBatch
-from net2vec_pl.functional import bilinear_matrix, upsample
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.iou import set_iou
+from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.probes import (
     BankFile,
     ConceptBank,
@@ -73,14 +73,14 @@ def cells_of(job: LayerJob) -> BilinearCells:
     )
 
 
-def enlarger(job: LayerJob) -> Callable[[Tensor], Tensor]:
+def enlarge_on(job: LayerJob) -> Callable[[Tensor], Tensor]:
     """Return what upsamples maps of the layer's grid to mask resolution."""
-    sizes = zip(job.backbone.shape[1:], job.setup.reader.mask_size, strict=True)
-    align_corners = job.setup.options.protocol.align_corners
-    rows, columns = (
-        bilinear_matrix(*pair, align_corners=align_corners).to(job.setup.device) for pair in sizes
+    return enlarger(
+        job.backbone.shape[1:],
+        job.setup.reader.mask_size,
+        align_corners=job.setup.options.protocol.align_corners,
+        device=job.setup.device,
     )
-    return lambda maps: upsample(maps, rows, columns)
 
 
 def bank_file(job: LayerJob, probe: SegmentationProbe) -> BankFile:
@@ -135,7 +135,7 @@ def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> BankCounts:
 
     def count() -> Tensors:
         if job.setup.options.protocol.threshold_order == "after":
-            return vars(count_chosen_upsampled(*common, enlarger(job)))
+            return vars(count_chosen_upsampled(*common, enlarge_on(job)))
         return vars(count_chosen_filters(*common, cells_of(job)))
 
     return BankCounts(**job.stages.once("chosen", count))
@@ -144,7 +144,7 @@ def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> BankCounts:
 def _count(job: LayerJob, batches: Iterable[ConceptBatch]) -> SingleFilterCounts:
     common = (job.backbone, job.answers.thresholds, batches, len(job.vocabulary))
     if job.setup.options.protocol.threshold_order == "after":
-        return count_upsampled_filters(*common, enlarger(job))
+        return count_upsampled_filters(*common, enlarge_on(job))
     return count_single_filters(*common, cells_of(job))
 
 

@@ -1,0 +1,67 @@
+"""Rebuild the network that a bank belongs to."""
+
+import torch
+from torch import nn
+
+from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_backbone
+from net2vec_pl.errors import BackboneError
+from net2vec_pl.probes import BankFile
+
+
+def network_of(
+    file: BankFile, weights: str | None = None, network: nn.Module | None = None
+) -> FrozenBackbone:
+    """Build the network of a bank, fill it, freeze it at the bank's layer, and check its weights.
+
+    Args:
+        file: The bank.
+        weights: A weights file, where the one that the bank names has moved.
+        network: The network itself; else it is built as the run built it.
+
+    Raises:
+        BackboneError: If the network cannot be built, or its weights are not the bank's.
+    """
+    header = file.header
+    model, transform = header["model"], header["input_transform"]
+    scaling = InputScaling(transform["name"], tuple(transform["mean"]), tuple(transform["std"]))
+    size = tuple(transform["image_size"])
+    precision = Precision(header["protocol"]["precision"])
+    vectors = header.get("target") == "classification"
+    if network is not None:
+        backbone = FrozenBackbone(
+            network,
+            header["module_path"],
+            scaling,
+            size,
+            model=model["name"],
+            precision=precision,
+            vectors=vectors,
+        )
+    else:
+        # Random weights are those that the run drew.
+        with torch.random.fork_rng():
+            torch.manual_seed(header["seed"])
+            backbone = build_backbone(
+                name=model["name"],
+                image_size=size,
+                layer=header["module_path"],
+                weights=weights or model["weights"],
+                target=model.get("_target_"),
+                kwargs=model.get("kwargs"),
+                scaling=scaling,
+                precision=precision,
+                vectors=vectors,
+            )
+    if backbone.digest != header["weights_digest"]:
+        raise BackboneError(_other_weights(file, backbone, weights))
+    return backbone
+
+
+def _other_weights(file: BankFile, backbone: FrozenBackbone, weights: str | None) -> str:
+    model = file.header["model"]
+    given = weights or model["weights"]
+    return (
+        f"the bank was learned on {model['name']} with weights of digest "
+        f"{file.header['weights_digest']}, but {given or 'its random weights'} give "
+        f"{backbone.digest}. Give the weights of that time: weights=FILE."
+    )

@@ -1,0 +1,65 @@
+"""Whatever an image comes as, its pixels: paths, PIL images, arrays and tensors."""
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import resize
+
+from net2vec_pl.data.photographs import photograph_pixels, read_photograph
+from net2vec_pl.errors import DataError
+
+OneImage: TypeAlias = str | PathLike[str] | Image.Image | np.ndarray | Tensor
+Images: TypeAlias = OneImage | Sequence[OneImage]
+
+
+def each_image(images: Images) -> Iterator[UInt8[Tensor, "3 H W"]]:
+    """Yield images one by one, RGB, 0 to 255, each at its own size.
+
+    Args:
+        images: A path, a PIL image, a uint8 array or tensor (3, H, W) or (N, 3, H, W), or a list of
+            these.
+
+    Raises:
+        DataError: If a file cannot be read, or an array has another shape or type.
+    """
+    stacked = isinstance(images, np.ndarray | Tensor) and images.ndim == 4
+    alone = isinstance(images, str | PathLike | Image.Image | np.ndarray | Tensor)
+    several: Any = images if stacked or not alone else [images]
+    for image in several:
+        yield _pixels(image)
+
+
+def fit(image: UInt8[Tensor, "3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+    """Resize an image, bilinear with antialiasing; its sides change independently.
+
+    Args:
+        image: RGB.
+        size: (h, w) wanted; an image that has it already stays as it is.
+    """
+    if tuple(image.shape[1:]) == size:
+        return image
+    resized: Tensor = resize(image, list(size), antialias=True)
+    return resized
+
+
+def _pixels(image: Any) -> Tensor:
+    if isinstance(image, str | PathLike):
+        return read_photograph(Path(image))
+    if isinstance(image, Image.Image):
+        return photograph_pixels(image, "image")
+    pixels = torch.from_numpy(image) if isinstance(image, np.ndarray) else image
+    if not isinstance(pixels, Tensor):
+        raise DataError(f"an image must be a path, a PIL image, an array or a tensor, not {image}.")
+    if pixels.dtype != torch.uint8 or pixels.dim() != 3 or len(pixels) != 3:
+        raise DataError(
+            f"an image must be uint8 (3, H, W), not {pixels.dtype} {tuple(pixels.shape)}: RGB, "
+            "0 to 255, channels first."
+        )
+    return pixels

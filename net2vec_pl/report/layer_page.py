@@ -1,0 +1,126 @@
+"""``report.html``: what one layer knows, as a page that one file holds.
+
+The classes below say what is shown, as plain numbers and arrays; the template and the script beside
+it in ``templates/`` say how.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64, UInt8
+
+from net2vec_pl.report.page import PageFigure
+from net2vec_pl.report.tables import Row
+
+
+@dataclass(frozen=True)
+class Example:
+    """A val image that contains a concept, with the masks of the concept on it.
+
+    Args:
+        picture: Which of the page's pictures it is.
+        masks: ``ground truth``, ``best filter``, ``embedding`` -> mask, at any resolution; a name
+            is absent where there is no such mask.
+        caption: Such as the IoU of each mask.
+    """
+
+    picture: int
+    masks: Mapping[str, Bool[np.ndarray, "h w"]]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How images score along one direction of a layer.
+
+    Args:
+        edges: Of the bins of the histogram, rising.
+        present: Images that contain the concept, per bin.
+        absent: Images that do not.
+        pictures: (picture, percentile of its score in [0, 100], score), by percentile.
+    """
+
+    edges: Float[np.ndarray, "e"]
+    present: Int64[np.ndarray, "b"]
+    absent: Int64[np.ndarray, "b"]
+    pictures: Sequence[tuple[int, float, float]]
+
+
+@dataclass(frozen=True)
+class ConceptView:
+    """All that the page shows of a concept.
+
+    Args:
+        row: Its numbers, by column; every concept has the same columns. ``name`` and ``category``
+            are among them, ``status`` says why others are NaN.
+        examples: Val images that contain it, with masks.
+        scores: ``embedding``, ``best filter`` -> how images score.
+        curve: (number of filters F, set IoU on val) of banks trained with F filters; may be empty.
+        filters: Space (see :class:`LayerPage`) -> (filter, weight), the largest weights first.
+    """
+
+    row: Row
+    examples: Sequence[Example] = ()
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+    curve: Sequence[tuple[int, float]] = ()
+    filters: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FilterView:
+    """All that the page shows of a filter.
+
+    Args:
+        row: Its numbers, by column; ``filter`` is among them.
+        concepts: (concept, weight): those whose embeddings rely on it most, positive weights.
+        pictures: (picture, largest activation), the largest first.
+    """
+
+    row: Row
+    concepts: Sequence[tuple[int, float]] = ()
+    pictures: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True)
+class Space:
+    """The embeddings of one bank, seen from outside.
+
+    Args:
+        cosine: Of every two of the page's concepts; NaN where one has no embedding.
+        position: Of every concept on the map; NaN where it has none.
+        note: What made the map, or why there is none.
+    """
+
+    cosine: Float[np.ndarray, "C C"]
+    position: Float[np.ndarray, "C 2"]
+    note: str
+
+
+@dataclass(frozen=True)
+class LayerPage:
+    """What ``report.html`` shows of a layer.
+
+    Args:
+        title: Such as ``vgg16 conv5_3 on broden``.
+        findings: Rows with ``question`` and ``statement``, the most telling first.
+        key_numbers: Label -> number as it is read, for the first screen.
+        concepts: C of them, those without scores too.
+        filters: By number; may be empty.
+        pictures: Val images, RGB.
+        spaces: ``segmentation``, ``classification`` -> embeddings; one at least.
+        made: Label -> how the run was made; a list is shown as one.
+        figures: Of ``figures/``.
+        command: That made the run.
+    """
+
+    title: str
+    findings: Sequence[Row]
+    key_numbers: Mapping[str, str]
+    concepts: Sequence[ConceptView]
+    filters: Sequence[FilterView]
+    pictures: Sequence[UInt8[np.ndarray, "3 H W"]]
+    spaces: Mapping[str, Space]
+    made: Mapping[str, str | Sequence[str]]
+    figures: Sequence[PageFigure]
+    command: str
