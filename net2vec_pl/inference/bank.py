@@ -3,11 +3,12 @@
 It works without Hydra and without a run folder; the file says which network it belongs to.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -17,16 +18,18 @@ from net2vec_pl.analysis import space
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import ConfigError, RunFolderError
-from net2vec_pl.functional import DensePairScores, Fired, PairScores
-from net2vec_pl.functional.inputs import INPUTS
 from net2vec_pl.functional.resize import enlarger
+from net2vec_pl.inference import export
 from net2vec_pl.inference.network import network_of
-from net2vec_pl.inference.pixels import Images, each_image, fit
+from net2vec_pl.inference.onnx_model import write_onnx
+from net2vec_pl.inference.pixels import Images
+from net2vec_pl.inference.scoring import grid_logits, image_probabilities, in_batches
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
-_IMAGES_AT_ONCE = 8
+if TYPE_CHECKING:
+    from captum.concept import CAV
 
 
 class Neighbour(NamedTuple):
@@ -69,7 +72,7 @@ class Bank:
         self._weights, self._network = weights, network
 
     @property
-    def header(self) -> dict[str, object]:
+    def header(self) -> dict[str, Any]:
         """What the bank belongs to: model, layer, protocol, data; plain JSON."""
         return self.file.header
 
@@ -86,7 +89,7 @@ class Bank:
     @property
     def segments(self) -> bool:
         """Whether the bank gives masks; else it classifies whole images."""
-        return self.header.get("target", "segmentation") == "segmentation"
+        return bool(self.header.get("target", "segmentation") == "segmentation")
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -204,7 +207,9 @@ class Bank:
         Args:
             images: As for :meth:`logits`.
             concepts: Likewise.
-            size: As for :meth:`probabilities`. With None these are the masks that the run scored.
+            size: As for :meth:`probabilities`. With None these are the masks that the run scored,
+                but for a run that kept activations (not bits) in memory: it kept them in half
+                precision, which turns a pixel here and there.
         """
         return self._enlarged(images, concepts, size) > 0
 
@@ -220,14 +225,103 @@ class Bank:
         """
         if self.segments:
             return self.logits(images, concepts).flatten(2).amax(2).sigmoid()
-        rows, bias = self._rows(concepts), self.file.bias
-        assert bias is not None, "classifiers have a bias"
-        weight, bias = self.file.weight[rows].to(self.device), bias[rows].to(self.device)
+        rows = self._rows(concepts)
         return self._in_batches(
-            images, lambda batch: (self.backbone(batch).mean((2, 3)) @ weight.T + bias).sigmoid()
+            images, lambda batch: image_probabilities(self.file, self.backbone, batch, rows)
         )
 
+    def to_conv2d(self, concepts: Sequence[str] | None = None) -> nn.Conv2d:
+        """Return concepts as a plain 1x1 convolution (K, c), whose logits are those of the bank.
+
+        What it takes depends on ``protocol.input``, and is said by the threshold and the layer:
+        with ``bits``, ``(activation > bank.file.threshold[:, None, None]).float()``; with ``raw``
+        the activation itself, for scales are part of the weights; with ``root`` its signed root,
+        ``activation.abs().sqrt().copysign(activation)``. One of a bank that classifies takes means
+        over positions (N, K, 1, 1).
+
+        Args:
+            concepts: As for :meth:`logits`.
+
+        Raises:
+            ConfigError: If a concept is unknown.
+        """
+        return export.to_conv2d(self.file, self._rows(concepts))
+
+    def to_onnx(
+        self,
+        path: str | PathLike[str],
+        concepts: Sequence[str] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Write network, thresholds and concepts as one ONNX model.
+
+        Its input ``images`` is uint8 RGB (N, 3, H, W), any number of images of ``image_size``; its
+        output ``logits`` is (N, c, H, W): a mask is where they are above 0, as :meth:`segment`
+        says, and their sigmoid is the probability. Of a bank that classifies it is (N, c). The
+        metadata hold names of concepts, model, layer and digest of the weights. All is float32,
+        whatever the precision of the run; another runtime rounds otherwise, so that a filter may
+        fire, or not, where its activation lies within rounding of its threshold.
+
+        Where onnxruntime is installed, the file is compared with PyTorch before it is kept.
+
+        Args:
+            path: Of the file.
+            concepts: As for :meth:`logits`; at least one.
+            size: As for :meth:`probabilities`.
+
+        Raises:
+            ConfigError: If a concept is unknown, or packages are missing (the extra ``onnx``).
+            BackboneError: If the network cannot be built, or not be written as ONNX.
+        """
+        rows = self._rows(concepts)
+        on_cpu = self.device.type == "cpu"
+        backbone = self.backbone if on_cpu else copy.deepcopy(self.backbone).cpu()
+        write_onnx(Path(path), self.file, backbone, rows, size or self.mask_size)
+
+    def to_cavs(self, concepts: Sequence[str] | None = None) -> "dict[str, CAV]":
+        """Return concepts as concept activation vectors of captum, by name.
+
+        TCAV (Kim et al., ICML 2018) takes a vector over all K * h * w values of a layer. An
+        embedding is spread evenly over positions, which makes it the gradient of the mean logit
+        with respect to what the bank reads: the activations, scales included, or in their place
+        their bits or roots. (Of a layer with an in-place one behind it captum sees what that one
+        leaves.) To score, hand them over and nothing is trained::
+
+            tcav = TCAV(bank.backbone.network, bank.header["module_path"])
+            cav = bank.to_cavs(["sky"])["sky"]
+            tcav.cavs[str(cav.concepts[0].id)][cav.layer] = cav
+            tcav.interpret(images.requires_grad_(), [cav.concepts], target=0)  # scaled as usual
+
+        Args:
+            concepts: As for :meth:`logits`; each takes 4 * K * h * w bytes.
+
+        Raises:
+            ConfigError: If a concept is unknown, or captum is missing (the extra ``captum``).
+        """
+        return export.to_cavs(self.file, self._rows(concepts))
+
+    def to_numpy(self, path: str | PathLike[str]) -> None:
+        """Write all as ``.npz``, to be loaded without pickle.
+
+        It holds ``weight`` (C, K), ``threshold`` (K,), ``names`` and ``categories`` (C,), the
+        header as JSON text, and ``bias`` (C,) and ``scale`` (K,) where the bank has them.
+
+        Args:
+            path: Of the file.
+        """
+        export.to_numpy(self.file, Path(path))
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write a row per concept: id, name, category, its weight of every filter, its bias if any.
+
+        Args:
+            path: Of the file.
+        """
+        export.to_csv(self.file, Path(path))
+
     def _rows(self, concepts: Sequence[str] | None) -> list[int]:
+        if isinstance(concepts, str):  # which is a sequence of strings too
+            concepts = [concepts]
         return [self.vocabulary.row(n) for n in (self.names if concepts is None else concepts)]
 
     def _check_segments(self) -> None:
@@ -235,39 +329,10 @@ class Bank:
             raise ConfigError("this bank classifies whole images and has no masks: use score().")
 
     def _in_batches(self, images: Images, answer: Callable[[Tensor], Tensor]) -> Tensor:
-        """Ask about some images at a time, each brought to the network's size."""
-        answers: list[Tensor] = []
-        waiting: list[UInt8[Tensor, "3 H W"]] = []
-        with torch.no_grad():
-            for image in each_image(images):
-                waiting.append(fit(image, self.image_size))
-                if len(waiting) == _IMAGES_AT_ONCE:
-                    answers.append(answer(torch.stack(waiting).to(self.device)).cpu())
-                    waiting = []
-            if waiting or not answers:
-                blank = torch.empty(0, 3, *self.image_size, dtype=torch.uint8)
-                last = torch.stack(waiting) if waiting else blank
-                answers.append(answer(last.to(self.device)).cpu())
-        return torch.cat(answers)
+        return in_batches(images, self.image_size, self.device, answer)
 
-    def _logits(self, images: UInt8[Tensor, "N 3 H W"], rows: list[int]) -> Tensor:
-        answer = self.backbone(images)
-        n, c = len(images), len(rows)
-        image = torch.arange(n, device=self.device).repeat_interleave(c)
-        concept = torch.arange(c, device=self.device).repeat(n)
-        scores: PairScores | DensePairScores
-        if self.protocol.input == "bits":
-            above = answer > self.file.threshold.to(self.device)[:, None, None]
-            scores = PairScores(Fired.of(above), image, concept)
-        else:
-            scale = self.file.scale
-            assert scale is not None, "banks on activations are scaled"
-            share = torch.where(scale > 0, 1 / scale, 0).to(self.device)[:, None, None]
-            scores = DensePairScores(INPUTS[self.protocol.input](answer) * share, image, concept)
-        logits = scores.logits(self.file.weight[rows].to(self.device)).view(n, c, *answer.shape[2:])
-        if self.file.bias is not None:
-            logits = logits + self.file.bias[rows].to(self.device)[:, None, None]
-        return logits
+    def _logits(self, images: UInt8[Tensor, "N 3 H W"], rows: Sequence[int]) -> Tensor:
+        return grid_logits(self.file, self.backbone, images, rows)
 
     def _enlarged(
         self, images: Images, concepts: Sequence[str] | None, size: tuple[int, int] | None
@@ -298,7 +363,8 @@ def load_bank(
         weights: A weights file of its network, where the one that the bank names has moved; see
             :func:`~net2vec_pl.backbones.weights.load_weights`.
         network: The network itself, with its weights, for one that cannot be built from what the
-            bank says. Either way its weights must be those that the bank was learned on.
+            bank says; it is frozen, in float32, from then on. Either way its weights must be those
+            that the bank was learned on.
         device: Where the network runs.
 
     Raises:

@@ -7,6 +7,8 @@ from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_
 from net2vec_pl.errors import BackboneError
 from net2vec_pl.probes import BankFile
 
+_REMEDY = "Where its weights are another file now: weights=FILE."
+
 
 def network_of(
     file: BankFile, weights: str | None = None, network: nn.Module | None = None
@@ -38,30 +40,31 @@ def network_of(
             vectors=vectors,
         )
     else:
-        # Random weights are those that the run drew.
-        with torch.random.fork_rng():
-            torch.manual_seed(header["seed"])
-            backbone = build_backbone(
-                name=model["name"],
-                image_size=size,
-                layer=header["module_path"],
-                weights=weights or model["weights"],
-                target=model.get("_target_"),
-                kwargs=model.get("kwargs"),
-                scaling=scaling,
-                precision=precision,
-                vectors=vectors,
-            )
+        try:
+            # Random weights are those that the run drew.
+            with torch.random.fork_rng():
+                torch.manual_seed(header["seed"])
+                backbone = build_backbone(
+                    name=model["name"],
+                    image_size=size,
+                    layer=header["module_path"],
+                    weights=weights or model["weights"],
+                    target=model.get("_target_"),
+                    kwargs=model.get("kwargs"),
+                    scaling=scaling,
+                    precision=precision,
+                    vectors=vectors,
+                )
+        except BackboneError as error:
+            raise BackboneError(f"the bank's network cannot be built: {error} {_REMEDY}") from error
     if backbone.digest != header["weights_digest"]:
-        raise BackboneError(_other_weights(file, backbone, weights))
+        given = (
+            "the network given has"
+            if network is not None
+            else f"{weights or model['weights'] or 'random weights'} have"
+        )
+        raise BackboneError(
+            f"the bank was learned on {model['name']} with weights of digest "
+            f"{header['weights_digest']}, but {given} {backbone.digest}. {_REMEDY}"
+        )
     return backbone
-
-
-def _other_weights(file: BankFile, backbone: FrozenBackbone, weights: str | None) -> str:
-    model = file.header["model"]
-    given = weights or model["weights"]
-    return (
-        f"the bank was learned on {model['name']} with weights of digest "
-        f"{file.header['weights_digest']}, but {given or 'its random weights'} give "
-        f"{backbone.digest}. Give the weights of that time: weights=FILE."
-    )

@@ -75,9 +75,9 @@ class BankFile:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
             tensors = safetensors.torch.load_file(path)
-        except (OSError, SafetensorError) as error:
+            header = json.loads(metadata.get(_HEADER, "{}"))
+        except (OSError, SafetensorError, ValueError) as error:
             raise RunFolderError(f"bank {path} cannot be read: {error}") from error
-        header = json.loads(metadata.get(_HEADER, "{}"))
         version = header.pop("format_version", None)
         if version is None:
             raise RunFolderError(f"{path} is a safetensors file, but no concept bank.")

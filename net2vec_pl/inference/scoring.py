@@ -1,0 +1,105 @@
+"""What a bank says of a batch of images: the very sums of the fit, on the activation grid."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from net2vec_pl.backbones import FrozenBackbone
+from net2vec_pl.functional import DensePairScores, Fired, PairScores
+from net2vec_pl.functional.inputs import INPUTS
+from net2vec_pl.inference.export import inverse_scale
+from net2vec_pl.inference.pixels import Images, each_image, fit
+from net2vec_pl.probes import BankFile
+
+_IMAGES_AT_ONCE = 8
+
+
+def in_batches(
+    images: Images,
+    size: tuple[int, int],
+    device: torch.device,
+    answer: Callable[[UInt8[Tensor, "n 3 h w"]], Float[Tensor, "n *S"]],
+) -> Float[Tensor, "N *S"]:
+    """Ask about some images at a time.
+
+    Args:
+        images: See :func:`~net2vec_pl.inference.pixels.each_image`.
+        size: (h, w) that they are brought to.
+        device: Where they are asked about.
+        answer: Says something of each image.
+
+    Returns:
+        All answers, on the host.
+    """
+    answers: list[Tensor] = []
+    waiting: list[UInt8[Tensor, "3 h w"]] = []
+
+    def ask(batch: Tensor) -> None:
+        answers.append(answer(batch.to(device)).cpu())
+        waiting.clear()
+
+    with torch.no_grad():
+        for image in each_image(images):
+            waiting.append(fit(image, size))
+            if len(waiting) == _IMAGES_AT_ONCE:
+                ask(torch.stack(waiting))
+        if waiting:
+            ask(torch.stack(waiting))
+        elif not answers:
+            ask(torch.empty(0, 3, *size, dtype=torch.uint8))
+    return torch.cat(answers)
+
+
+def grid_logits(
+    file: BankFile,
+    backbone: FrozenBackbone,
+    images: UInt8[Tensor, "N 3 H W"],
+    rows: Sequence[int],
+) -> Float[Tensor, "N c h w"]:
+    """Return the logits of some concepts on the activation grid.
+
+    Args:
+        file: The bank, one that segments.
+        backbone: Its network at its layer.
+        images: Of the size of the bank's.
+        rows: The concepts.
+    """
+    answer, kind = backbone(images), file.header["protocol"]["input"]
+    device, (n, _, h, w), c = answer.device, answer.shape, len(rows)
+    image = torch.arange(n, device=device).repeat_interleave(c)
+    concept = torch.arange(c, device=device).repeat(n)
+    scores: PairScores | DensePairScores
+    if kind == "bits":
+        above = answer > file.threshold.to(device)[:, None, None]
+        scores = PairScores(Fired.of(above), image, concept)
+    else:
+        assert file.scale is not None, "banks on activations are scaled"
+        share = inverse_scale(file.scale).to(device)[:, None, None]
+        scores = DensePairScores(INPUTS[kind](answer) * share, image, concept)
+    logits = scores.logits(file.weight[list(rows)].to(device)).view(n, c, h, w)
+    if file.bias is not None:
+        logits = logits + file.bias[list(rows)].to(device)[:, None, None]
+    return logits
+
+
+def image_probabilities(
+    file: BankFile,
+    backbone: FrozenBackbone,
+    images: UInt8[Tensor, "N 3 H W"],
+    rows: Sequence[int],
+) -> Float[Tensor, "N c"]:
+    """Return the probabilities of some concepts for whole images.
+
+    Args:
+        file: The bank, one that classifies.
+        backbone: As for :func:`grid_logits`.
+        images: Likewise.
+        rows: Likewise.
+    """
+    assert file.bias is not None, "classifiers have a bias"
+    pooled = backbone(images).mean((2, 3))
+    weight, bias = file.weight[list(rows)].to(pooled), file.bias[list(rows)].to(pooled)
+    probabilities: Tensor = (pooled @ weight.T + bias).sigmoid()
+    return probabilities
