@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -153,15 +154,11 @@ def _dispatch(failed: list[Exception], config: DictConfig) -> float | None:
 
 
 def _task(name: str) -> Callable[[DictConfig], None]:
-    if name == "run":
-        from net2vec_pl.tasks.run import run
-
-        return run
-    if name == "compare":
-        from net2vec_pl.tasks.compare import compare
-
-        return compare
-    raise Net2VecError(unknown("task", name, _choices("task")))
+    """Return the function of a task; it stands in the module of its name."""
+    if name not in _choices("task"):
+        raise Net2VecError(unknown("task", name, _choices("task")))
+    task: Callable[[DictConfig], None] = getattr(import_module(f"net2vec_pl.tasks.{name}"), name)
+    return task
 
 
 def _dispatch_job(config: DictConfig) -> float:
@@ -216,9 +213,11 @@ def explain(error: Exception) -> str:
             return unknown(f"choice of {group}", choice, _choices(group))
     if match := re.search(r"Could not override '([^']+)'", text):
         group, _, key = match[1].rpartition("@")
-        if (group or key) in _all_options():
-            return f"the option {group or key} belongs to another choice of {key.split('.')[0]}=."
-        return unknown("option", group or key, _all_options()) + " `--help` shows every option."
+        name = group or key
+        if name in _all_options():
+            other = f"choice of {name.split('.')[0]}=" if "." in name else "task"
+            return f"the option {name} belongs to another {other}."
+        return unknown("option", name, _all_options()) + " `--help` shows every option."
     if isinstance(error, MissingMandatoryValue):
         return f"the option {error.full_key} must be given: {error.full_key}=VALUE."
     cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) not in text else ""

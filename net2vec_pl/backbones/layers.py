@@ -20,11 +20,16 @@ class LayerInfo:
         module_path: Dotted path in the network.
         shape: Shape of the output for one image, without the batch; None if it is no tensor.
         calls: How often the module runs in one pass.
+        kind: Name of the module's class.
+        rectified: Whether no value was below zero when the module answered, before an in-place
+            ReLU behind it wrote over the output.
     """
 
     module_path: str
     shape: tuple[int, ...] | None
     calls: int
+    kind: str = ""
+    rectified: bool = False
 
     @property
     def is_vector(self) -> bool:
@@ -48,7 +53,7 @@ class Trace(dict[str, LayerInfo]):
 
 
 def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
-    """Run a blank image through a network and note every module's output.
+    """Run an image of noise through a network and note every module's output.
 
     Args:
         network: The network; is left as it came, in eval mode.
@@ -61,11 +66,12 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
     calls: Counter[str] = Counter()
 
     def note(path: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             calls[path] += 1
             shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
             seen.pop(path, None)
-            seen[path] = LayerInfo(path, shape, calls[path])
+            kind = type(module).__name__
+            seen[path] = LayerInfo(path, shape, calls[path], kind, _is_rectified(output))
 
         return hook
 
@@ -73,8 +79,9 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
     handles = [m.register_forward_hook(note(path)) for path, m in network.named_modules() if path]
     try:
         parameter = next(network.parameters(), torch.zeros(0))
+        noise = torch.randn(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            network(torch.zeros(1, 3, *image_size, device=parameter.device))
+            network(noise.to(parameter.device))
     except Exception as error:  # whatever a network of the user's may raise
         # A head may refuse a size that the layers before it take; they are enough to go on with.
         seen.fault = f"{type(error).__name__}: {error}"
@@ -86,6 +93,11 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
         for handle in handles:
             handle.remove()
     return seen
+
+
+def _is_rectified(output: Any) -> bool:
+    is_real = isinstance(output, Tensor) and not output.is_complex()
+    return is_real and bool((output >= 0).all())
 
 
 def resolve_layer(
@@ -123,6 +135,8 @@ def resolve_layer(
         return maps[-1], traced[maps[-1]]
     path = paper_names.get(name, name)
     if path not in traced:
+        if traced.fault and name in paper_names:
+            raise BackboneError(f"{model} does not get as far as {name!r}: {traced.fault}.")
         raise BackboneError(unknown(f"layer of {model}", name, [*paper_names, *maps]))
     info = traced[path]
     if not info.is_map and not (vectors and info.is_vector):
@@ -157,6 +171,41 @@ def all_layers(
     if not names:
         names = {path: path for path in _last_of_each_size(sizes)}
     return [names[path] for path in sizes if path in names]
+
+
+def stride(
+    info: LayerInfo, image_size: tuple[int, int], wider: LayerInfo, wider_size: tuple[int, int]
+) -> tuple[float, float] | None:
+    """Return how many pixels of the input lie between neighbouring cells of a map, along h and w.
+
+    A layer whose cells do not divide the image, as without padding, is asked by how much its map
+    grows with the image.
+
+    Args:
+        info: Of a layer that gives a map.
+        image_size: (H, W) of the image it was traced with.
+        wider: Of the same layer, traced with a larger image.
+        wider_size: (H, W) of that image.
+
+    Returns:
+        The strides; None if the first axis grows with the image, for then it is no axis of filters.
+
+    Example:
+        >>> conv5, wider = (LayerInfo("features.11", (256, n, n), 1) for n in (13, 17))
+        >>> stride(conv5, (224, 224), wider, (288, 288))
+        (16.0, 16.0)
+    """
+    assert info.shape is not None
+    assert wider.shape is not None
+    if info.shape[0] != wider.shape[0]:
+        return None
+    h, w = (
+        size / cells if size % cells == 0 or more == cells else (wide - size) / (more - cells)
+        for size, cells, wide, more in zip(
+            image_size, info.shape[1:], wider_size, wider.shape[1:], strict=True
+        )
+    )
+    return h, w
 
 
 def _last_of_each_size(sizes: Mapping[str, tuple[int, ...]]) -> Iterable[str]:

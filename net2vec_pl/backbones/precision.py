@@ -10,10 +10,11 @@ import torch
 class Precision(Enum):
     """Precision of a network's products.
 
-    TF32: float32 whose products are rounded to 10 bits of mantissa, on CUDA devices that have it
-        (elsewhere float32).
-    FLOAT32: float32 throughout.
-    BF16: bfloat16 by autocast. Some 2 % of the bits at the paper's tau come out otherwise.
+    Attributes:
+        TF32: float32 whose products are rounded to 10 bits of mantissa, on CUDA devices that have
+            it (elsewhere float32).
+        FLOAT32: float32 throughout.
+        BF16: bfloat16 by autocast. Some 2 % of the bits at the paper's tau come out otherwise.
     """
 
     TF32 = "tf32"

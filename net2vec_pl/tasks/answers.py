@@ -235,13 +235,22 @@ def _through_disk(setup: Setup) -> list[Answers]:
     return answers
 
 
-def _fits_in_memory(setup: Setup) -> bool:
-    """Forecast what bits and masks take; four bytes a bit that is set, and masks of packed bits."""
+def kept_bytes(setup: Setup) -> int:
+    """Forecast what bits and masks take in memory.
+
+    Four bytes a bit that is set, and masks of packed bits; two bytes an activation where they are
+    read.
+    """
     rows, (sh, sw) = _pair_rows(setup), setup.reader.mask_size
     pairs = int(setup.stream.index.pairs_per_image[rows].sum())
     values = len(rows) * sum(math.prod(b.shape) for b in setup.backbones)
-    forecast = 4 * values * setup.options.protocol.tau + pairs * (-(-sh * sw // 8) + 8)
-    forecast += 2 * values if setup.options.reads_raw else 0
+    raw = 2 * values if setup.options.reads_raw else 0
+    bits = 4 * values * setup.options.protocol.tau
+    return round(bits + pairs * (-(-sh * sw // 8) + 8) + raw)
+
+
+def _fits_in_memory(setup: Setup) -> bool:
+    forecast = kept_bytes(setup)
     _log.info("what is kept takes some %.0f MiB of memory", forecast / 2**20)
     if forecast > setup.options.cache_bytes:
         _log.info("more than cache.max_gib: the network runs anew in every epoch")

@@ -1,0 +1,90 @@
+"""What a trace says of a layer beside its shape: its class, its stride, its sign."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from net2vec_pl.backbones import trace_layers
+from net2vec_pl.backbones.layers import LayerInfo, resolve_layer, stride
+from net2vec_pl.backbones.registry import architecture, build_network
+from net2vec_pl.errors import BackboneError
+
+# Strides as the papers have them; the convolutions of some pad less than their kernel takes away.
+STRIDES = {
+    "alexnet": {"conv1": 4, "conv2": 8, "conv3": 16, "conv5": 16},
+    "resnet18": {"conv1": 2, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32},
+    "squeezenet1_1": {"features.0": 2, "features.2": 4, "features.12": 16},
+    "inception_v3": {"Conv2d_2b_3x3": 2, "Mixed_5d": 8, "Mixed_6e": 16, "Mixed_7c": 32},
+}
+
+
+@pytest.mark.parametrize("name", list(STRIDES))
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
+def test_strides_are_those_of_the_papers(name: str) -> None:
+    network, paths = build_network(name), architecture(name).layers
+    small, large = ((224, 224), (288, 288))
+    traced, wider = trace_layers(network, small), trace_layers(network, large)
+    for layer, expected in STRIDES[name].items():
+        path = paths.get(layer, layer)
+        assert stride(traced[path], small, wider[path], large) == (expected, expected), layer
+
+
+def test_both_sides_of_an_image_have_their_own_stride() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1, stride=(2, 5)))
+    traced, wider = trace_layers(network, (20, 30)), trace_layers(network, (40, 60))
+    assert stride(traced["0"], (20, 30), wider["0"], (40, 60)) == (2, 5)
+
+
+def test_a_map_that_does_not_grow_with_the_image_is_as_far_apart_as_it_divides_it() -> None:
+    pooled = LayerInfo("pool", (8, 6, 6), 1)
+    assert stride(pooled, (224, 112), pooled, (288, 176)) == (224 / 6, 112 / 6)
+
+
+def test_a_first_axis_that_grows_is_not_that_of_the_filters() -> None:
+    info, wider = LayerInfo("block", (56, 56, 96), 1), LayerInfo("block", (72, 72, 96), 1)
+    assert stride(info, (224, 224), wider, (288, 288)) is None
+
+
+def test_the_sign_is_that_of_the_answer_before_an_in_place_relu_writes_over_it() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.SiLU())
+    traced = trace_layers(network, (16, 16))
+    assert [info.rectified for info in traced.values()] == [False, True, True, True]
+    assert [info.kind for info in traced.values()] == ["Conv2d", "ReLU", "MaxPool2d", "SiLU"]
+
+
+class Odd(nn.Module):
+    """Gives complex numbers, none at all, and whole ones, on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Identity() for _ in range(4))
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.parts[0](image.to(torch.complex64))
+        self.parts[1](image[:, :0])
+        self.parts[2]((image, image))
+        out: Tensor = self.parts[3](image.long())
+        return out
+
+
+def test_an_answer_without_a_sign_stops_no_trace() -> None:
+    traced = trace_layers(Odd(), (4, 4))
+    assert traced.fault == ""
+    assert list(traced) == ["parts.0", "parts.1", "parts.2", "parts.3"]
+    assert not traced["parts.0"].rectified
+
+
+def test_a_trace_draws_nothing_from_the_generator_of_others() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1))
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    trace_layers(network, (4, 4))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_named_layer_behind_a_fault_is_not_called_unknown() -> None:
+    traced = trace_layers(build_network("alexnet"), (24, 24))
+    assert traced.fault
+    with pytest.raises(BackboneError, match="alexnet does not get as far as 'conv5'"):
+        resolve_layer("conv5", architecture("alexnet").layers, traced, "alexnet")
