@@ -107,7 +107,7 @@ def decode(data: bytes, path: Path, what: str) -> Image.Image:
     try:
         image = Image.open(BytesIO(data))
         image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         reason = str(error).partition(" <")[0]  # without the address of a buffer
         raise UnreadableRowError(f"{what} {path} cannot be decoded: {reason}") from error
     return image
