@@ -1,7 +1,10 @@
-"""Fixtures for all tests: the planted world, and the real images beside the project."""
+"""Fixtures for all tests: the planted world, the real images beside the project, a browser."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,3 +27,17 @@ def shared() -> Path:
     if not (folder / "data" / "camvid_broden_224").is_dir():
         pytest.skip(f"no real images in {folder}: set NET2VEC_SHARED to the folder that has them")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, for the tests of pages."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: make test-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"none of {', '.join(names)} is installed: make test-browser")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()

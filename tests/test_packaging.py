@@ -30,6 +30,7 @@ def test_every_room_is_in_the_wheel(setup: configparser.ConfigParser) -> None:
     [
         ("net2vec_pl.conf", ROOT / "conf", "*.yaml"),
         ("net2vec_pl.backbones", ROOT / "net2vec_pl" / "backbones", "*.safetensors"),
+        ("net2vec_pl.report", ROOT / "net2vec_pl" / "report", "templates/*.*"),
     ],
 )
 def test_every_data_file_is_in_the_wheel(

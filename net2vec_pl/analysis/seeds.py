@@ -29,8 +29,8 @@ def spread_over_seeds(
 ) -> SeedSpread:
     """Compare the same concepts as learned from several seeds.
 
-    The mean over pairs needs no pair: unit vectors u_s have |sum u_s|^2 = S + (sum of their cosines
-    over ordered pairs).
+    The mean over pairs needs no pair: for unit vectors u_s, ``|sum u_s|^2 = S + (sum of their
+    cosines over ordered pairs)``.
 
     Args:
         scores: A score of every seed and concept, set IoU on val say.

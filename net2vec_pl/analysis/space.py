@@ -203,7 +203,7 @@ def analogy(
     paper can only be compared under this definition.
 
     Args:
-        expression: Concept names joined by `` + `` and `` - ``, with the spaces.
+        expression: Concept names with ``+`` or ``-`` between them, and spaces around these.
         names: C names, all different.
         weight: A bank.
         k: Answers to give.

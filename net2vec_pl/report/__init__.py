@@ -1,5 +1,6 @@
 """Tables of a run, on disk and on the console."""
 
+from net2vec_pl.report.card import write_card
 from net2vec_pl.report.console import Gain, LastWords, gain, print_classified, print_summary
 from net2vec_pl.report.tables import (
     BankScores,
@@ -23,5 +24,6 @@ __all__ = [
     "print_classified",
     "print_summary",
     "seed_table",
+    "write_card",
     "write_csv",
 ]

@@ -4,13 +4,24 @@ The classes below say what is shown, as plain numbers and arrays; the template a
 it in ``templates/`` say how.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 
-from net2vec_pl.report.page import PageFigure
+from net2vec_pl.figures.style import colour_of
+from net2vec_pl.report.columns import concept_columns, filter_columns
+from net2vec_pl.report.packing import (
+    pack_cosines,
+    pack_mask,
+    pack_number,
+    pack_picture,
+    script_json,
+)
+from net2vec_pl.report.page import PageFigure, write_page
 from net2vec_pl.report.tables import Row
 
 
@@ -54,7 +65,7 @@ class ConceptView:
     Args:
         row: Its numbers, by column; every concept has the same columns. ``name`` and ``category``
             are among them, ``status`` says why others are NaN.
-        examples: Val images that contain it, with masks.
+        examples: Val images that contain it, from the best segmented to the worst, with masks.
         scores: ``embedding``, ``best filter`` -> how images score.
         curve: (number of filters F, set IoU on val) of banks trained with F filters; may be empty.
         filters: Space (see :class:`LayerPage`) -> (filter, weight), the largest weights first.
@@ -73,7 +84,7 @@ class FilterView:
 
     Args:
         row: Its numbers, by column; ``filter`` is among them.
-        concepts: (concept, weight): those whose embeddings rely on it most, positive weights.
+        concepts: (concept, weight): those whose unit embeddings rely on it most, positive weights.
         pictures: (picture, largest activation), the largest first.
     """
 
@@ -124,3 +135,85 @@ class LayerPage:
     made: Mapping[str, str | Sequence[str]]
     figures: Sequence[PageFigure]
     command: str
+
+
+def write_report(path: Path, page: LayerPage) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: Of the page, such as ``report.html``.
+        page: What it shows.
+    """
+    questions: dict[str, list[str]] = {}
+    for row in page.findings:
+        questions.setdefault(row["question"], []).append(row["statement"])
+    columns = page.concepts[0].row if page.concepts else {}
+    content = script_json(_content(page))
+    write_page(
+        path, "report.html", page=page, questions=questions, columns=columns, content=content
+    )
+
+
+def _content(page: LayerPage) -> dict[str, Any]:
+    """All that the script shows, as JSON knows it."""
+    columns = concept_columns(page.concepts[0].row) if page.concepts else []
+    of_filters = filter_columns(page.filters[0].row) if page.filters else []
+    return {
+        "categories": colour_of(str(view.row["category"]) for view in page.concepts),
+        "columns": columns,
+        "concepts": [_concept(view, columns) for view in page.concepts],
+        "filterColumns": of_filters,
+        "filters": [_filter(view, of_filters) for view in page.filters],
+        "pictures": [pack_picture(picture) for picture in page.pictures],
+        "spaces": [{"name": name, **_space(space)} for name, space in page.spaces.items()],
+    }
+
+
+def _concept(view: ConceptView, columns: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "row": _numbers(view.row[column["name"]] for column in columns),
+        "examples": [
+            {
+                "picture": example.picture,
+                "caption": example.caption,
+                "masks": [(name, *pack_mask(mask)) for name, mask in example.masks.items()],
+            }
+            for example in view.examples
+        ],
+        "scores": [{"name": name, **_scores(scores)} for name, scores in view.scores.items()],
+        "curve": _pairs(view.curve),
+        "filters": {space: _pairs(weights) for space, weights in view.filters.items()},
+    }
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    return {
+        "edges": _numbers(scores.edges),
+        "present": scores.present.tolist(),
+        "absent": scores.absent.tolist(),
+        "pictures": [_numbers(shown) for shown in scores.pictures],
+    }
+
+
+def _filter(view: FilterView, columns: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "row": _numbers(view.row[column["name"]] for column in columns),
+        "concepts": _pairs(view.concepts),
+        "pictures": _pairs(view.pictures),
+    }
+
+
+def _space(space: Space) -> dict[str, Any]:
+    return {
+        "cosine": pack_cosines(space.cosine),
+        "position": [_numbers(point) for point in space.position],
+        "note": space.note,
+    }
+
+
+def _numbers(values: Iterable[Any]) -> list[Any]:
+    return [pack_number(value) for value in values]
+
+
+def _pairs(pairs: Sequence[tuple[int, float]]) -> list[list[Any]]:
+    return [_numbers(pair) for pair in pairs]

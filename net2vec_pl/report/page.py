@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
+from net2vec_pl.report.packing import data_uri
 from net2vec_pl.report.tables import Row
 
-_LARGEST_SVG = 300_000  # bytes; a larger figure is shown as PNG
+_LARGEST_SVG = 300_000  # bytes; a larger figure is shown as a picture
+_QUALITY = 85  # of that picture
 _MOST_CELLS = 20_000  # of a table; a browser sorts so many at once
 
 
@@ -103,13 +106,13 @@ class PageFigure:
 
     @classmethod
     def load(cls, folder: Path, name: str, title: str, text: str) -> "PageFigure":
-        """Take a figure that ``save_figure`` wrote: the SVG, or the PNG if that is large."""
+        """Take a figure that ``save_figure`` wrote: the SVG, or the pixels if that is large."""
         path = folder / f"{name}.svg"
-        kind = "image/svg+xml"
         if path.stat().st_size > _LARGEST_SVG:
-            path, kind = folder / f"{name}.png", "image/png"
+            with Image.open(folder / f"{name}.png") as image:
+                return cls(title, data_uri(image.convert("RGB"), _QUALITY), text)
         data = base64.b64encode(path.read_bytes()).decode()
-        return cls(title, f"data:{kind};base64,{data}", text)
+        return cls(title, f"data:image/svg+xml;base64,{data}", text)
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _MAX_WORKERS = 8
 _OPTIONS = (
     "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
-    "trainer", "logger", "callbacks", "target", "analysis",
+    "trainer", "logger", "callbacks", "target", "analysis", "report",
 )  # fmt: skip
 _TARGETS = {
     "segmentation": ("segmentation",),
@@ -71,6 +71,7 @@ class Options:
         compiled: Whether to compile the pass over the pixels; None leaves it to the device.
         pairs_per_chunk: Pairs at mask resolution at a time; None leaves it to the device.
         targets: What the banks do: ``segmentation``, ``classification``, or both.
+        report: Whether to leave a page.
     """
 
     protocol: Protocol
@@ -86,6 +87,7 @@ class Options:
     compiled: bool | None
     pairs_per_chunk: int | None
     targets: tuple[str, ...]
+    report: bool
 
     @property
     def reads_raw(self) -> bool:
@@ -123,6 +125,7 @@ def options_from(config: DictConfig) -> Options:
         compiled=None if config.fit.compile == "auto" else config.fit.compile,
         pairs_per_chunk=None if chunk == "auto" else whole_number("fit.pairs_per_chunk", chunk, 1),
         targets=_TARGETS[config.target],
+        report=config.report,
     )
 
 
@@ -240,21 +243,27 @@ def name_list(name: str, value: object) -> list[str] | None:
     return [str(v) for v in value]
 
 
-def check_options(config: DictConfig) -> None:
+def check_options(config: DictConfig, own: Sequence[str] = ()) -> None:
     """Refuse what Hydra lets pass: options of our own making (+lr=3) and switches that are none.
+
+    Args:
+        config: The composed tree of conf/.
+        own: Options that the task has besides those of the main job.
 
     Raises:
         ConfigError: If an option is unknown or a switch is neither true nor false.
     """
+    known = (*_OPTIONS, *own)
     for name in map(str, config):
-        if name not in _OPTIONS:
+        if name not in known:
             groups = [
                 g for g in _OPTIONS if isinstance(config[g], DictConfig) and name in config[g]
             ]
-            raise ConfigError(unknown("option", name, [f"{g}.{name}" for g in groups] or _OPTIONS))
-    for name, value in config.callbacks.items():
+            raise ConfigError(unknown("option", name, [f"{g}.{name}" for g in groups] or known))
+    switches = {f"callbacks.{name}": value for name, value in config.callbacks.items()}
+    for name, value in (switches | {"report": config.report}).items():
         if not isinstance(value, bool):
-            raise ConfigError(f"callbacks.{name}={value} must be true or false.")
+            raise ConfigError(f"{name}={value} must be true or false.")
 
 
 def workers_from(workers: object) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,20 +19,23 @@ from net2vec_pl.report import (
     print_classified,
     print_summary,
     seed_table,
+    write_card,
     write_csv,
 )
 from net2vec_pl.report.tables import Row
 from net2vec_pl.runs import BANK, CLASSIFIERS, finished
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.analyses import analyse, analyses_from, check_analyses, share
-from net2vec_pl.tasks.analyses.study import AnalysisOptions
+from net2vec_pl.tasks.analyses.controls import QUESTION as IS_IT_REAL
+from net2vec_pl.tasks.analyses.study import AnalysisOptions, Study
 from net2vec_pl.tasks.answers import find_answers
-from net2vec_pl.tasks.classification import Classified, classify
+from net2vec_pl.tasks.classification import classify
 from net2vec_pl.tasks.devices import choose_gpu
 from net2vec_pl.tasks.folder import layer_folder, run_folder
 from net2vec_pl.tasks.launch import launched
 from net2vec_pl.tasks.layer import LayerJob, key_of
 from net2vec_pl.tasks.loggers import check_logger, job_log
+from net2vec_pl.tasks.page import REPORT, leave_overview, leave_report
 from net2vec_pl.tasks.segmentation import Segmented, bank_file, segment
 from net2vec_pl.tasks.setup import set_up
 from net2vec_pl.tasks.side_by_side import num_cores, side_by_side
@@ -81,6 +84,9 @@ def run(config: DictConfig) -> None:
         rows = _layers(jobs, analyses)
         if processes.is_first() and len(rows) > 1:
             write_csv(rows, folder / "layers.csv")
+            if options.report:
+                leave_overview(folder, jobs, rows)
+                _print_path("Report of all layers", folder / REPORT)
         for stage in stages:
             stage.finish()
         log.leave([stage.folder for stage in stages])
@@ -126,9 +132,11 @@ def _layer(job: LayerJob, analyses: AnalysisOptions, alone: bool) -> dict[str, l
     if processes.is_first():
         for name, table in tables.items():
             write_csv(table, job.folder / name)
-    analyse(job, analyses, segmented, classified)
+    study = analyse(job, analyses, segmented, classified)
     if processes.is_first():
-        _write_banks(job, segmented, classified)  # the last: they say that the run has finished
+        if job.setup.options.report:
+            leave_report(study, tables)
+        _write_banks(job, study, tables)  # the last: they say that the run has finished
     return tables
 
 
@@ -143,11 +151,17 @@ def _tables(job: LayerJob, segmented: Segmented) -> dict[str, list[Row]]:
     return tables
 
 
-def _write_banks(job: LayerJob, segmented: Segmented | None, classified: Classified | None) -> None:
-    if classified is not None:
-        classified.bank_file(job).save(job.folder / CLASSIFIERS)
-    if segmented is not None:
-        bank_file(job, segmented.probe).save(job.folder / BANK)
+def _write_banks(job: LayerJob, study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
+    """Write the banks with their cards; the bank that segments is the last of all files."""
+    if study.classification is not None:
+        bank = study.classification.bank_file(job)
+        write_card(job.folder / "classification.md", bank, tables["classification.csv"])
+        bank.save(job.folder / CLASSIFIERS)
+    if study.segmentation is not None:
+        said = [row["statement"] for row in study.findings if row["question"] == IS_IT_REAL]
+        bank = bank_file(job, study.segmentation.probe)
+        write_card(job.folder / "bank.md", bank, tables["concepts.csv"], said)
+        bank.save(job.folder / BANK)
 
 
 def _tell(job: LayerJob, tables: dict[str, list[Row]]) -> None:
@@ -159,4 +173,10 @@ def _tell(job: LayerJob, tables: dict[str, list[Row]]) -> None:
     findings = job.folder / "findings.md"
     if findings.exists():
         console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)
-    console.print(f"Run folder: {job.folder}", soft_wrap=True, highlight=False, markup=False)
+    _print_path("Run folder", job.folder)
+    if job.setup.options.report:
+        _print_path("Report", job.folder / REPORT)
+
+
+def _print_path(what: str, path: Path) -> None:
+    LastWords().print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)

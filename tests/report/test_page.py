@@ -2,12 +2,15 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_data.runs import write_run
 from test_cli import run_cli
 
-from net2vec_pl.report.page import PageTable
+from net2vec_pl.figures.style import new_figure, save_figure
+from net2vec_pl.report.page import PageFigure, PageTable
 
 EVIL = "<script>alert('x')</script>&\""
 
@@ -85,3 +88,14 @@ def test_what_every_row_says_is_told_once() -> None:
     assert table.columns == {"layer": False, "score": True}
     assert [len(row) for row in table.cells] == [2, 2, 2]
     assert not PageTable("A table", rows[:1], "file.csv").same
+
+
+@pytest.mark.parametrize("points", [10, 20_000])
+def test_a_large_figure_is_shown_as_a_picture(tmp_path: Path, points: int) -> None:
+    figure, (axes,) = new_figure()
+    axes.scatter(*np.random.default_rng(0).random((2, points)))
+    save_figure(figure, tmp_path, "cloud")
+    shown = PageFigure.load(tmp_path, "cloud", "Cloud", "a cloud").source
+    assert shown.startswith("data:image/svg") == (points == 10)
+    assert shown.startswith("data:image/")
+    assert len(shown) < 400_000

@@ -1,29 +1,16 @@
 """The page of a comparison in headless Chromium, from disk."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import contrast
 from fake_data.runs import write_run
 from test_cli import run_cli
 
 pytestmark = pytest.mark.browser
 NAMES = [f"a concept with a rather long name, number {i}" for i in range(60)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: make test-browser")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip(f"none of {', '.join(names)} is installed: make test-browser")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +91,4 @@ def test_nothing_is_wider_than_the_window(
     with browser.new_page(viewport=size, color_scheme=scheme) as page:
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        ink, paper = (
-            page.evaluate(f"getComputedStyle(document.body).{name}")
-            for name in ("color", "backgroundColor")
-        )
-        assert abs(brightness(ink) - brightness(paper)) > 0.8
-
-
-def brightness(colour: str) -> float:
-    channels = colour.removeprefix("rgb(").removesuffix(")").split(",")
-    return sum(map(float, channels)) / 3 / 255
+        assert contrast(page) > 0.8

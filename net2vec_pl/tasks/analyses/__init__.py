@@ -102,7 +102,7 @@ def analyse(
     options: AnalysisOptions,
     segmented: Segmented | None,
     classified: Classified | None,
-) -> None:
+) -> Study:
     """Run some analyses of a layer, and write down what they find.
 
     Args:
@@ -110,6 +110,9 @@ def analyse(
         options: From :func:`analyses_from`.
         segmented: What was segmented.
         classified: What was classified.
+
+    Returns:
+        What they left: tables, findings, names of figures.
     """
     study = Study(job, options, segmented, classified)
     for name in options.names:
@@ -117,3 +120,4 @@ def analyse(
         ANALYSES[name](study)
     if processes.is_first() and study.findings:
         write_findings(study.findings, job.folder)
+    return study

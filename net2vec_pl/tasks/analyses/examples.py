@@ -21,7 +21,7 @@ from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.analyses.looks import chosen_concepts, directions
+from net2vec_pl.tasks.analyses.looks import chosen_concepts, directions, single_masks
 from net2vec_pl.tasks.analyses.study import Study, interval
 
 QUESTION = "What does a vector look at?"
@@ -157,26 +157,12 @@ def _masks(
     truth = (batch.label_maps == number).any(1).numpy()
     asked = batch.about(concept).to(job.setup.device)
     assert isinstance(asked, ImageBatch)
+    answer = respond(job.backbone, asked)
     masks = {
         _EMBEDDING: study.segmented.probe.masks(asked).cpu().numpy(),
-        _FILTER: single_masks(study, asked, concept),
+        _FILTER: single_masks(study, answer, asked.image, asked.concept).cpu().numpy(),
     }
     return batch.images.numpy(), masks, truth
-
-
-def single_masks(study: Study, batch: ImageBatch, concept: int) -> np.ndarray:
-    """Return the masks of a concept's best filter; empty ones if it has none."""
-    job, segmented = study.job, study.segmented
-    chosen = int(segmented.baseline.best_filter()[concept])
-    if chosen < 0:
-        return np.zeros((len(batch.row), *job.setup.reader.mask_size), dtype=np.bool_)
-    answer, threshold = respond(job.backbone, batch)[:, chosen], job.answers.thresholds[chosen]
-    enlarge = segmented.probe.pixels.enlarge
-    if job.setup.options.protocol.threshold_order == "after":
-        on = enlarge(answer) > threshold
-    else:
-        on = enlarge((answer > threshold).float()) > 0.5
-    return on.cpu().numpy()
 
 
 def _slug(name: str) -> str:

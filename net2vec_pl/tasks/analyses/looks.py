@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -48,3 +48,29 @@ def vocabulary_of(study: Study) -> tuple[Vocabulary, list[float]]:
         return study.job.vocabulary, study.segmented.scores[0].val.tolist()
     accuracy: list[float] = study.classified.scores.accuracy[0].tolist()
     return study.classified.images.vocabulary, accuracy
+
+
+def single_masks(
+    study: Study,
+    activation: Float[Tensor, "N K h w"],
+    image: Int64[Tensor, "P"],
+    concept: Int64[Tensor, "P"],
+) -> Bool[Tensor, "P sh sw"]:
+    """Return for every pair of an image and a concept the mask of the concept's best filter.
+
+    Args:
+        study: The layer.
+        activation: What the layer answers to the images.
+        image: The image of each pair.
+        concept: The concept of each; one without a best filter has an empty mask.
+    """
+    job, segmented = study.job, study.segmented
+    chosen = segmented.baseline.best_filter().to(concept.device)[concept]
+    answer = activation[image, chosen]
+    threshold = job.answers.thresholds[chosen][:, None, None]
+    enlarge = segmented.probe.pixels.enlarge
+    if job.setup.options.protocol.threshold_order == "after":
+        on = enlarge(answer) > threshold
+    else:
+        on = enlarge((answer > threshold).float()) > 0.5
+    return on & (chosen >= 0)[:, None, None]  # -1 has read the last filter

@@ -182,6 +182,7 @@ def _clusters(study: Study, bank: NamedBank) -> None:
             figures.map_figure(layout.position, bank.names, bank.categories, note),
             f"map_{name}{bank.suffix}",
         )
+    study.maps[bank.suffix] = maps["tsne"]
     values["status"] = [
         "; ".join(dict.fromkeys(filter(None, [groups.reason, *(m.reason for m in maps.values())])))
         or "ok"

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from net2vec_pl import processes
+from net2vec_pl.analysis.clusters import Layout
 from net2vec_pl.analysis.intervals import Interval
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.figures.style import save_figure
@@ -103,6 +104,9 @@ class Study:
         segmentation: What was segmented, if anything was.
         classification: What was classified, if anything was.
         findings: The statements so far.
+        tables: What has been written, by name.
+        maps: The map of each bank's embeddings, by the suffix of its tables.
+        figures: Names of what has been drawn.
     """
 
     job: LayerJob
@@ -110,6 +114,9 @@ class Study:
     segmentation: Segmented | None
     classification: Classified | None
     findings: list[Row] = field(default_factory=list)
+    tables: dict[str, Sequence[Row]] = field(default_factory=dict)
+    maps: dict[str, Layout] = field(default_factory=dict)
+    figures: list[str] = field(default_factory=list)
 
     @property
     def segmented(self) -> Segmented:
@@ -135,6 +142,7 @@ class Study:
 
     def write(self, rows: Sequence[Row], name: str) -> None:
         """Write a table into ``analysis/``, unless it is empty."""
+        self.tables[name] = rows
         if processes.is_first() and rows:
             folder = self.job.folder / "analysis"
             folder.mkdir(exist_ok=True)
@@ -142,6 +150,7 @@ class Study:
 
     def draw(self, figure: Figure, name: str) -> None:
         """Write a figure into ``figures/``."""
+        self.figures.append(name)
         if processes.is_first():
             save_figure(figure, self.job.folder / "figures", name)
 

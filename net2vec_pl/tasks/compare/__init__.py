@@ -19,7 +19,7 @@ from net2vec_pl.report import LastWords, write_csv
 from net2vec_pl.report.findings import write_findings
 from net2vec_pl.report.page import PageFigure, PageTable, write_page
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.build import name_list
+from net2vec_pl.tasks.build import check_options, name_list
 from net2vec_pl.tasks.compare import draw, tables, tell
 from net2vec_pl.tasks.compare.check import differences
 from net2vec_pl.tasks.compare.collect import collect
@@ -73,6 +73,7 @@ def compare(config: DictConfig) -> None:
     Raises:
         Net2VecError: If no run is found.
     """
+    check_options(config, ("runs",))
     given = name_list("runs", config.runs)
     if not given or not all(given):
         raise ConfigError("runs is empty; name folders of runs or of a sweep: runs=multirun/NAME.")

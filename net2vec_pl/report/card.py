@@ -1,0 +1,148 @@
+"""``bank.md``: what a bank is, what it may be used for, how well it does and where it fails.
+
+In the manner of model cards: Mitchell et al., *Model Cards for Model Reporting*, FAT* 2019,
+https://arxiv.org/abs/1810.03993.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from net2vec_pl.probes import BankFile
+from net2vec_pl.report.tables import Row, nan_mean
+
+_SHOWN = 5
+# Choices that matter to classifiers of images.
+_OF_IMAGES = ("classification.", "scaling", "precision")
+# Column of the table -> heading; the first says which concepts do best.
+_SEGMENTATION = {
+    "multi_val": "embedding",
+    "single_val": "best filter",
+    "ap_val": "average precision",
+}
+_CLASSIFICATION = {
+    "accuracy": "accuracy",
+    "best_accuracy": "best filter",
+    "ap": "average precision",
+    "auc": "ROC AUC",
+}
+
+
+def write_card(
+    path: Path, bank: BankFile, table: Sequence[Row], controls: Sequence[str] = ()
+) -> None:
+    """Write the card of a bank, whole or not at all.
+
+    Args:
+        path: Of the card; the bank is taken to lie beside it, under the same name.
+        bank: The bank, of concepts that are segmented or classified.
+        table: A row per concept asked for, from :func:`~net2vec_pl.report.concept_table` or
+            :func:`~net2vec_pl.report.classification_table`.
+        controls: What is known of controls such as shuffled masks, a sentence each.
+    """
+    segments = bank.header["target"] == "segmentation"
+    headings = _SEGMENTATION if segments else _CLASSIFICATION
+    first = next(iter(headings))
+    ranked = sorted(_scored(table, first), key=lambda row: -row[first])
+    worst = ranked[_SHOWN:][-_SHOWN:]
+    weights = bank.header["model"].get("weights")
+    environment = Environment(
+        loader=PackageLoader("net2vec_pl.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"plain": _plain, "code": _code}
+    text = environment.get_template("card.md").render(
+        bank=bank,
+        header=bank.header,
+        file=path.with_suffix(".safetensors").name,
+        segments=segments,
+        weights="random" if weights is None else Path(weights).name,
+        deviations=[
+            text
+            for text in bank.header["deviations"]
+            if (not text.startswith("classification.") if segments else text.startswith(_OF_IMAGES))
+        ],
+        example=ranked[0]["name"] if ranked else bank.vocabulary.names[0],
+        means=_means(table, headings),
+        extremes={
+            title: _table([_cells(row, headings) for row in rows])
+            for title, rows in (("Best", ranked[:_SHOWN]), ("Worst", worst))
+            if rows
+        },
+        unscored=Counter(row["status"] for row in table if not np.isfinite(row[first])),
+        controls=controls,
+    )
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _scored(table: Sequence[Row], score: str) -> list[Row]:
+    return [row for row in table if np.isfinite(row[score])]
+
+
+def _means(table: Sequence[Row], headings: Mapping[str, str]) -> str:
+    """Tabulate mean scores by category, and over all if there are several."""
+    first = next(iter(headings))
+    categories = list(dict.fromkeys(row["category"] for row in table))
+    means = []
+    for category in categories if len(categories) == 1 else [*categories, "all"]:
+        asked = [row for row in table if category in (row["category"], "all")]
+        scored = _scored(asked, first)
+        cells: Row = {"category": category, "concepts": len(asked), "scored": len(scored)}
+        scores = {heading: nan_mean(r[key] for r in scored) for key, heading in headings.items()}
+        means.append(cells | scores)
+    return _table(means)
+
+
+def _cells(row: Row, headings: Mapping[str, str]) -> Row:
+    cells = {"concept": row["name"], "category": row["category"]}
+    images = {f"{split} images": row[f"n_{split}"] for split in ("train", "val")}
+    return cells | images | {heading: row[key] for key, heading in headings.items()}
+
+
+def _table(rows: Sequence[Row]) -> str:
+    r"""Write rows as a table of Markdown, scores with three digits.
+
+    Example:
+        >>> print(_table([{"concept": "a|b", "IoU": 0.25}, {"concept": "sky", "IoU": np.nan}]))
+        | concept | IoU |
+        |---|---|
+        | a\|b | 0.250 |
+        | sky | – |
+    """
+    lines = [list(rows[0]), *(map(_cell, row.values()) for row in rows)]
+    head, *body = [f"| {' | '.join(cells)} |" for cells in lines]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if np.isfinite(value) else "–"
+    return _plain(value)
+
+
+def _plain(text: Any) -> str:
+    r"""Escape what Markdown, or a table of it, would read as a sign.
+
+    Example:
+        >>> print(_plain("traffic_light | *red* _dot_"))
+        traffic_light \| \*red\* \_dot\_
+    """
+    signs = r"([\\`*<>\[\]|~&]|(?<![^\W_])_|_(?![^\W_]))"  # _ within a word is none
+    return re.sub(signs, r"\\\1", " ".join(str(text).split()))
+
+
+def _code(text: str) -> str:
+    """Return text as a literal of Python."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""What the columns of a run's tables are called on a page, and what they mean."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from net2vec_pl.report.tables import Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table on a page.
+
+    Args:
+        label: What stands above it.
+        meaning: In a sentence.
+        link: ``concept`` or ``filter``, if its cells name one.
+        bar: ``single`` or ``several``, if its scores are drawn, in the colour of best filter or
+            embedding.
+        main: Whether tables show it; the view of one concept shows all.
+    """
+
+    label: str
+    meaning: str = ""
+    link: str = ""
+    bar: str = ""
+    main: bool = True
+
+
+_BALANCED = "On as many val images with the concept as without"
+_KNOWN = {
+    "name": Column("concept", link="concept"),
+    "category": Column("category"),
+    "multi_val": Column("set IoU, embedding", "On val images", bar="several"),
+    "single_val": Column("set IoU, best filter", "On val images", bar="single"),
+    "gain": Column("gain", "Set IoU of the embedding less that of the best filter"),
+    "ap_val": Column("AP, embedding", "Average precision over the pixels of val images"),
+    "accuracy": Column("accuracy, embedding", _BALANCED, bar="several"),
+    "best_accuracy": Column("accuracy, best filter", _BALANCED, bar="single"),
+    "auc": Column("ROC AUC, embedding", "Over all val images"),
+    "filters_for_80%": Column("filters for 80 %", "Filters that reach 80 % of the full set IoU"),
+    "best_filter": Column(
+        "best filter", "The filter of the highest set IoU on train images", link="filter"
+    ),
+    "n_val": Column("val images", "Val images that contain it"),
+    "n_train": Column("train images", "Train images that contain it"),
+    "status": Column("status", "ok, or why there are no scores"),
+    "gain_low": Column("gain, low", "95 % interval over val images", main=False),
+    "gain_high": Column("gain, high", "95 % interval over val images", main=False),
+    "multi_train": Column("set IoU on train, embedding", main=False),
+    "single_train": Column("set IoU on train, best filter", main=False),
+    "alpha": Column("alpha", "Weight of the concept's pixels in the loss", main=False),
+    "norm": Column("norm", "Length of the embedding", main=False),
+}
+_OF_FILTERS = {
+    "filter": Column("filter", link="filter"),
+    "best_concept": Column("its best concept", link="concept"),
+    "single_val": Column("set IoU on it", "On val images of its best concept", bar="single"),
+    "n_concepts": Column("is best filter of", "How many concepts have it as their best filter"),
+    "threshold": Column("threshold", "Above it the filter fires"),
+    "single_train": Column("set IoU on it, train", main=False),
+}
+
+
+def concept_columns(row: Row) -> list[dict[str, str | bool]]:
+    """Describe the columns of a table of concepts, the telling ones first.
+
+    Columns that are not known here stand last, and in the view of one concept only.
+    """
+    return _described(row, _KNOWN, main=False)
+
+
+def filter_columns(row: Row) -> list[dict[str, str | bool]]:
+    """Describe the columns of a table of filters, the telling ones first."""
+    return _described(row, _OF_FILTERS, main=True)
+
+
+def _described(row: Row, known: Mapping[str, Column], main: bool) -> list[dict[str, str | bool]]:
+    order = [name for name in known if name in row]
+    order += [name for name in row if name not in known]
+    return [
+        {"name": name, **asdict(known.get(name, Column(name.replace("_", " "), main=main)))}
+        for name in order
+    ]

@@ -1,0 +1,104 @@
+"""``report.html`` of a layer, made of what its job has found."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+
+import net2vec_pl
+from net2vec_pl.report import gain
+from net2vec_pl.report.layer_page import LayerPage, write_report
+from net2vec_pl.report.page import PageTable, write_page
+from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.tasks.analyses.study import Study, interval
+from net2vec_pl.tasks.layer import LayerJob
+from net2vec_pl.tasks.page.figures import page_figure
+from net2vec_pl.tasks.page.gallery import gallery
+from net2vec_pl.tasks.page.made import how_made
+from net2vec_pl.tasks.page.rows import concept_rows
+from net2vec_pl.tasks.page.views import Views
+
+REPORT = "report.html"
+
+
+def leave_report(study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
+    """Write the page of a layer into its folder.
+
+    Args:
+        study: The layer, after its analyses.
+        tables: ``concepts.csv``, ``classification.csv``, ``filters.csv``: those there are.
+    """
+    job, seen = study.job, gallery(study)
+    views = Views(study, seen, concept_rows(tables, study.tables))
+    page = LayerPage(
+        title=f"{job.backbone.model} {job.backbone.layer} on {job.setup.reader.name}",
+        findings=study.findings,
+        key_numbers=_key_numbers(tables, study),
+        concepts=views.concepts(),
+        filters=views.filters(tables.get("filters.csv")),
+        pictures=seen.pictures,
+        spaces=views.spaces(),
+        made=how_made(study, len(seen.pictures)),
+        figures=[page_figure(job.folder / "figures", name) for name in study.figures],
+        command=command(),
+    )
+    write_report(job.folder / REPORT, page)
+
+
+def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) -> None:
+    """Write the page of a run of several layers into its folder: their means, and where theirs are.
+
+    Args:
+        folder: The run folder.
+        jobs: Of the layers.
+        rows: ``layers.csv``.
+    """
+    first = jobs[0]
+    write_page(
+        folder / REPORT,
+        "layers.html",
+        title=f"{first.backbone.model} on {first.setup.reader.name}: {len(jobs)} layers",
+        layers={job.backbone.layer: quote(f"{job.folder.name}/{REPORT}") for job in jobs},
+        table=PageTable("Means over concepts", rows, "layers.csv"),
+        folder=folder,
+        command=command(),
+        version=net2vec_pl.__version__,
+        made=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )
+
+
+def command() -> str:
+    """Return the command that started the task."""
+    return shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
+
+
+def _key_numbers(tables: Mapping[str, Sequence[Row]], study: Study) -> dict[str, str]:
+    numbers: dict[str, str] = {}
+    if concepts := tables.get("concepts.csv"):
+        won = gain(concepts)
+        numbers |= {
+            "mean set IoU on val, several filters": _mean(concepts, "multi_val", study, "several"),
+            "mean set IoU on val, best single filter": _mean(
+                concepts, "single_val", study, "single"
+            ),
+            "concepts that several filters segment better": f"{won.won} of {won.scored}",
+        }
+    if classified := tables.get("classification.csv"):
+        numbers |= {
+            "mean balanced accuracy, all filters": _mean(classified, "accuracy"),
+            "mean balanced accuracy, best single filter": _mean(classified, "best_accuracy"),
+        }
+    return numbers | {"filters": str(study.job.backbone.shape[0])}
+
+
+def _mean(rows: Sequence[Row], column: str, study: Study | None = None, measure: str = "") -> str:
+    """Return the mean of a column, with its interval where the analyses have one."""
+    gains = [] if study is None else study.tables.get("gains", [])
+    for row in gains:
+        if row["category"] == "all":
+            return interval(np.array([row[measure], row[f"{measure}_low"], row[f"{measure}_high"]]))
+    return f"{nan_mean(row[column] for row in rows):.3f}"

@@ -1,0 +1,53 @@
+"""The figures of the analyses, as a page shows them."""
+
+from pathlib import Path
+
+from net2vec_pl.report.page import PageFigure
+
+# Name of a figure, or how it begins where there is one of every concept.
+_TITLES = {
+    "intervals": "Several filters against one, with intervals",
+    "filter_curve": "Score over the number of filters",
+    "filters_needed": "How many concepts so many filters are enough for",
+    "concepts_per_filter": "Concepts that share a best filter",
+    "filter_overlap": "Filters that two concepts have in common",
+    "failures": "Where one filter does better",
+    "map_tsne": "Map of embeddings (t-SNE)",
+    "map_umap": "Map of embeddings (UMAP)",
+    "similarity": "Cosines of embeddings",
+    "tree": "Tree of embeddings",
+    "category_matrix": "Categories among nearest concepts",
+    "comparisons": "Embeddings against other knowledge",
+    "scores": "Scores of images",
+    "recall": "Recall",
+    "examples": "Images by percentile",
+    "synthesis": "Synthesised images",
+}
+
+
+def page_figure(folder: Path, name: str) -> PageFigure:
+    """Load a figure, with a title in words.
+
+    Args:
+        folder: With the figures.
+        name: Of the figure.
+    """
+    title = title_of(name)
+    return PageFigure.load(
+        folder, name, title, f"{title}; the tables in analysis/ have its numbers"
+    )
+
+
+def title_of(name: str) -> str:
+    """Say in words what a figure shows.
+
+    Example:
+        >>> title_of("map_tsne_classification"), title_of("examples_sky")
+        ('Map of embeddings (t-SNE): classification', 'Images by percentile: sky')
+    """
+    known = [start for start in _TITLES if name == start or name.startswith(f"{start}_")]
+    if not known:
+        return name.replace("_", " ")
+    start = max(known, key=len)
+    rest = name.removeprefix(start).strip("_").replace("_", " ")
+    return f"{_TITLES[start]}: {rest}" if rest else _TITLES[start]

@@ -1,0 +1,194 @@
+"""What a run puts on its page: the same masks and numbers that its tables have."""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from test_cli import QUICK, run_cli
+
+import net2vec_pl
+import net2vec_pl.tasks.page as tasks_page
+from net2vec_pl.data import ShapesReader
+from net2vec_pl.report.layer_page import LayerPage
+from net2vec_pl.tasks.page.gallery import EMBEDDING, FILTER, TRUTH, choose_images
+from net2vec_pl.tasks.page.rows import concept_rows
+
+SMALL = [option for option in QUICK if option != "report=false"]
+
+
+def page_of(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> LayerPage:
+    """Run the main job and catch its page before it becomes a file."""
+    caught: list[LayerPage] = []
+    monkeypatch.setattr(tasks_page, "write_report", lambda _path, page: caught.append(page))
+    assert run_cli(monkeypatch, folder, *SMALL, *arguments, "run.dir=out") == 0
+    (page,) = caught
+    return page
+
+
+def table(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def set_iou(page: LayerPage, concept: int, name: str) -> float:
+    """Set IoU over the examples of a concept."""
+    inside = union = 0
+    for example in page.concepts[concept].examples:
+        mask, truth = example.masks[name], example.masks[TRUTH]
+        inside, union = inside + (mask & truth).sum(), union + (mask | truth).sum()
+    return float(inside / union)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("protocol=best", "cache=none"),  # what is kept in memory is float16
+        ("protocol=netdissect",),
+        ("protocol.input=raw", "protocol.threshold_order=after", "cache=none"),
+    ],
+)
+def test_masks_are_those_that_the_tables_score(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    page = page_of(monkeypatch, tmp_path, *options, "protocol.denominator=containing")
+    scores = table(tmp_path / "out" / "concepts.csv")
+    few = 0
+    for c, concept in enumerate(page.concepts):
+        row = scores[concept.row["name"]]
+        if 0 < int(row["n_val"]) == len(concept.examples) and row["status"] == "ok":
+            few += 1
+            assert set_iou(page, c, EMBEDDING) == pytest.approx(float(row["multi_val"]), abs=1e-6)
+            assert set_iou(page, c, FILTER) == pytest.approx(float(row["single_val"]), abs=1e-6)
+    assert few > 10
+
+
+def test_every_number_can_be_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = page_of(monkeypatch, tmp_path, "target=both", "analysis=basic", "seeds=2")
+    assert page.findings
+    assert set(page.spaces) == {"segmentation", "classification"}
+    names = [concept.row["name"] for concept in page.concepts]
+    assert len(set(names)) == len(names)
+    bank = net2vec_pl.load_bank(tmp_path / "out")
+    for name in bank.names:
+        c = names.index(name)
+        for near in bank.nearest(name, 3):
+            found = page.spaces["segmentation"].cosine[c, names.index(near.name)]
+            assert found == pytest.approx(near.cosine, abs=1e-6)
+        for k, weight in page.concepts[c].filters["segmentation"]:
+            assert weight == pytest.approx(float(bank[name][k]))
+    reader = ShapesReader(num_images=60, image_size=32, seed=0)
+    largest = np.array(
+        [
+            bank.backbone(reader[row].image[None])[0].flatten(1).amax(1).numpy()
+            for row in np.flatnonzero(~reader.is_train).tolist()
+        ]
+    )
+    for view in page.filters:
+        k = int(view.row["filter"])
+        values = [value for _, value in view.pictures]
+        np.testing.assert_allclose(values, np.sort(largest[:, k])[: -len(values) - 1 : -1], 1e-4)
+        np.testing.assert_allclose(values, [largest[at, k] for at, _ in view.pictures], 1e-4)
+        for c, share in view.concepts:
+            unit = bank[names[c]] / bank[names[c]].norm()
+            assert share == pytest.approx(float(unit[k]), abs=1e-6)
+    assert len(page.figures) > 5
+    assert "digest" in page.made["data"]
+
+
+def test_curves_and_histograms_count_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = ("analysis=basic", "analysis.names=[subsets]", "analysis.sizes=[1,4]")
+    page = page_of(monkeypatch, tmp_path, *options, "analysis.penalties=0")
+    scored = [view for view in page.concepts if np.isfinite(view.row["multi_val"])]
+    assert scored
+    for view in scored:
+        assert [size for size, _ in view.curve] == [1, 4, 128]
+        assert view.curve[-1][1] == pytest.approx(view.row["multi_val"], abs=1e-6)
+        assert EMBEDDING in view.scores
+        assert (FILTER in view.scores) == np.isfinite(view.row["best_filter"])
+        for scores in view.scores.values():
+            assert scores.present.sum() == view.row["n_val"]
+            assert scores.present.sum() + scores.absent.sum() == len(page.pictures)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("target=classification",),
+        ("data.names=[sky]",),
+        ("target=classification", "data.names=[sky]"),
+        ("target=classification", "layer=head"),
+    ],
+)
+def test_a_page_is_left_whatever_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *SMALL, *options, "run.dir=out") == 0
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_the_last_line_of_a_run_is_the_path_of_its_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *SMALL, "run.dir=out") == 0
+    last = capsys.readouterr().out.rstrip().splitlines()[-1]
+    assert last == f"Report: {tmp_path / 'out' / 'report.html'}"
+
+
+def test_several_layers_have_a_page_each_and_one_that_leads_to_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *SMALL, "layer=[conv4,conv5]", "run.dir=out") == 0
+    overview = (tmp_path / "out" / "report.html").read_text()
+    for layer in ("conv4", "conv5"):
+        assert f'href="{layer}/report.html"' in overview
+        assert (tmp_path / "out" / layer / "report.html").exists()
+
+
+def test_no_page_is_made_where_none_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 0
+    assert not (tmp_path / "out" / "report.html").exists()
+    assert run_cli(monkeypatch, tmp_path, *SMALL, "report=perhaps", "run.dir=other") == 1
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 6))), st.integers(1, 40))
+def test_chosen_images_serve_rare_concepts_first(present: np.ndarray, most: int) -> None:
+    chosen = choose_images(present, most=most, each=2)
+    assert len(chosen) == min(most, len(present))
+    assert (np.diff(chosen) > 0).all()
+    wanted = np.minimum(present.sum(0), 2)
+    if most >= wanted.sum():
+        assert (present[chosen].sum(0) >= wanted).all()
+    rarest = int(np.argsort(present.sum(0), kind="stable")[0])
+    assert present[chosen, rarest].sum() >= min(wanted[rarest], most)
+
+
+def test_rows_join_what_several_tables_say() -> None:
+    common = {"category": "object", "n_train": 3, "n_val": 2, "status": "ok"}
+    scores = {"best_filter": 4, "single_val": 0.1, "multi_val": 0.3, "ap_val": 0.5, "norm": 1.0}
+    accuracies = {"accuracy": 0.9, "best_accuracy": 0.8, "auc": 0.95}
+    rows = concept_rows(
+        {
+            "concepts.csv": [common | {"name": "sky"} | scores],
+            "classification.csv": [
+                common | {"name": "sky"} | accuracies,
+                common | {"name": "street", "category": "scene"} | accuracies,
+            ],
+        },
+        {"filters_needed": [{"name": "sky", "for_80%": 2.0}]},
+    )
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["sky"]["gain"] == pytest.approx(0.2)
+    assert by_name["sky"]["accuracy"] == 0.9
+    assert by_name["sky"]["filters_for_80%"] == 2.0
+    assert math.isnan(by_name["street"]["multi_val"])
+    assert list(by_name["sky"]) == list(by_name["street"])
