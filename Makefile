@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 MARKS ?= not slow and not gpu and not browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-browser lint types rooms pytest format shapesnet bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run test test-slow test-browser docs lint types rooms pytest format shapesnet bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ test-browser: $(STAMP) ## the pages in headless Chromium; installs playwright an
 	  || { apt-get update -qq && apt-get install --yes --no-install-recommends chromium; } \
 	  || { echo "No Chromium was found, and apt-get could not install it: install chromium, or run as root."; exit 1; }
 	$(BIN)/python -m pytest -m browser
+
+docs: $(STAMP) ## the pages of docs/ as a site, with the Python reference; installs sphinx
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -q -W docs docs/_build/html
+	@echo "$(CURDIR)/docs/_build/html/index.html"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
