@@ -6,7 +6,6 @@ The network of a bank, its thresholds and the bank as one ONNX model: see
 
 import csv
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from net2vec_pl.errors import ConfigError
+from net2vec_pl.files import whole
 from net2vec_pl.probes import BankFile
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def to_numpy(file: BankFile, path: Path) -> None:
     """
     tensors = {name: getattr(file, name) for name in ("weight", "threshold", "bias", "scale")}
     arrays = {name: value.numpy() for name, value in tensors.items() if value is not None}
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
+    with whole(path) as part, part.open("wb") as stream:
         np.savez(
             stream,
             allow_pickle=False,
@@ -88,7 +87,6 @@ def to_numpy(file: BankFile, path: Path) -> None:
             header=np.array(json.dumps(file.header)),
             **arrays,
         )
-    os.replace(part, path)
 
 
 def to_csv(file: BankFile, path: Path) -> None:
@@ -100,14 +98,12 @@ def to_csv(file: BankFile, path: Path) -> None:
     """
     filters = [f"filter_{k}" for k in range(file.weight.shape[1])]
     bias = np.empty((len(file.weight), 0)) if file.bias is None else file.bias[:, None].numpy()
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as stream:
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["id", "name", "category", *filters, *["bias"] * bias.shape[1]])
         for concept, *values in zip(file.vocabulary, file.weight.numpy(), bias, strict=True):
             numbers = [str(value) for array in values for value in array]  # exact for float32
             writer.writerow([concept.number, concept.name, concept.category, *numbers])
-    os.replace(part, path)
 
 
 def _directions(file: BankFile, rows: Sequence[int]) -> Float[Tensor, "c K"]:

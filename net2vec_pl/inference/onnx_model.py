@@ -1,7 +1,6 @@
 """A network up to its layer, the thresholds and a bank as one ONNX model: pixels to logits."""
 
 import json
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.errors import BackboneError, ConfigError
+from net2vec_pl.files import whole
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference.export import to_conv2d
 from net2vec_pl.probes import BankFile
@@ -140,9 +140,8 @@ def write_onnx(
         "concepts": json.dumps([file.vocabulary.names[row] for row in rows]),
     }
     onnx.helper.set_model_props(model, properties)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(model.SerializeToString())
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_bytes(model.SerializeToString())
 
 
 def _traced(network: PixelsToLogits, images: UInt8[Tensor, "N 3 H W"]) -> "onnx.ModelProto":

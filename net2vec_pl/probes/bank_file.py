@@ -1,7 +1,6 @@
 """``bank.safetensors``: a bank, its thresholds, and a JSON header that says what they belong to."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import RunFolderError
+from net2vec_pl.files import whole
 
 FORMAT_VERSION = 1
 _HEADER = "net2vec_pl"
@@ -58,11 +58,10 @@ class BankFile:
             "format_version": FORMAT_VERSION,
             "vocabulary": self.vocabulary.to_plain(),
         }
-        part = path.with_suffix(".part")
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         # Not save_file, which makes files that nobody but their owner can read.
-        part.write_bytes(safetensors.torch.save(plain, {_HEADER: json.dumps(header)}))
-        os.replace(part, path)
+        with whole(path) as part:
+            part.write_bytes(safetensors.torch.save(plain, {_HEADER: json.dumps(header)}))
 
     @classmethod
     def load(cls, path: str | Path) -> "BankFile":

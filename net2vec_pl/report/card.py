@@ -5,7 +5,6 @@ https://arxiv.org/abs/1810.03993.
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from net2vec_pl.files import whole
 from net2vec_pl.probes import BankFile
 from net2vec_pl.report.tables import Row, nan_mean
 
@@ -82,9 +82,8 @@ def write_card(
         unscored=Counter(row["status"] for row in table if not np.isfinite(row[first])),
         controls=controls,
     )
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _scored(table: Sequence[Row], score: str) -> list[Row]:

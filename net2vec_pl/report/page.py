@@ -5,7 +5,6 @@ its blocks. All text is escaped by jinja2.
 """
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from net2vec_pl.files import whole
 from net2vec_pl.report.packing import data_uri
 from net2vec_pl.report.tables import Row
 
@@ -133,9 +133,8 @@ def write_page(path: Path, template: str, **content: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    part = path.with_suffix(".part")
-    part.write_text(environment.get_template(template).render(**content), encoding="utf-8")
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(environment.get_template(template).render(**content), encoding="utf-8")
 
 
 def _cell(value: Any) -> Cell:

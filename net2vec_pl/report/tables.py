@@ -1,7 +1,6 @@
 """The tables of a run: a row per concept, per filter, per seed, per layer."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import Selection
+from net2vec_pl.files import whole
 from net2vec_pl.functional.classifier_scores import ClassificationScores
 from net2vec_pl.probes import SingleClassifiers, SingleFilterBaseline
 
@@ -236,9 +236,7 @@ def nan_mean(values: Iterable[float]) -> float:
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Write a table whole or not at all."""
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(part, path)

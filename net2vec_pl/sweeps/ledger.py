@@ -19,6 +19,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from net2vec_pl.files import whole
+
 LINE, LEDGER, LOCK = "job.json", "ledger.csv", ".job.lock"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
 # The columns of ledger.csv, in order; scores follow.
@@ -80,12 +82,13 @@ def write_ledger(sweep: Path) -> None:
     with FileLock(sweep / ".ledger.lock"):
         lines = read_ledger(sweep)
         names = [*COLUMNS, *dict.fromkeys(key for line in lines for key in line)]
-        part = sweep / f"{LEDGER}.part"
-        with part.open("w", newline="", encoding="utf-8") as file:
+        with (
+            whole(sweep / LEDGER) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, list(dict.fromkeys(names)), restval="")
             writer.writeheader()
             writer.writerows(lines)
-        os.replace(part, sweep / LEDGER)
 
 
 def _is_taken(folder: Path) -> bool:
@@ -97,9 +100,8 @@ def _is_taken(folder: Path) -> bool:
 
 
 def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def summary(sweep: Path) -> str:

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from net2vec_pl import processes
+from net2vec_pl.files import whole
 
 _log = logging.getLogger(__name__)
 Tensors = dict[str, Tensor]
@@ -54,10 +55,9 @@ class Stages:
         if processes.is_first():
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
             plain = {key: value.detach().cpu().contiguous() for key, value in made.items()}
-            part.write_bytes(safetensors.torch.save(plain, {"key": self.key}))
-            os.replace(part, path)
+            with whole(path) as part:
+                part.write_bytes(safetensors.torch.save(plain, {"key": self.key}))
         return made
 
     def recall(self, name: str) -> Tensors | None:
@@ -105,7 +105,6 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
     ) -> None:
         """Write beside the place, then rename."""
-        part = Path(f"{path}.part")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, part)
-        os.replace(part, path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole(Path(path)) as part:
+            torch.save(checkpoint, part)

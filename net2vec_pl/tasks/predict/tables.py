@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from net2vec_pl.concepts import Concept
+from net2vec_pl.files import whole
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks.predict.masks import Sheet
 from net2vec_pl.tasks.predict.sources import Source
@@ -108,10 +108,11 @@ def score_table(
         bank: Likewise.
         masks: Likewise.
     """
-    part = (folder / SCORES).with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        whole(folder / SCORES) as part,
+        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         yield ScoreTable(file, concepts, bank, masks=masks)
-    os.replace(part, folder / SCORES)
 
 
 def _quality(folder: Path, column: str) -> dict[str, float]:
