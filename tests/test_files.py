@@ -23,8 +23,13 @@ def test_what_is_interrupted_leaves_the_file_as_it_was(
 ) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(fault), whole(path) as part:
-        part.write_text("half")
-        raise fault
+
+    def interrupted() -> None:
+        with whole(path) as part:
+            part.write_text("half")
+            raise fault
+
+    with pytest.raises(fault):
+        interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -23,6 +23,8 @@ class LayerInfo:
         kind: Name of the module's class.
         rectified: Whether no value was below zero when the module answered, before an in-place
             ReLU behind it wrote over the output.
+        filters_last: Whether the output is (h, w, K), as in Swin transformers: no activation map
+            as it stands.
     """
 
     module_path: str
@@ -30,16 +32,19 @@ class LayerInfo:
     calls: int
     kind: str = ""
     rectified: bool = False
+    filters_last: bool = False
 
     @property
     def is_vector(self) -> bool:
         """Whether the output has no room in it: (K,), of a fully connected layer, or (K, 1, 1)."""
-        return self.shape is not None and len(self.shape) in (1, 3) and not self.is_map
+        plain = self.shape is not None and len(self.shape) in (1, 3) and not self.filters_last
+        return plain and not self.is_map
 
     @property
     def is_map(self) -> bool:
         """Whether the output is an activation map (K, h, w) with some room in it."""
-        return self.shape is not None and len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
+        plain = self.shape is not None and len(self.shape) == 3 and not self.filters_last
+        return plain and self.shape[1] * self.shape[2] > 1  # type: ignore[index]
 
 
 class Trace(dict[str, LayerInfo]):
@@ -71,7 +76,9 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
             shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
             seen.pop(path, None)
             kind = type(module).__name__
-            seen[path] = LayerInfo(path, shape, calls[path], kind, _is_rectified(output))
+            last = shape is not None and _has_filters_last(shape, image_size)
+            rectified = _is_rectified(output)
+            seen[path] = LayerInfo(path, shape, calls[path], kind, rectified, last)
 
         return hook
 
@@ -93,6 +100,21 @@ def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
         for handle in handles:
             handle.remove()
     return seen
+
+
+def _has_filters_last(shape: tuple[int, ...], image_size: tuple[int, int]) -> bool:
+    """Return whether the first two axes of an output, and not the last two, are a small image.
+
+    Example:
+        >>> _has_filters_last((7, 7, 768), (224, 224)), _has_filters_last((768, 7, 7), (224, 224))
+        (True, False)
+    """
+    height, width = image_size
+
+    def is_image(h: int, w: int) -> bool:
+        return h * w > 1 and abs(h * width - w * height) <= max(image_size)  # to a cell
+
+    return len(shape) == 3 and is_image(*shape[:2]) and not is_image(*shape[1:])
 
 
 def _is_rectified(output: Any) -> bool:
@@ -141,6 +163,7 @@ def resolve_layer(
     info = traced[path]
     if not info.is_map and not (vectors and info.is_vector):
         given = "no tensor" if info.shape is None else f"an output of shape {info.shape}"
+        given += ", filters last," if info.filters_last else ""
         raise BackboneError(
             f"layer {name!r} of {model} gives {given} for an image, not an activation map "
             f"(filters, height, width). The last layer that does: {maps[-1]!r}."
@@ -175,7 +198,7 @@ def all_layers(
 
 def stride(
     info: LayerInfo, image_size: tuple[int, int], wider: LayerInfo, wider_size: tuple[int, int]
-) -> tuple[float, float] | None:
+) -> tuple[float, float]:
     """Return how many pixels of the input lie between neighbouring cells of a map, along h and w.
 
     A layer whose cells do not divide the image, as without padding, is asked by how much its map
@@ -187,9 +210,6 @@ def stride(
         wider: Of the same layer, traced with a larger image.
         wider_size: (H, W) of that image.
 
-    Returns:
-        The strides; None if the first axis grows with the image, for then it is no axis of filters.
-
     Example:
         >>> conv5, wider = (LayerInfo("features.11", (256, n, n), 1) for n in (13, 17))
         >>> stride(conv5, (224, 224), wider, (288, 288))
@@ -197,8 +217,6 @@ def stride(
     """
     assert info.shape is not None
     assert wider.shape is not None
-    if info.shape[0] != wider.shape[0]:
-        return None
     h, w = (
         size / cells if size % cells == 0 or more == cells else (wide - size) / (more - cells)
         for size, cells, wide, more in zip(

@@ -29,8 +29,15 @@ from net2vec_pl.tasks import build
 
 _SHOW = ("named", "all")
 _WIDER = 64  # pixels by which an image grows to show strides, most of which divide it
-_GIVES = {"map": "maps", "vector": "vectors", "tokens": "tokens", "other": "something else"}
+_GIVES = {
+    "map": "maps",
+    "filters last": "maps with filters last",
+    "vector": "vectors",
+    "tokens": "tokens",
+    "other": "something else",
+}
 _NOTES = {
+    "filters last": "A map with its filters last, as of Swin, cannot be read.",
     "vector": "A vector is read with target=classification only.",
     "tokens": "Tokens are no map: they cannot be read.",
 }
@@ -46,7 +53,7 @@ class Layer:
             where that path is the name of another module.
         info: What the layer gives.
         stride: Pixels of the image between neighbouring cells, along h and w; None where there is
-            no map, or where its first axis is not that of the filters.
+            no map.
     """
 
     name: str
@@ -55,7 +62,9 @@ class Layer:
 
     @property
     def gives(self) -> str:
-        """What it gives: ``map``, ``vector``, ``tokens``, or ``other``."""
+        """What it gives, one of ``_GIVES``."""
+        if self.info.filters_last:
+            return "filters last"
         if self.info.is_map:
             return "map"
         if self.info.is_vector:
@@ -67,7 +76,7 @@ class Layer:
         """Filters, places and stride, in words."""
         shape = self.info.shape or ()
         match self.gives:
-            case "map" if self.stride is None:
+            case "filters last":
                 return str(shape[2]), f"{shape[0]} x {shape[1]}", ""
             case "map":
                 steps = dict.fromkeys(f"{step:.3g}" for step in self.stride or ())
@@ -180,7 +189,7 @@ def _table(rows: Sequence[Layer], marks: Mapping[str, str], title: str) -> Table
         path = row.info.module_path
         name = path if path == row.name else f"{row.name} ({path})".strip()
         values = ">= 0" if row.info.rectified else "any sign"
-        layout = "filters last" if row.gives == "map" and row.stride is None else ""
+        layout = row.gives if row.info.filters_last else ""
         notes = ", ".join(filter(None, (marks.get(path), layout)))
         cells = [escape(name), row.info.kind, *row.cells, values, notes]
         table.add_row(*cells, style="bold" if path in marks else None)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from net2vec_pl.backbones import trace_layers
-from net2vec_pl.backbones.layers import LayerInfo, resolve_layer, stride
+from net2vec_pl.backbones.layers import LayerInfo, all_layers, resolve_layer, stride
 from net2vec_pl.backbones.registry import architecture, build_network
 from net2vec_pl.errors import BackboneError
 
@@ -40,9 +40,21 @@ def test_a_map_that_does_not_grow_with_the_image_is_as_far_apart_as_it_divides_i
     assert stride(pooled, (224, 112), pooled, (288, 176)) == (224 / 6, 112 / 6)
 
 
-def test_a_first_axis_that_grows_is_not_that_of_the_filters() -> None:
-    info, wider = LayerInfo("block", (56, 56, 96), 1), LayerInfo("block", (72, 72, 96), 1)
-    assert stride(info, (224, 224), wider, (288, 288)) is None
+@pytest.mark.parametrize("size", [(224, 224), (96, 160), (160, 96)])
+def test_a_map_with_its_filters_last_is_no_activation_map(size: tuple[int, int]) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    traced = trace_layers(torchvision.models.swin_t(weights=None), size)
+    first, swapped = traced["features.0.0"], traced["features.0.1"]
+    assert first.shape is not None
+    assert first.is_map
+    assert swapped.filters_last
+    assert swapped.shape == (*first.shape[1:], first.shape[0])
+    assert not swapped.is_map
+    assert not swapped.is_vector
+    with pytest.raises(BackboneError, match=r"filters last, for an image, not an activation map"):
+        resolve_layer("features.0.1", {}, traced, "swin_t")
+    assert "features" not in all_layers({}, traced)
+    assert resolve_layer(None, {}, traced, "swin_t")[0] == "permute"
 
 
 def test_the_sign_is_that_of_the_answer_before_an_in_place_relu_writes_over_it() -> None:

@@ -58,8 +58,8 @@ def test_each_kind_of_module_is_told_apart(capsys: pytest.CaptureFixture[str]) -
     found = {row.split()[0]: re.split(r"\s{2,}", row)[1:] for row in rows}
     assert found == {
         "stem": ["Conv2d", "8", "16 x 8", "4", "any sign"],
-        "act": ["ReLU", "8", "16 x 8", "4", ">= 0"],
-        "last": ["Identity", "8", "16 x 8", ">= 0", "default, filters last"],
+        "act": ["ReLU", "8", "16 x 8", "4", ">= 0", "default"],
+        "last": ["Identity", "8", "16 x 8", ">= 0", "filters last"],
         "tokens": ["Identity", "8", "128 tokens", ">= 0"],
         "pool": ["AdaptiveAvgPool2d", "8", "vector", ">= 0"],
     }
@@ -72,9 +72,12 @@ def test_a_network_without_names_shows_what_layer_all_reads_and_counts_the_rest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows, text = printed(capsys, *CUSTOM, "layer=act")
-    assert [row.split()[0] for row in rows] == ["act", "last"]
+    assert [row.split()[0] for row in rows] == ["act"]
     assert rows[0].endswith("chosen")
-    assert "Not shown, but by show=all: maps: 1, vectors: 1, tokens: 1." in text
+    assert (
+        "Not shown, but by show=all: maps: 1, maps with filters last: 1, vectors: 1, tokens: 1."
+        in text
+    )
 
 
 @pytest.mark.parametrize("model", ["resnet18", "googlenet", "shapesnet"])
