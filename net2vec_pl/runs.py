@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from statistics import fmean
 
-BANK, CLASSIFIERS = "bank.safetensors", "classification.safetensors"
+BANK, CLASSIFIERS, REPORT = "bank.safetensors", "classification.safetensors", "report.html"
 # What sweepers maximise: the first of these that the run has.
 _SCORES = ("multi_val", "accuracy")
 _HEADLINE = ("single_val", "multi_val", "ap_val", "best_accuracy", "accuracy", "auc")

@@ -23,7 +23,7 @@ from net2vec_pl.report import (
     write_csv,
 )
 from net2vec_pl.report.tables import Row
-from net2vec_pl.runs import BANK, CLASSIFIERS, finished
+from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT, finished
 from net2vec_pl.tasks import build
 from net2vec_pl.tasks.analyses import analyse, analyses_from, check_analyses, share
 from net2vec_pl.tasks.analyses.controls import QUESTION as IS_IT_REAL
@@ -35,7 +35,7 @@ from net2vec_pl.tasks.folder import layer_folder, run_folder
 from net2vec_pl.tasks.launch import launched
 from net2vec_pl.tasks.layer import LayerJob, key_of
 from net2vec_pl.tasks.loggers import check_logger, job_log
-from net2vec_pl.tasks.page import REPORT, leave_overview, leave_report
+from net2vec_pl.tasks.page import leave_overview, leave_report
 from net2vec_pl.tasks.segmentation import Segmented, bank_file, segment
 from net2vec_pl.tasks.setup import set_up
 from net2vec_pl.tasks.side_by_side import num_cores, side_by_side

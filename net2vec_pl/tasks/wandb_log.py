@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from net2vec_pl import processes
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.probes import BankFile
-from net2vec_pl.runs import BANK, CLASSIFIERS, headline
+from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT, headline
 from net2vec_pl.tasks.build import flat, plain
 from net2vec_pl.tasks.loggers import JobLog
 
@@ -34,7 +34,7 @@ _KEYS = {"multi_val": "val/set_iou", "single_val": "val/single_iou", "ap_val": "
 _METADATA = (
     "model", "weights_digest", "tau", "protocol", "deviations", "data", "seed", "seeds", "versions",
 )  # fmt: skip
-_IN_ARTIFACT = (".safetensors", ".csv", ".md", ".yaml")
+_IN_ARTIFACT = (".safetensors", ".csv", ".md", ".yaml", ".html")
 _NOT_IN_ARTIFACT = ("wandb", "state")
 _LONGEST_NAME = 128
 
@@ -62,10 +62,10 @@ class WandbLog(JobLog):
         return _LayerLogger(experiment=self.run, prefix=self._prefix(folder), save_dir=folder)
 
     def leave(self, layers: Sequence[Path]) -> None:
-        """Log tables and figures, the scores as the run's summary, and the bank as an artifact."""
+        """Log tables, figures and pages, the scores as the summary, and the bank as an artifact."""
         for at in dict.fromkeys([self.folder, *layers]):
             prefix = self._prefix(at)
-            self.run.log(_under(prefix, _tables(at) | _figures(at)))
+            self.run.log(_under(prefix, _tables(at) | _figures(at) | _report(at)))
             self.run.summary.update(_under(prefix, _scores(at)))
         self.run.log_artifact(_artifact(self.folder, layers), aliases=["latest", self.run.id])
 
@@ -201,6 +201,12 @@ def _numbers(column: Sequence[str]) -> Sequence[float | None] | Sequence[str]:
 def _figures(folder: Path) -> dict[str, Any]:
     paths = sorted((folder / "figures").glob("*.png"))
     return {f"figures/{path.stem}": wandb.Image(str(path)) for path in paths}
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    path = folder / REPORT
+    # As it is: the page brings its own style.
+    return {"report": wandb.Html(str(path), inject=False)} if path.exists() else {}
 
 
 def _artifact(folder: Path, layers: Sequence[Path]) -> wandb.Artifact:

@@ -29,10 +29,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the run folder of a job of two layers, two seeds and two targets."""
     at = tmp_path_factory.mktemp("two")
     much = ["layer=[conv4,conv5]", "seeds=2", "target=both", "callbacks.scores=false"]
-    shown = ["analysis.names=[sharing]"]
+    shown = ["analysis.names=[sharing]", "report=true"]
+    quick = [option for option in WANDB if option != "report=false"]
     with pytest.MonkeyPatch.context() as patch:
         without_account(patch, at / "home")
-        assert run_cli(patch, at, *WANDB, *much, *shown) == 0
+        assert run_cli(patch, at, *quick, *much, *shown) == 0
     return at / "out"
 
 
@@ -75,6 +76,7 @@ def test_tables_and_figures_are_logged_whole(run: OfflineRun, folder: Path) -> N
     figures = {p.relative_to(folder).with_suffix("") for p in folder.glob("*/figures/*.png")}
     assert run.keys_of("image-file") == {figure.as_posix() for figure in figures}
     assert figures
+    assert run.keys_of("html-file") == {"report", "conv4/report", "conv5/report"}
 
 
 def test_a_thousand_concepts_would_not_be_a_thousand_scalars(run: OfflineRun, folder: Path) -> None:
@@ -98,7 +100,7 @@ def test_the_artifact_is_a_run_folder_again(run: OfflineRun, folder: Path, tmp_p
         results = {
             p.relative_to(folder / layer)
             for p in (folder / layer).rglob("*")
-            if p.suffix in (".csv", ".safetensors", ".md")
+            if p.suffix in (".csv", ".safetensors", ".md", ".html")
         }
         assert {Path("bank.safetensors"), Path("classification.safetensors")} <= results
         assert all((tmp_path / "got" / layer / path).exists() for path in results)

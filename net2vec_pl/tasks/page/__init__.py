@@ -14,6 +14,7 @@ from net2vec_pl.report import gain
 from net2vec_pl.report.layer_page import LayerPage, write_report
 from net2vec_pl.report.page import PageTable, write_page
 from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.runs import REPORT
 from net2vec_pl.tasks.analyses.study import Study, interval
 from net2vec_pl.tasks.layer import LayerJob
 from net2vec_pl.tasks.page.figures import page_figure
@@ -21,8 +22,6 @@ from net2vec_pl.tasks.page.gallery import gallery
 from net2vec_pl.tasks.page.made import how_made
 from net2vec_pl.tasks.page.rows import concept_rows
 from net2vec_pl.tasks.page.views import Views
-
-REPORT = "report.html"
 
 
 def leave_report(study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
