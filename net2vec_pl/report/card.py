@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from net2vec_pl.files import whole
 from net2vec_pl.probes import BankFile
+from net2vec_pl.report.page import templates
 from net2vec_pl.report.tables import Row, nan_mean
 
 _SHOWN = 5
@@ -53,13 +53,7 @@ def write_card(
     ranked = sorted(_scored(table, first), key=lambda row: -row[first])
     worst = ranked[_SHOWN:][-_SHOWN:]
     weights = bank.header["model"].get("weights")
-    environment = Environment(
-        loader=PackageLoader("net2vec_pl.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates()
     environment.filters |= {"plain": _plain, "code": _code}
     text = environment.get_template("card.md").render(
         bank=bank,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from PIL import Image
 
 from net2vec_pl.files import whole
@@ -126,15 +126,20 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     Raises:
         jinja2.UndefinedError: If the template asks for something that is not given.
     """
-    environment = Environment(
+    with whole(path) as part:
+        part.write_text(templates().get_template(template).render(**content), encoding="utf-8")
+
+
+def templates() -> Environment:
+    """Return the templates of ``templates/``; what is filled into HTML is escaped."""
+    return Environment(
         loader=PackageLoader("net2vec_pl.report"),
-        autoescape=True,
+        autoescape=select_autoescape(),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    with whole(path) as part:
-        part.write_text(environment.get_template(template).render(**content), encoding="utf-8")
 
 
 def _cell(value: Any) -> Cell:
