@@ -112,6 +112,11 @@ class Bank:
         """
         return network_of(self.file, self._weights, self._network).to(self.device)
 
+    def __repr__(self) -> str:
+        concepts, filters = self.file.weight.shape
+        name, layer = self.header["model"]["name"], self.header["layer"]
+        return f"Bank({concepts} concepts over {filters} filters of {name} {layer})"
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 

@@ -55,7 +55,7 @@ _OF_FILTERS = {
     "filter": Column("filter", link="filter"),
     "best_concept": Column("its best concept", link="concept"),
     "single_val": Column("set IoU on it", "On val images of its best concept", bar="single"),
-    "n_concepts": Column("is best filter of", "How many concepts have it as their best filter"),
+    "n_concepts": Column("concepts that chose it", "How many have it as their best filter"),
     "threshold": Column("threshold", "Above it the filter fires"),
     "single_train": Column("set IoU on it, train", main=False),
 }

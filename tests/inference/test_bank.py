@@ -49,6 +49,12 @@ def altered(bank: Bank, folder: Path, **header: object) -> Path:
 # -------------------- what a run found comes back
 
 
+def test_a_bank_says_what_it_is_of(bank: Bank) -> None:
+    concepts, filters = bank.file.weight.shape
+    layer = bank.header["layer"]
+    assert f"{concepts} concepts over {filters} filters of shapesnet {layer}" in repr(bank)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_masks_of_the_val_images_have_exactly_the_set_iou_of_the_run(
     name: str, run_of: RunOf, data: oracles.Broden, monkeypatch: pytest.MonkeyPatch

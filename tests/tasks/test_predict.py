@@ -11,6 +11,7 @@ import pytest
 import torch
 from fake_data.photographs import picture, write_awkward, write_damaged
 from PIL import Image
+from rich.console import Console
 from test_cli import QUICK, run_cli
 from test_real_images import LAYER, first_rows
 
@@ -22,6 +23,7 @@ from net2vec_pl.functional.resize import bilinear_matrix, upsample
 from net2vec_pl.inference import Bank, load_bank
 from net2vec_pl.tasks.predict import masks
 from net2vec_pl.tasks.predict.sources import find_photographs
+from net2vec_pl.tasks.predict.tables import ScoreTable
 
 QUIET = ["task=predict", "trainer=cpu", "callbacks.progress=false", "run.dir=out"]
 Row = dict[str, str]
@@ -228,7 +230,7 @@ def test_no_awkward_photograph_is_lost_and_damaged_ones_are_listed(
     assert skipped.keys() == damaged.keys()
     for name, message in damaged.items():
         assert message in skipped[name]
-    assert f"{len(damaged)} of {len(damaged) + len(awkward)} are skipped" in capsys.readouterr().out
+    assert f"skipped: {len(damaged)} of {len(damaged) + len(awkward)}" in capsys.readouterr().out
     written = {row["image"]: row["name"] for row in table(out / "scores.csv")}
     assert {Path(image).name for image in written} == awkward.keys()
     assert len(set(written.values())) == len(awkward)
@@ -402,3 +404,16 @@ def test_a_finished_prediction_is_never_overwritten(
 def test_an_empty_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="images is empty"):
         find_photographs(["photo.jpg", ""])
+
+
+def test_of_concepts_found_as_often_those_found_best_on_val_are_told_first(tmp_path: Path) -> None:
+    names = ["poor", "unknown", "good", "rare"]
+    (tmp_path / "concepts.csv").write_text("name,multi_val\npoor,0.01\ngood,0.5\nrare,0.9\n")
+    concepts = [Concept(i, name, "object", ("object",), True) for i, name in enumerate(names, 1)]
+    console = Console(record=True)
+    with (tmp_path / "scores.csv").open("w") as file:
+        told = ScoreTable(file, concepts, tmp_path, masks=True)
+        told.add(find_photographs([file.name])[0], np.ones(4), np.array([1, 1, 0.1, 0]))
+        told.tell(console)
+    text = console.export_text()
+    assert sorted(names, key=text.index) == ["good", "poor", "unknown", "rare"]

@@ -193,6 +193,27 @@
     return make("figure", { class: "example" }, make("div", { class: "panels" }, ...panels), make("figcaption", {}, example.caption));
   }
 
+  // The first thing to look at: concepts at equal steps from the best found to the worst.
+  function startOverview() {
+    const order = names.map((_, c) => c).filter((c) => score(concepts[c], several) !== null && typical(c))
+      .sort((a, b) => score(concepts[b], several) - score(concepts[a], several));
+    const most = Math.min(order.length, 6);
+    const chosen = Array.from({ length: most }, (_, i) => order[Math.round((i * (order.length - 1)) / Math.max(most - 1, 1))]);
+    byId("overview").append(...chosen.map((c) => {
+      const { picture: number, masks } = typical(c), maps = masks.map(unpack);
+      const [found, truth] = ["embedding", "ground truth"].map((name) => maps.find((mask) => mask.name === name));
+      return make("figure", {}, panel(number, found, truth, `${names[c]}: mask of the embedding`),
+        make("figcaption", {}, link("concept", names[c]), ` ${read(score(concepts[c], several))}`));
+    }));
+    for (const id of ["overview", "overview-note"]) byId(id).hidden = !chosen.length;
+  }
+
+  // Examples go from the best segmented to the worst: the one in the middle.
+  function typical(c) {
+    const shown = concepts[c].examples.filter((example) => example.masks.some(([name]) => name === "embedding"));
+    return shown[Math.floor((shown.length - 1) / 2)];
+  }
+
   function thumb(number, text) {
     return make("figure", {}, make("img", { src: content.pictures[number], alt: `val image, ${text}` }), make("figcaption", {}, text));
   }
@@ -285,9 +306,9 @@
         examples.length ? make("div", { class: "columns" }, ...examples) : note("No example was kept of this concept.")),
       part("How images score", ...scoreParts(concept)),
       make("div", { class: "columns" },
-        part("How many filters it needs", concept.curve.length ? curvePlot(concept.curve, score(concept, "single_val"))
-          : note("This run trained no banks of fewer filters; analysis=all on the command line does.")),
-        ...spaces.flatMap((space) => spaceParts(space, c))));
+        ...(concept.curve.length ? [part("How many filters it needs", curvePlot(concept.curve, score(concept, "single_val")))] : []),
+        ...spaces.flatMap((space) => spaceParts(space, c))),
+      concept.curve.length ? "" : note("How many filters it needs was not asked: analysis=all on the command line does."));
   }
 
   function scoreParts(concept) {
@@ -304,8 +325,9 @@
     const weights = (concepts[c].filters[space.name] ?? []).map(([filter, value]) => ({ label: link("filter", filter, `filter ${filter}`), value }));
     const near = nearest(space, c, 8).map(({ concept, cosine }) => ({ label: link("concept", names[concept]), value: cosine }));
     return [
-      part(`Filters of largest weight${which}`, weights.length ? barList(weights) : note("It has no weights here.")),
-      part(`Nearest concepts${which}`, near.length ? barList(near) : note(hasDirection(space, c) ? "There is no other embedding." : "It has no embedding here.")),
+      part(`Filters of largest weight${which}`, ...(weights.length ? [note("By size, whatever the sign."), barList(weights)] : [note("It has no weights here.")])),
+      part(`Nearest concepts${which}`, ...(near.length ? [note("By the cosine of their embeddings."), barList(near)]
+        : [note(hasDirection(space, c) ? "There is no other embedding." : "It has no embedding here.")])),
     ];
   }
 
@@ -367,7 +389,7 @@
       const theirs = pairs(other);
       return { other, share: (2 * [...asked].filter((pair) => theirs.has(pair)).length) / (asked.size + theirs.size) };
     });
-    return alike.filter(({ share }) => share > 0.4).sort((a, b) => b.share - a.share).slice(0, 3).map(({ other }) => other);
+    return alike.filter(({ share }) => share >= 0.4).sort((a, b) => b.share - a.share).slice(0, 3).map(({ other }) => other);
   }
 
   // A sign is one only between spaces: names hold hyphens.
@@ -376,7 +398,7 @@
     return { terms: parts.filter((_, i) => i % 2 === 0), signs: [1, ...parts.filter((_, i) => i % 2).map((sign) => (sign === "+" ? 1 : -1))] };
   }
 
-  // Scores are dot products with the mean of the signed unit vectors, which is not of unit length.
+  // Cosines with the mean of the signed unit vectors, which is not of unit length.
   function answer(space, sum, most) {
     const { terms, signs } = parse(sum);
     const strange = terms.find((term) => !conceptOf.has(term));
@@ -388,8 +410,8 @@
     const squared = chosen.reduce((total, term, i) => total + signs[i] * dot(term), 0) / 32767 / terms.length ** 2;
     if (squared < 1e-4) return { problem: "The terms cancel: nothing is left to compare with." };
     const found = names.map((_, c) => c).filter((c) => hasDirection(space, c) && !chosen.includes(c))
-      .map((concept) => ({ concept, score: dot(concept) / 32767 / terms.length })).sort((a, b) => b.score - a.score).slice(0, most);
-    return { found: found.map((one) => ({ ...one, cosine: one.score / Math.sqrt(squared) })) };
+      .map((concept) => ({ concept, cosine: dot(concept) / 32767 / terms.length / Math.sqrt(squared) })).sort((a, b) => b.cosine - a.cosine).slice(0, most);
+    return { found };
   }
 
   function showAnswer() {
@@ -398,8 +420,8 @@
     const { problem, found } = answer(space, sum, 8);
     if (problem) return output.replaceChildren(make("p", {}, problem));
     if (!found.length) return output.replaceChildren(note("There is no other concept to answer with."));
-    const list = barList(found.map(({ concept, score }) => ({ label: link("concept", names[concept]), value: score })));
-    output.replaceChildren(note(`Dot product with the mean; the first answer's cosine with it is ${read(found[0].cosine)}. The terms themselves are left out.`), list);
+    const list = barList(found.map(({ concept, cosine }) => ({ label: link("concept", names[concept]), value: cosine })));
+    output.replaceChildren(note("By the cosine with that mean; the terms themselves are left out."), list);
   }
 
   // The list completes the last term only.
@@ -450,7 +472,7 @@
 
   function drawMap(width) {
     const placed = names.map((_, c) => c).filter((c) => space.position[c].every((value) => value !== null));
-    byId("map-note").textContent = placed.length ? `${placed.length} concepts${placed.length < names.length ? ` (${names.length - placed.length} have no place)` : ""}. ${space.note}` : `There is no map. ${space.note}`;
+    byId("map-note").textContent = placed.length ? `${placed.length} concepts${placed.length < names.length ? ` (${names.length - placed.length} have no embedding)` : ""}. ${space.note}` : `There is no map. ${space.note}`;
     byId("map").replaceChildren();
     drawLegend(placed.map((c) => score(concepts[c], "category")));
     if (!placed.length) return;
@@ -567,6 +589,7 @@
     addEventListener("afterprint", () => { for (const one of more) one.open = false; });
   }
 
+  startOverview();
   startConcepts();
   startFilters();
   startSpaces();

@@ -87,9 +87,9 @@ def _tell_overlap(study: Study, common: Overlap, largest: int) -> None:
         f"mean overlap of the {largest} largest weights",
         mean,
         len(common.concept),
-        f"Two concepts have {interval(mean, '{:.2f}')} of their {largest} filters of largest "
-        f"weight in common (interval over concepts); random choices share {common.expected:.2f} "
-        f"[{low:.2f}, {high:.2f}], p = {common.p_mean:.2g}.",
+        f"Among their {largest} filters of largest weight two concepts have "
+        f"{interval(mean, '{:.2f}')} in common on average (interval over concepts); random choices "
+        f"{common.expected:.2f} [{low:.2f}, {high:.2f}], p = {common.p_mean:.2g}.",
     )
 
 

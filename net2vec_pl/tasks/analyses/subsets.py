@@ -215,8 +215,8 @@ def _tell(
         bounds.n_concepts,
         f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, a concept needs {median[0]:.0f} "
         f"[{median[1]:.0f}, {median[2]:.0f}] filters in the median over {bounds.n_concepts} "
-        f"concepts (interval over concepts); {(finite > least).mean():.0%} need more than {least}. "
-        f"{excluded} concepts without a score above chance are left out.",
+        f"concepts (interval over concepts); {(finite > least).mean():.0%} need more than {least}."
+        + (f" Without a score above chance and left out: {excluded}." if excluded else ""),
     )
 
 

@@ -23,6 +23,10 @@ from net2vec_pl.tasks.page.made import how_made
 from net2vec_pl.tasks.page.rows import concept_rows
 from net2vec_pl.tasks.page.views import Views
 
+_LAYERS_NOTE = (
+    "multi_val: set IoU of several filters, single_val: of the best one, ap_val: average precision."
+)
+
 
 def leave_report(study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
     """Write the page of a layer into its folder.
@@ -62,7 +66,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) 
         "layers.html",
         title=f"{first.backbone.model} on {first.setup.reader.name}: {len(jobs)} layers",
         layers={job.backbone.layer: quote(f"{job.folder.name}/{REPORT}") for job in jobs},
-        table=PageTable("Means over concepts", rows, "layers.csv"),
+        table=PageTable("Means over concepts, on val", rows, "layers.csv", _LAYERS_NOTE),
         folder=folder,
         command=command(),
         version=net2vec_pl.__version__,

@@ -26,11 +26,12 @@ def how_made(study: Study, shown: int) -> Made:
     transform = header["input_transform"]
     height, width = reader.image_size
     versions = header["versions"]
+    layer, path = job.backbone.layer, job.backbone.module_path
     return {
         "network": f"{header['model']['name']}, weights {header['model']['weights'] or 'random'} "
         f"(digest {header['weights_digest']})",
-        "layer": f"{job.backbone.layer} ({job.backbone.module_path}): {filters} filters on a grid "
-        f"of {h} x {w}",
+        "layer": f"{layer}{f' ({path})' if path != layer else ''}: {filters} filters on a grid of "
+        f"{h} x {w}",
         "input": f"{height} x {width} pixels, scaled as {transform['name']}",
         "data": f"{reader.name}: {train} train and {len(rows) - train} val images (digest "
         f"{setup.census.digest}), masks {reader.mask_size[0]} x {reader.mask_size[1]}",

@@ -68,7 +68,7 @@ def predict(config: DictConfig) -> None:
         console = LastWords()
         table.tell(console)
         if skipped:
-            _log.warning("%d of %d are skipped; %s lists them", len(skipped), len(sources), SKIPPED)
+            _log.warning("skipped: %d of %d, see %s", len(skipped), len(sources), SKIPPED)
         for name in _LEFT:
             if (folder / name).exists():
                 console.print(str(folder / name), soft_wrap=True, highlight=False, markup=False)

@@ -77,7 +77,7 @@ class ScoreTable:
             self._rows.writerow(row | {self._quality: f"{self._known[i]:.6g}"})
 
     def tell(self, console: Console) -> None:
-        """Print in how many photographs each concept is, the most frequent and largest first."""
+        """Print in how many photographs each concept is, the most frequent and trusted first."""
         table = Table(title=f"Concepts in {self.photographs} photographs")
         for name in ("concept", "category"):
             table.add_column(name, overflow="fold")
@@ -85,7 +85,7 @@ class ScoreTable:
         columns = ["found in", *(["mean area"] if self._masks else []), _TITLES[self._quality]]
         for name in columns:
             table.add_column(name, justify="right")
-        order = np.lexsort((-mean, -self._found)).tolist()
+        order = np.lexsort((-mean, -np.nan_to_num(self._known), -self._found)).tolist()
         for i in order[:_SHOWN]:
             names = escape(self._concepts[i].name), escape(self._concepts[i].category)
             area = [f"{mean[i]:.1%}"] if self._masks else []
