@@ -5,11 +5,13 @@ its blocks. All text is escaped by jinja2.
 """
 
 import base64
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -25,6 +27,24 @@ _MOST_CELLS = 20_000  # of a table; a browser sorts so many at once
 
 
 @dataclass(frozen=True)
+class Link:
+    """Text that leads to another page.
+
+    Args:
+        text: What is read.
+        address: Of that page, as seen from this one.
+    """
+
+    text: str
+    address: str
+
+    @classmethod
+    def to_file(cls, text: str, path: Path, page: Path) -> "Link":
+        """Return a link to a file, from a page."""
+        return cls(text, quote(Path(os.path.relpath(path, page.parent)).as_posix()))
+
+
+@dataclass(frozen=True)
 class Cell:
     """A cell of a table on a page.
 
@@ -32,11 +52,13 @@ class Cell:
         text: What is read.
         key: What it is sorted by.
         number: Whether the key is one.
+        address: Where it leads; empty if nowhere.
     """
 
     text: str
     key: str
     number: bool
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +67,8 @@ class PageTable:
 
     Args:
         title: Heading.
-        rows: Cells by column, the same columns in every row: text, numbers, or (value, low, high).
+        rows: Cells by column, the same columns in every row: text, links, numbers, or
+            (value, low, high).
         file: The CSV file with all rows and columns.
         note: A sentence below the heading.
     """
@@ -153,6 +176,8 @@ def _cell(value: Any) -> Cell:
             else "{:.2g} [{:.2g}, {:.2g}]"
         )
         return Cell(form.format(point, low, high), repr(point), True)
+    if isinstance(value, Link):
+        return Cell(value.text, value.text, False, value.address)
     if isinstance(value, bool | str):
         return Cell(str(value), str(value), False)
     return Cell(_number(float(value)), repr(float(value)), True)

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fake_data.runs import write_run
 from test_cli import run_cli
 
 from net2vec_pl.figures.style import new_figure, save_figure
-from net2vec_pl.report.page import PageFigure, PageTable
+from net2vec_pl.report.page import Link, PageFigure, PageTable, write_page
 
 EVIL = "<script>alert('x')</script>&\""
 
@@ -99,3 +100,15 @@ def test_a_large_figure_is_shown_as_a_picture(tmp_path: Path, points: int) -> No
     assert shown.startswith("data:image/svg") == (points == 10)
     assert shown.startswith("data:image/")
     assert len(shown) < 400_000
+
+
+def test_a_link_leads_from_the_page_to_the_file_and_is_no_markup(tmp_path: Path) -> None:
+    page = tmp_path / "out" / "page.html"
+    page.parent.mkdir()
+    report = tmp_path / "runs" / "a b#1" / "report.html"
+    link = Link.to_file("<conv5>", report, page)
+    assert (page.parent / unquote(link.address)).resolve() == report
+    rows = [{"entry": link, "score": 0.5}, {"entry": Link("conv4", "x.html"), "score": 0.25}]
+    content = {"title": "t", "table": PageTable("Means", rows, "t.csv"), "folder": "f"}
+    write_page(page, "layers.html", **content, command="c", version="0", made="now")
+    assert '<a href="../runs/a%20b%231/report.html">&lt;conv5&gt;</a>' in page.read_text()

@@ -148,7 +148,7 @@ def test_several_layers_have_a_page_each_and_one_that_leads_to_them(
     assert run_cli(monkeypatch, tmp_path, *SMALL, "layer=[conv4,conv5]", "run.dir=out") == 0
     overview = (tmp_path / "out" / "report.html").read_text()
     for layer in ("conv4", "conv5"):
-        assert f'href="{layer}/report.html"' in overview
+        assert f'<a href="{layer}/report.html">{layer}</a>' in overview
         assert (tmp_path / "out" / layer / "report.html").exists()
 
 

@@ -236,7 +236,7 @@
     return draw("svg", { class: "plot", viewBox: "0 0 490 190", role: "img", "aria-label": words },
       ...ticks.flatMap((count) => [draw("line", { x1: left, x2: left + width, y1: y(count), y2: y(count) }), text(left - 5, y(count) + 4, count, "end")]),
       ...bars(scores.absent, "absent"), ...bars(scores.present, "several"),
-      text(left, 158, read(low), "start"), text(left + width, 158, read(high), "end"), text(left + width / 2, 158, "score of the image"),
+      text(left, 158, read(low), "start"), text(left + width, 158, read(high), "end"), text(left + width / 2, 158, "score of the image"), text(2, 9, "images", "start"),
       draw("rect", { class: "several bars-over", x: left, y: 172, width: 11, height: 11 }), text(left + 16, 182, `with the concept (${total(scores.present)})`, "start"),
       draw("rect", { class: "absent bars-over", x: left + 190, y: 172, width: 11, height: 11 }), text(left + 206, 182, `without (${total(scores.absent)})`, "start"));
   }

@@ -17,8 +17,9 @@ from net2vec_pl.errors import ConfigError, RunFolderError
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.report import LastWords, write_csv
 from net2vec_pl.report.findings import write_findings
-from net2vec_pl.report.page import PageFigure, PageTable, write_page
+from net2vec_pl.report.page import Link, PageFigure, PageTable, write_page
 from net2vec_pl.report.tables import Row
+from net2vec_pl.runs import REPORT
 from net2vec_pl.tasks.build import check_options, name_list
 from net2vec_pl.tasks.compare import draw, tables, tell
 from net2vec_pl.tasks.compare.check import differences
@@ -163,10 +164,19 @@ def _page(report: Report, groups: Sequence[Group], statements: Sequence[str]) ->
         groups=[{"name": name, "parts": parts} for name, parts in report.parts.items()],
         runs=PageTable(
             "All entries, each over its own concepts",
-            tell.readable(runs, left_out=()),
+            _with_links(tell.readable(runs, left_out=()), report.folder / PAGE),
             "runs.csv",
         ),
         command=shlex.join(["python", "train.py", *HydraConfig.get().overrides.task]),
         version=net2vec_pl.__version__,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
+
+
+def _with_links(rows: Sequence[Row], page: Path) -> list[Row]:
+    """Let entries lead to the reports of their runs, where these have one."""
+    return [
+        row | {"entry": Link.to_file(row["entry"], path, page)} if path.exists() else row
+        for row in rows
+        for path in [Path(row.get("folder") or "nowhere") / REPORT]
+    ]

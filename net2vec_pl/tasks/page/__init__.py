@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
@@ -12,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 import net2vec_pl
 from net2vec_pl.report import gain
 from net2vec_pl.report.layer_page import LayerPage, write_report
-from net2vec_pl.report.page import PageTable, write_page
+from net2vec_pl.report.page import Link, PageTable, write_page
 from net2vec_pl.report.tables import Row, nan_mean
 from net2vec_pl.runs import REPORT
 from net2vec_pl.tasks.analyses.study import Study, interval
@@ -60,13 +59,16 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) 
         jobs: Of the layers.
         rows: ``layers.csv``.
     """
-    first = jobs[0]
+    first, page = jobs[0], folder / REPORT
+    linked = [
+        row | {"layer": Link.to_file(row["layer"], job.folder / REPORT, page)}
+        for row, job in zip(rows, jobs, strict=True)
+    ]
     write_page(
-        folder / REPORT,
+        page,
         "layers.html",
         title=f"{first.backbone.model} on {first.setup.reader.name}: {len(jobs)} layers",
-        layers={job.backbone.layer: quote(f"{job.folder.name}/{REPORT}") for job in jobs},
-        table=PageTable("Means over concepts, on val", rows, "layers.csv", _LAYERS_NOTE),
+        table=PageTable("Means over concepts, on val", linked, "layers.csv", _LAYERS_NOTE),
         folder=folder,
         command=command(),
         version=net2vec_pl.__version__,
