@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from net2vec_pl.errors import Net2VecError, RunFolderError, SweepError, unknown
-from net2vec_pl.resolvers import job_digest, register_resolvers
+from net2vec_pl.resolvers import job_digest, quoted, register_resolvers
 from net2vec_pl.sweeps import (
     DIGEST,
     SweepFolder,
@@ -125,8 +125,7 @@ def recalled(arguments: Sequence[str]) -> list[str]:
         )
     before = [str(option) for option in OmegaConf.load(recorded)]
     options = {option.partition("=")[0]: option for option in [*before, *arguments]}
-    quoted = "'" + str(at).replace("\\", "\\\\").replace("'", "\\'") + "'"
-    options |= {name: f"{name}={quoted}" for name in ("run.resume", "run.dir")}
+    options |= {name: f"{name}={quoted(at)}" for name in ("run.resume", "run.dir")}
     options["hydra.mode"] = "hydra.mode=RUN"  # the run may have been a job of a sweep
     flags = recorded.with_name("flags.yaml")
     return [*(OmegaConf.load(flags) if flags.exists() else ()), *options.values()]

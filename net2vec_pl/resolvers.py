@@ -37,6 +37,16 @@ def layer_slug(layer: Any) -> str:
     return _plain("+".join(map(str, names)))
 
 
+def quoted(value: object) -> str:
+    r"""Write the value of an option so that Hydra reads it as it stands.
+
+    Example:
+        >>> print(quoted('a "b" #1'))
+        "a \"b\" #1"
+    """
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def job_digest(config: DictConfig) -> str:
     """Return eight hexadecimal digits that stand for all that decides what a job finds.
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -147,9 +148,11 @@ def read_layers(
 def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
     first = backbones[0]
     answers: list[list[Tensor]] = [[] for _ in backbones]
-    missing = sum(backbone._calls for backbone in backbones)
+    missing, reader = sum(backbone._calls for backbone in backbones), get_ident()
 
     def note(answer: list[Tensor], output: Tensor) -> None:
+        if get_ident() != reader:  # another thread reads the same network
+            return
         # A layer that is not the last may be overwritten by an in-place one behind it.
         answer.append(output if len(backbones) == 1 else output.clone())
         if sum(map(len, answers)) == missing:

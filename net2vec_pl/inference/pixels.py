@@ -54,12 +54,12 @@ def _pixels(image: Any) -> Tensor:
         return read_photograph(Path(image))
     if isinstance(image, Image.Image):
         return photograph_pixels(image, "image")
-    pixels = torch.from_numpy(image) if isinstance(image, np.ndarray) else image
-    if not isinstance(pixels, Tensor):
+    if not isinstance(image, np.ndarray | Tensor):
         raise DataError(f"an image must be a path, a PIL image, an array or a tensor, not {image}.")
-    if pixels.dtype != torch.uint8 or pixels.dim() != 3 or len(pixels) != 3:
+    kind, shape = str(image.dtype).removeprefix("torch."), tuple(image.shape)
+    if kind != "uint8" or len(shape) != 3 or shape[0] != 3 or 0 in shape:
         raise DataError(
-            f"an image must be uint8 (3, H, W), not {pixels.dtype} {tuple(pixels.shape)}: RGB, "
-            "0 to 255, channels first."
+            f"an image must be uint8 (3, H, W), not {kind} {shape}: RGB, 0 to 255, channels first."
         )
-    return pixels
+    # A copy: views that run backwards (BGR to RGB) or may not be written are no tensors.
+    return torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image

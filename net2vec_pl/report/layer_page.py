@@ -49,7 +49,8 @@ class Scores:
         edges: Of the bins of the histogram, rising.
         present: Images that contain the concept, per bin.
         absent: Images that do not.
-        pictures: (picture, percentile of its score in [0, 100], score), by percentile.
+        pictures: (picture, percentile of its score in [0, 100], score), by percentile; images that
+            score 0 do not count.
     """
 
     edges: Float[np.ndarray, "e"]
@@ -85,7 +86,7 @@ class FilterView:
     Args:
         row: Its numbers, by column; ``filter`` is among them.
         concepts: (concept, weight): those whose unit embeddings rely on it most, positive weights.
-        pictures: (picture, largest activation), the largest first.
+        pictures: (picture, largest activation), the largest first; none where it is 0.
     """
 
     row: Row

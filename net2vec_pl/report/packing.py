@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from markupsafe import Markup
 from PIL import Image, features
 
@@ -50,11 +50,12 @@ def data_uri(picture: Image.Image, quality: int) -> str:
 
 def pack_mask(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, str]:
     """Return height, width and bits, row by row; at most 40 a side, by nearest neighbours."""
-    small = mask[np.ix_(*(_samples(side) for side in mask.shape))]
+    small = mask[np.ix_(*map(mask_samples, mask.shape))]
     return small.shape[0], small.shape[1], _text(np.packbits(small).tobytes())
 
 
-def _samples(side: int) -> np.ndarray:
+def mask_samples(side: int) -> Int64[np.ndarray, "n"]:
+    """Return which rows or columns of a mask are kept, 40 at most; of what is kept, all."""
     kept = min(side, _LARGEST_MASK)
     return ((np.arange(kept) + 0.5) * side / kept).astype(np.int64)
 

@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 
 from net2vec_pl import runs
 from net2vec_pl.errors import SweepError
+from net2vec_pl.resolvers import quoted
 from net2vec_pl.sweeps import ledger
 from net2vec_pl.sweeps.lifeline import CAUSE, DIGEST, LIFELINE, end_with_starter
 
@@ -147,8 +148,7 @@ def _died(status: int) -> str:
 def _command(hydra: DictConfig, overrides: list[str], folder: Path) -> list[str]:
     """Return the command line that runs one job of a sweep as a run of its own."""
     kept = [o for o in [*hydra.overrides.hydra, *overrides] if not _is_of_the_sweep(str(o))]
-    place = "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
-    options = [*kept, f"run.dir={place}", "hydra.mode=RUN"]
+    options = [*kept, f"run.dir={quoted(folder)}", "hydra.mode=RUN"]
     return [sys.executable, "-m", "net2vec_pl", *flags_of(hydra), *options]
 
 

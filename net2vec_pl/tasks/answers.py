@@ -137,7 +137,7 @@ class _Watch:
 
 def _thresholds(
     setup: Setup, stages: Sequence[Stages], sink: MemorySink | None, watch: _Watch
-) -> list[Float[Tensor, "K"]]:
+) -> list[Float[Tensor, "_"]]:
     """Ask the network; thresholds that an earlier start has left are not looked for again."""
     recalled = [stage.recall("thresholds") for stage in stages]
     known = [found["thresholds"].to(setup.device) for found in recalled if found is not None]
@@ -151,10 +151,10 @@ def _thresholds(
 
 def _survey(
     setup: Setup,
-    thresholds: Sequence[Float[Tensor, "K"]] | None,
+    thresholds: Sequence[Float[Tensor, "_"]] | None,
     sink: MemorySink | None,
     watch: _Watch,
-) -> list[Float[Tensor, "K"]]:
+) -> list[Float[Tensor, "_"]]:
     return survey(
         setup.backbones,
         setup.stream,

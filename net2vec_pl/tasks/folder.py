@@ -73,6 +73,17 @@ def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:
         OmegaConf.save(flags, hydra_folder / "flags.yaml")
 
 
+def tidy(folder: Path) -> None:
+    """Remove what a run leaves that is killed when it has all but ended.
+
+    Args:
+        folder: Of a run that has finished.
+    """
+    for state in (folder / "state", *folder.glob("*/state")):
+        shutil.rmtree(state, ignore_errors=True)
+    (folder / ".lock").unlink(missing_ok=True)
+
+
 def layer_folder(folder: Path, backbone: FrozenBackbone, num_layers: int) -> Path:
     """Return where a layer's results go: the run folder, or one below it if there are several."""
     if num_layers == 1:

@@ -31,7 +31,7 @@ from net2vec_pl.tasks.analyses.study import AnalysisOptions, Study
 from net2vec_pl.tasks.answers import find_answers
 from net2vec_pl.tasks.classification import classify
 from net2vec_pl.tasks.devices import choose_gpu
-from net2vec_pl.tasks.folder import layer_folder, run_folder
+from net2vec_pl.tasks.folder import layer_folder, run_folder, tidy
 from net2vec_pl.tasks.launch import launched
 from net2vec_pl.tasks.layer import LayerJob, key_of
 from net2vec_pl.tasks.loggers import check_logger, job_log
@@ -57,10 +57,9 @@ def run(config: DictConfig) -> None:
     options = build.options_from(config)
     analyses = analyses_from(config.analysis, options.targets)
     check_logger(config.logger)
-    if config.run.resume and finished(Path(config.run.dir)):
-        _log.info(
-            "%s has finished: nothing is left to do, whatever else was asked for", config.run.dir
-        )
+    if config.run.resume and finished(folder := Path(config.run.dir)):
+        _log.info("%s has finished: nothing is left to do, whatever else was asked for", folder)
+        tidy(folder)
         return
     choose_gpu(config.trainer)
     trainer = build.trainer_from(config.trainer, options.protocol.epochs, Path(), False, [])
@@ -83,10 +82,10 @@ def run(config: DictConfig) -> None:
         share(jobs, analyses)
         rows = _layers(jobs, analyses)
         if processes.is_first() and len(rows) > 1:
-            write_csv(rows, folder / "layers.csv")
             if options.report:
                 leave_overview(folder, jobs, rows)
                 _print_path("Report of all layers", folder / REPORT)
+            write_csv(rows, folder / "layers.csv")  # the last: it says that the run has finished
         for stage in stages:
             stage.finish()
         log.leave([stage.folder for stage in stages])

@@ -1,5 +1,7 @@
 """FrozenBackbone: what is read, when the network stops, and that nothing in it ever changes."""
 
+from threading import Thread
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,6 +73,22 @@ def test_nothing_runs_past_the_layer_and_no_hook_stays() -> None:
     backbone(images())
     assert network.ran == []
     assert all(not module._forward_hooks for module in network.modules())
+
+
+def test_a_thread_gets_its_own_answer_while_another_reads_the_same_network() -> None:
+    network, x, y = Tower(), images(), images()
+    backbone = frozen("second", network)
+    alone, answers = backbone(x), dict[str, Tensor]()
+
+    def meanwhile(*_: object) -> None:  # in the midst of the first thread's pass
+        handle.remove()
+        other = Thread(target=lambda: answers.update(y=backbone(y)))
+        other.start()
+        other.join()
+
+    handle = network.norm.register_forward_hook(meanwhile)
+    answers["x"] = backbone(x)
+    torch.testing.assert_close(answers, {"x": alone, "y": backbone(y)})
 
 
 def test_an_image_is_answered_alike_in_any_batch() -> None:

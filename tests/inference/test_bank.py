@@ -194,6 +194,16 @@ def test_it_does_not_matter_what_an_image_comes_as(bank: Bank, photos: list[Path
         torch.testing.assert_close(bank.logits(image), expected[:1], rtol=0, atol=1e-6)
 
 
+def test_an_array_may_be_a_view_that_runs_backwards_or_may_not_be_written(
+    bank: Bank, photos: list[Path]
+) -> None:
+    rgb = np.asarray(Image.open(photos[0]).convert("RGB"))  # read-only
+    bgr = rgb[:, :, ::-1].copy()  # as OpenCV reads it
+    expected = bank.logits(photos[0])
+    for view in (rgb.transpose(2, 0, 1), bgr[:, :, ::-1].transpose(2, 0, 1)):
+        assert torch.equal(bank.logits(view), expected)
+
+
 def test_no_image_gives_no_answer(bank: Bank) -> None:
     assert bank.logits([]).shape == (0, len(bank), *bank.backbone.shape[1:])
     assert bank.segment([]).shape == (0, len(bank), *bank.mask_size)
@@ -211,12 +221,14 @@ def test_an_image_of_any_size_is_brought_to_that_of_the_run(bank: Bank, photos: 
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((48, 48), np.uint8), r"must be uint8 \(3, H, W\), not torch.uint8 \(48, 48\)"),
+        (np.zeros((48, 48), np.uint8), r"must be uint8 \(3, H, W\), not uint8 \(48, 48\)"),
         (np.zeros((48, 48, 3), np.uint8), "channels first"),
-        (np.zeros((3, 48, 48), np.float32), "not torch.float32"),
-        (torch.zeros(3, 48, 48), "not torch.float32"),
-        (torch.zeros(2, 4, 48, 48, dtype=torch.uint8), r"not torch.uint8 \(4, 48, 48\)"),
+        (np.zeros((3, 48, 48), np.float32), "not float32"),
+        (torch.zeros(3, 48, 48), "not float32"),
+        (torch.zeros(2, 4, 48, 48, dtype=torch.uint8), r"not uint8 \(4, 48, 48\)"),
         ([torch.zeros(1, 3, 48, 48, dtype=torch.uint8)], r"\(1, 3, 48, 48\)"),
+        (np.zeros((3, 0, 48), np.uint8), r"not uint8 \(3, 0, 48\)"),
+        (np.array([None]), r"not object \(1,\)"),
         (Path("absent.jpg"), "absent.jpg"),
     ],
 )

@@ -109,6 +109,6 @@ def test_a_link_leads_from_the_page_to_the_file_and_is_no_markup(tmp_path: Path)
     link = Link.to_file("<conv5>", report, page)
     assert (page.parent / unquote(link.address)).resolve() == report
     rows = [{"entry": link, "score": 0.5}, {"entry": Link("conv4", "x.html"), "score": 0.25}]
-    content = {"title": "t", "table": PageTable("Means", rows, "t.csv"), "folder": "f"}
+    content = {"title": "t", "table": PageTable("Means", rows, "t.csv"), "compare": "c"}
     write_page(page, "layers.html", **content, command="c", version="0", made="now")
     assert '<a href="../runs/a%20b%231/report.html">&lt;conv5&gt;</a>' in page.read_text()

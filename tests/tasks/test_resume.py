@@ -123,8 +123,11 @@ def test_a_finished_run_has_nothing_left_to_do(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     before = {p: p.read_bytes() for p in undisturbed.rglob("*") if p.suffix in (".csv", ".ckpt")}
+    (undisturbed / "state").mkdir()  # as left by a kill behind the bank
+    (undisturbed / "state" / "scores.safetensors").write_bytes(b"")
     assert run_cli(monkeypatch, tmp_path, f"run.resume={undisturbed}") == 0
     assert {path: path.read_bytes() for path in before} == before
+    assert not (undisturbed / "state").exists()
 
 
 @pytest.mark.parametrize("given", ["{path}", "'{quoted}'"])

@@ -1,7 +1,10 @@
 """What a run puts on its page: the same masks and numbers that its tables have."""
 
 import csv
+import html
 import math
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,16 @@ import net2vec_pl
 import net2vec_pl.tasks.page as tasks_page
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.report.layer_page import LayerPage
-from net2vec_pl.tasks.page.gallery import EMBEDDING, FILTER, TRUTH, choose_images
+from net2vec_pl.resolvers import quoted
+from net2vec_pl.tasks.analyses.study import Study
+from net2vec_pl.tasks.page.gallery import (
+    EMBEDDING,
+    FILTER,
+    TRUTH,
+    Gallery,
+    choose_images,
+    gallery,
+)
 from net2vec_pl.tasks.page.rows import concept_rows
 
 SMALL = [option for option in QUICK if option != "report=false"]
@@ -150,6 +162,40 @@ def test_several_layers_have_a_page_each_and_one_that_leads_to_them(
     for layer in ("conv4", "conv5"):
         assert f'<a href="{layer}/report.html">{layer}</a>' in overview
         assert (tmp_path / "out" / layer / "report.html").exists()
+
+
+def test_a_run_of_several_layers_killed_at_its_last_page_has_not_finished(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    layers = (*SMALL, "layer=[conv3,conv4]", "data.names=[sky]", "analysis=none")
+    folder = tmp_path / "it's #1"
+    place = 'run.dir="it\'s #1"'
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("net2vec_pl.tasks.run.leave_overview", stop)
+        assert run_cli(broken, tmp_path, *layers, place) == 130
+    assert run_cli(monkeypatch, tmp_path, f"run.resume={quoted(folder)}") == 0
+    page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+    command = re.search("<code>(python train.py task=compare .*)</code>", page)
+    assert command is not None
+    options = shlex.split(command[1])[2:]
+    assert run_cli(monkeypatch, tmp_path, *options, "run.dir=compared") == 0
+
+
+def test_a_filter_that_never_answers_has_no_pictures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def silence_two(study: Study) -> Gallery:
+        seen = gallery(study)
+        seen.largest[:, :2] = 0
+        return seen
+
+    monkeypatch.setattr(tasks_page, "gallery", silence_two)
+    page = page_of(monkeypatch, tmp_path, "data.names=[sky]", "analysis=none")
+    assert [bool(view.pictures) for view in page.filters[:3]] == [False, False, True]
 
 
 def test_no_page_is_made_where_none_is_wanted(

@@ -313,7 +313,7 @@
 
   function scoreParts(concept) {
     if (!concept.scores.length) return [note("No scores of images were kept for this concept.")];
-    return [note("An image scores by its largest response anywhere. Below: images at percentiles of the score, from lowest to highest."),
+    return [note("An image scores by its largest response anywhere. Below: images at percentiles of the scores other than 0, from lowest to highest."),
       make("div", { class: "columns" }, ...concept.scores.map((scores) => make("div", {}, make("h4", {}, scores.name),
         scores.present.length ? histogram(scores, scores.name) : note("No histogram was kept."),
         make("div", { class: "strip" }, ...scores.pictures.map(([number, percentile, value]) =>
@@ -340,7 +340,7 @@
       numbers(filterColumns, filter.row),
       part("Concepts that rely on it", note("By the weight that their embeddings, of unit length, give it."), helped.length ? barList(helped) : note("No embedding gives it a positive weight.")),
       part("Val images it likes most", liked.length ? note("By its largest activation anywhere.") : "",
-        liked.length ? make("div", { class: "strip" }, ...liked) : note("No images were kept for this filter.")));
+        liked.length ? make("div", { class: "strip" }, ...liked) : note("It answers to none of the val images on this page.")));
   }
 
   // The address says what is open, so Back works and a link can be sent.

@@ -13,6 +13,7 @@ from net2vec_pl.report import gain
 from net2vec_pl.report.layer_page import LayerPage, write_report
 from net2vec_pl.report.page import Link, PageTable, write_page
 from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.resolvers import quoted
 from net2vec_pl.runs import REPORT
 from net2vec_pl.tasks.analyses.study import Study, interval
 from net2vec_pl.tasks.layer import LayerJob
@@ -69,7 +70,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) 
         "layers.html",
         title=f"{first.backbone.model} on {first.setup.reader.name}: {len(jobs)} layers",
         table=PageTable("Means over concepts, on val", linked, "layers.csv", _LAYERS_NOTE),
-        folder=folder,
+        compare=shlex.join(["python", "train.py", "task=compare", f"runs={quoted(folder)}"]),
         command=command(),
         version=net2vec_pl.__version__,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",

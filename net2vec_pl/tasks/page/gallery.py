@@ -13,13 +13,13 @@ from net2vec_pl.analysis.examples import image_scores
 from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.functional.iou import overlap, set_iou
+from net2vec_pl.report.packing import mask_samples
 from net2vec_pl.tasks.analyses.looks import directions, single_masks
 from net2vec_pl.tasks.analyses.study import Study
 
 EMBEDDING, FILTER, TRUTH = "embedding", "best filter", "ground truth"
 _MOST = 400  # images; their small copies are a quarter of a page that is still quick to open
 _OF_EACH_CONCEPT = 4
-_MASK_SIDE = 48
 _IMAGES_AT_ONCE = 16
 
 
@@ -151,9 +151,6 @@ def _look(study: Study, batch: ImageBatch, vectors: Tensor, album: _Album) -> No
 
 
 def _small(masks: Bool[Tensor, "P h w"]) -> Bool[Tensor, "P _h _w"]:
-    """Make masks smaller by nearest neighbours, as far as a page needs."""
-    rows, columns = (
-        torch.linspace(0, side - 1, min(side, _MASK_SIDE), device=masks.device).round().long()
-        for side in masks.shape[1:]
-    )
-    return masks[:, rows][:, :, columns]
+    """Make masks as small as the page holds them: all of them at full size may not fit."""
+    rows, columns = (torch.from_numpy(mask_samples(side)) for side in masks.shape[1:])
+    return masks[:, rows.to(masks.device)][:, :, columns.to(masks.device)]

@@ -131,7 +131,7 @@ class Views:
                 FilterView(
                     table[k] if table else {"filter": k},
                     [(int(here[c]), float(of_filter[c])) for c in helped if of_filter[c] > 0],
-                    [(int(i), float(largest[i])) for i in top],
+                    [(int(i), float(largest[i])) for i in top if largest[i] != 0],
                 )
             )
         return views
