@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,6 +83,11 @@ def tidy(folder: Path) -> None:
     for state in (folder / "state", *folder.glob("*/state")):
         shutil.rmtree(state, ignore_errors=True)
     (folder / ".lock").unlink(missing_ok=True)
+
+
+def command() -> str:
+    """Return the command that started the task."""
+    return shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
 
 
 def layer_folder(folder: Path, backbone: FrozenBackbone, num_layers: int) -> Path:

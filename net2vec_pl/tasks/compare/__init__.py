@@ -1,13 +1,11 @@
 """``task=compare``: runs beside one another, as tables, figures and a page."""
 
 import logging
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
@@ -26,7 +24,7 @@ from net2vec_pl.tasks.compare.check import differences
 from net2vec_pl.tasks.compare.collect import collect
 from net2vec_pl.tasks.compare.entry import SCORES, SEGMENTATION
 from net2vec_pl.tasks.compare.settings import Group, grouped
-from net2vec_pl.tasks.folder import run_folder
+from net2vec_pl.tasks.folder import command, run_folder
 
 _log = logging.getLogger(__name__)
 PAGE = "comparison.html"
@@ -167,7 +165,7 @@ def _page(report: Report, groups: Sequence[Group], statements: Sequence[str]) ->
             _with_links(tell.readable(runs, left_out=()), report.folder / PAGE),
             "runs.csv",
         ),
-        command=shlex.join(["python", "train.py", *HydraConfig.get().overrides.task]),
+        command=command(),
         version=net2vec_pl.__version__,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
     )

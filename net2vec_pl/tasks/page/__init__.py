@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
 
 import net2vec_pl
 from net2vec_pl.report import gain
@@ -16,6 +15,7 @@ from net2vec_pl.report.tables import Row, nan_mean
 from net2vec_pl.resolvers import quoted
 from net2vec_pl.runs import REPORT
 from net2vec_pl.tasks.analyses.study import Study, interval
+from net2vec_pl.tasks.folder import command
 from net2vec_pl.tasks.layer import LayerJob
 from net2vec_pl.tasks.page.figures import page_figure
 from net2vec_pl.tasks.page.gallery import gallery
@@ -75,11 +75,6 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) 
         version=net2vec_pl.__version__,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
-
-
-def command() -> str:
-    """Return the command that started the task."""
-    return shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
 
 
 def _key_numbers(tables: Mapping[str, Sequence[Row]], study: Study) -> dict[str, str]:
