@@ -39,7 +39,7 @@ _KNOWN = {
     "auc": Column("ROC AUC, embedding", "Over all val images"),
     "filters_for_80%": Column("filters for 80 %", "Filters that reach 80 % of the full set IoU"),
     "best_filter": Column(
-        "best filter", "The filter of the highest set IoU on train images", link="filter"
+        "best filter", "The single filter that does best on train images", link="filter"
     ),
     "n_val": Column("val images", "Val images that contain it"),
     "n_train": Column("train images", "Train images that contain it"),

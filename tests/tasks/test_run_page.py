@@ -238,3 +238,10 @@ def test_rows_join_what_several_tables_say() -> None:
     assert by_name["sky"]["filters_for_80%"] == 2.0
     assert math.isnan(by_name["street"]["multi_val"])
     assert list(by_name["sky"]) == list(by_name["street"])
+
+
+def test_where_nothing_is_segmented_the_best_filter_is_the_best_classifier() -> None:
+    row = {"name": "street", "category": "scene", "n_train": 3, "n_val": 2, "status": "ok"}
+    scores = {"best_filter": 7, "accuracy": 0.9, "best_accuracy": 0.8, "auc": 0.95}
+    (found,) = concept_rows({"classification.csv": [row | scores]}, {})
+    assert found == row | scores

@@ -35,7 +35,8 @@ def concept_rows(
         if needed:
             row |= {"filters_for_80%": needed.get(name, {}).get("for_80%", np.nan)}
         if classified:
-            row |= _columns(classified.get(name), ("accuracy", "best_accuracy", "auc"))
+            single = () if segmented else ("best_filter",)
+            row |= _columns(classified.get(name), (*single, "accuracy", "best_accuracy", "auc"))
         rows.append(row | {"status": first["status"]})
     return rows
 
