@@ -124,6 +124,7 @@ class LayerPage:
         made: Label -> how the run was made; a list is shown as one.
         figures: Of ``figures/``.
         command: That made the run.
+        score: What an image scores by, in words.
     """
 
     title: str
@@ -136,6 +137,7 @@ class LayerPage:
     made: Mapping[str, str | Sequence[str]]
     figures: Sequence[PageFigure]
     command: str
+    score: str = "largest response anywhere"
 
 
 def write_report(path: Path, page: LayerPage) -> None:
@@ -166,6 +168,7 @@ def _content(page: LayerPage) -> dict[str, Any]:
         "filterColumns": of_filters,
         "filters": [_filter(view, of_filters) for view in page.filters],
         "pictures": [pack_picture(picture) for picture in page.pictures],
+        "score": page.score,
         "spaces": [{"name": name, **_space(space)} for name, space in page.spaces.items()],
     }
 

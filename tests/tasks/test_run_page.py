@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -128,6 +129,26 @@ def test_curves_and_histograms_count_what_there_is(
         for scores in view.scores.values():
             assert scores.present.sum() == view.row["n_val"]
             assert scores.present.sum() + scores.absent.sum() == len(page.pictures)
+
+
+def test_images_score_by_their_means_where_they_are_classified(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = page_of(monkeypatch, tmp_path, "target=classification")
+    assert page.score == "mean response"
+    bank = net2vec_pl.load_bank(tmp_path / "out")
+    reader = ShapesReader(num_images=60, image_size=32, seed=0)
+    val = [reader[row].image for row in np.flatnonzero(~reader.is_train).tolist()]
+    pooled = bank.backbone(torch.stack(val)).mean((2, 3))
+    views = {view.row["name"]: view for view in page.concepts}
+    for name in bank.names:
+        if not bank[name].isfinite().all():
+            continue
+        expected = pooled @ (bank[name] / bank[name].norm())
+        shown = views[name].scores[EMBEDDING].pictures
+        assert shown
+        for picture, _, score in shown:
+            assert score == pytest.approx(float(expected[picture]), rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize(

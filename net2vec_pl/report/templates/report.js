@@ -313,7 +313,7 @@
 
   function scoreParts(concept) {
     if (!concept.scores.length) return [note("No scores of images were kept for this concept.")];
-    return [note("An image scores by its largest response anywhere. Below: images at percentiles of the scores other than 0, from lowest to highest."),
+    return [note(`An image scores by its ${content.score}. Below: images at percentiles of the scores other than 0, from lowest to highest.`),
       make("div", { class: "columns" }, ...concept.scores.map((scores) => make("div", {}, make("h4", {}, scores.name),
         scores.present.length ? histogram(scores, scores.name) : note("No histogram was kept."),
         make("div", { class: "strip" }, ...scores.pictures.map(([number, percentile, value]) =>

@@ -48,6 +48,7 @@ def leave_report(study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
         made=how_made(study, len(seen.pictures)),
         figures=[page_figure(job.folder / "figures", name) for name in study.figures],
         command=command(),
+        score="largest response anywhere" if study.segmentation else "mean response",
     )
     write_report(job.folder / REPORT, page)
 

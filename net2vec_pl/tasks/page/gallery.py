@@ -30,7 +30,8 @@ class Gallery:
     Args:
         pictures: The images.
         present: Whether each contains each concept.
-        scores: Direction -> how much every image responds along it, on raw activations.
+        scores: Direction -> how much every image responds along it, on raw activations: anywhere,
+            or on average where nothing is segmented, for classifiers read means.
         largest: The largest activation of every filter in every image.
         image: The image of each pair.
         concept: The concept of each pair.
@@ -132,7 +133,8 @@ def _look(study: Study, batch: ImageBatch, vectors: Tensor, album: _Album) -> No
     batch = batch.to(study.job.setup.device)
     with torch.no_grad():
         answer = respond(study.job.backbone, batch)
-        album.scores.append(image_scores(answer, vectors).cpu())
+        reduce = "mean" if study.segmentation is None else "max"
+        album.scores.append(image_scores(answer, vectors, reduce).cpu())
         album.largest.append(answer.flatten(2).amax(2).cpu())
         album.image.append(batch.image.cpu() + seen)
         album.concept.append(batch.concept.cpu())
