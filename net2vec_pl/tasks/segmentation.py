@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from net2vec_pl import processes
 from net2vec_pl.activations import (
     BankCounts,
     count_chosen_filters,
@@ -157,7 +158,8 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     if epochs_done:
         _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
     logger = job.log.of_layer(job.folder, epochs_done)
-    probe.tells_loss = logger is not False
+    # As the first process has it: only there is a run of W&B open, and all must exchange losses.
+    probe.tells_loss = processes.from_first(lambda: logger is not False)
     job.train(
         probe,
         job.answers.stream,
