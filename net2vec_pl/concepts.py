@@ -122,6 +122,17 @@ class Vocabulary(Sequence[Concept]):
                 raise ConfigError(unknown("category", category, known))
         return Vocabulary(c for c in self._concepts if set(c.categories) & set(categories))
 
+    def asked_for(
+        self, categories: Sequence[str] | None, names: Sequence[str] | None
+    ) -> "Vocabulary":
+        """Keep the concepts of some categories whose names fit some patterns; None asks for all.
+
+        Raises:
+            ConfigError: If a category or pattern fits nothing.
+        """
+        asked = self if categories is None else self.in_categories(categories)
+        return asked if names is None else asked.matching(names)
+
     def segmentable(self) -> "Vocabulary":
         """Keep the concepts that have masks; scenes and textures wait for a classification bank."""
         return Vocabulary(c for c in self._concepts if c.pixels)

@@ -1,6 +1,19 @@
 """What tests ask of a page in a browser."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+
+@contextmanager
+def fitting_page(browser: Any, address: str, width: int, scheme: str) -> Iterator[Any]:
+    """Open a page that must fit a window and be readable in a colour scheme."""
+    size = {"width": width, "height": 844}
+    with browser.new_page(viewport=size, color_scheme=scheme) as page:
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert contrast(page) > 0.8
+        yield page
 
 
 def contrast(page: Any) -> float:

@@ -86,11 +86,7 @@ def select_concepts(
             f"data.min_train={min_train} and data.min_val={min_val} must be 1 or more: "
             "a concept needs images to learn from and to be scored on."
         )
-    asked = reader.vocabulary
-    if categories is not None:
-        asked = asked.in_categories(categories)
-    if names is not None:
-        asked = asked.matching(names)
+    asked = reader.vocabulary.asked_for(categories, names)
     train = reader.is_train[census.readable]
     for split, count in (("train", int(train.sum())), ("val", int((~train).sum()))):
         if count == 0:

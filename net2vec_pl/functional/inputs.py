@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,6 +26,11 @@ def signed_root(activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"
     """
     root: Tensor = activation.abs().sqrt().copysign(activation)
     return root
+
+
+def inverse_scale(scale: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
+    """Return what filters are multiplied with; 0 for one that never varies, for it says nothing."""
+    return torch.where(scale > 0, 1 / scale, 0)
 
 
 INPUTS: dict[str, Transform] = {"raw": as_they_are, "root": signed_root}

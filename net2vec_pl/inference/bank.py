@@ -89,7 +89,7 @@ class Bank:
     @property
     def segments(self) -> bool:
         """Whether the bank gives masks; else it classifies whole images."""
-        return bool(self.header.get("target", "segmentation") == "segmentation")
+        return self.file.segments
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.files import whole
+from net2vec_pl.functional.inputs import inverse_scale
 from net2vec_pl.probes import BankFile
 
 if TYPE_CHECKING:
@@ -110,8 +111,3 @@ def _directions(file: BankFile, rows: Sequence[int]) -> Float[Tensor, "c K"]:
     """Return embeddings for unscaled activations, or for bits as they are."""
     weight = file.weight[list(rows)]
     return weight if file.scale is None else weight * inverse_scale(file.scale)
-
-
-def inverse_scale(scale: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
-    """Return what activations are multiplied with; 0 for a filter that never answers."""
-    return torch.where(scale > 0, 1 / scale, 0)

@@ -28,7 +28,7 @@ def network_of(
     scaling = InputScaling(transform["name"], tuple(transform["mean"]), tuple(transform["std"]))
     size = tuple(transform["image_size"])
     precision = Precision(header["protocol"]["precision"])
-    vectors = header.get("target") == "classification"
+    vectors = not file.segments
     if network is not None:
         backbone = FrozenBackbone(
             network,

@@ -40,7 +40,7 @@ class PixelsToLogits(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self._path = backbone.network, backbone.module_path
-        self._segments = file.header.get("target") != "classification"
+        self._segments = file.segments
         self._input = file.header["protocol"]["input"]
         self.conv = to_conv2d(file, rows).requires_grad_(False)
         self._enlarge = enlarger(
@@ -132,7 +132,7 @@ def write_onnx(
     del model.graph.output[1]  # the activation, which nobody but the check wants
     properties = {
         "format": _FORMAT,
-        "target": file.header.get("target", "segmentation"),
+        "target": "segmentation" if file.segments else "classification",
         "model": file.header["model"]["name"],
         "layer": file.header["layer"],
         "weights_digest": file.header["weights_digest"],

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.functional import DensePairScores, Fired, PairScores
-from net2vec_pl.functional.inputs import INPUTS
-from net2vec_pl.inference.export import inverse_scale
+from net2vec_pl.functional.inputs import INPUTS, inverse_scale
 from net2vec_pl.inference.pixels import Images, each_image, fit
 from net2vec_pl.probes import BankFile
 

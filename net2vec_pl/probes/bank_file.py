@@ -45,6 +45,11 @@ class BankFile:
     other_seeds: Float[Tensor, "S C K"] | None = None
     other_biases: Float[Tensor, "S C"] | None = None
 
+    @property
+    def segments(self) -> bool:
+        """Whether the bank gives masks; else it classifies whole images."""
+        return bool(self.header.get("target", "segmentation") == "segmentation")
+
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
         tensors = {"weight": self.weight, "threshold": self.threshold, "alpha": self.alpha}

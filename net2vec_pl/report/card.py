@@ -47,7 +47,7 @@ def write_card(
             :func:`~net2vec_pl.report.classification_table`.
         controls: What is known of controls such as shuffled masks, a sentence each.
     """
-    segments = bank.header["target"] == "segmentation"
+    segments = bank.segments
     headings = _SEGMENTATION if segments else _CLASSIFICATION
     first = next(iter(headings))
     ranked = sorted(_scored(table, first), key=lambda row: -row[first])
@@ -64,7 +64,11 @@ def write_card(
         deviations=[
             text
             for text in bank.header["deviations"]
-            if (not text.startswith("classification.") if segments else text.startswith(_OF_IMAGES))
+            if (
+                not text.startswith("classification.")
+                if bank.segments
+                else text.startswith(_OF_IMAGES)
+            )
         ],
         example=ranked[0]["name"] if ranked else bank.vocabulary.names[0],
         means=_means(table, headings),

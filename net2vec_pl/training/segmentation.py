@@ -30,7 +30,7 @@ from net2vec_pl.functional import (
     overlap,
     sum_rows,
 )
-from net2vec_pl.functional.inputs import INPUTS
+from net2vec_pl.functional.inputs import INPUTS, inverse_scale
 from net2vec_pl.metrics import ConceptAP, SetIoU
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.protocol import Protocol
@@ -189,8 +189,7 @@ class SegmentationProbe(pl.LightningModule):
             fired = fire(self.backbone, self.thresholds, batch)
             return PairScores(fired, batch.image, batch.concept)
         answer = INPUTS[self.protocol.input](respond(self.backbone, batch))
-        # A filter that never varies says nothing.
-        scaled = torch.where(self.scale > 0, 1 / self.scale, 0)[:, None, None] * answer
+        scaled = inverse_scale(self.scale)[:, None, None] * answer
         return DensePairScores(scaled, batch.image, batch.concept)
 
     def _rows(self, batch: ConceptBatch) -> Int64[Tensor, "B P"]:

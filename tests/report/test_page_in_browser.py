@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import contrast
+from browsing import fitting_page
 from fake_data.runs import write_run
 from test_cli import run_cli
 
@@ -87,8 +87,5 @@ def test_a_search_leaves_the_rows_that_have_the_words(page: Any) -> None:
 def test_nothing_is_wider_than_the_window(
     browser: Any, address: str, width: int, scheme: str
 ) -> None:
-    size = {"width": width, "height": 844}
-    with browser.new_page(viewport=size, color_scheme=scheme) as page:
-        page.goto(address)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert contrast(page) > 0.8
+    with fitting_page(browser, address, width, scheme):
+        pass

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from browsing import contrast
+from browsing import fitting_page
 from fake_data.pages import AWKWARD, CATEGORIES, SPACES, embeddings, layer_page, left_out
 from PIL import Image
 
@@ -267,11 +267,7 @@ def test_what_is_not_there_is_said(page: Any, folder: Path) -> None:
 def test_nothing_is_wider_than_the_window(
     browser: Any, address: str, width: int, scheme: str
 ) -> None:
-    size = {"width": width, "height": 844}
-    with browser.new_page(viewport=size, color_scheme=scheme) as page:
-        page.goto(address)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert contrast(page) > 0.8
+    with fitting_page(browser, address, width, scheme) as page:
         page.locator("#concept-table a").first.click()
         page.locator("dialog[open]").wait_for()
         box = page.locator("dialog").evaluate("d => [d.scrollWidth - d.clientWidth, d.clientWidth]")

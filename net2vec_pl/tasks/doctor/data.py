@@ -46,11 +46,10 @@ def concepts(config: DictConfig, found: Found) -> Iterator[Check]:
         raise ConfigError(unknown("value of data.on_error", str(config.data.on_error), _ON_ERROR))
     if found.reader is None:
         return
-    asked = found.reader.vocabulary
-    if (categories := build.name_list("data.categories", config.data.categories)) is not None:
-        asked = asked.in_categories(categories)
-    if (names := build.name_list("data.names", config.data.names)) is not None:
-        asked = asked.matching(names)
+    asked = found.reader.vocabulary.asked_for(
+        build.name_list("data.categories", config.data.categories),
+        build.name_list("data.names", config.data.names),
+    )
     for target in found.targets:
         able = asked.segmentable() if target == "segmentation" else asked
         if len(able) == 0:

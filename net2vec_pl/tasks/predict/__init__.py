@@ -50,9 +50,7 @@ def predict(config: DictConfig) -> None:
     """
     options = options_from(config)
     bank = load_bank(options.bank, weights=options.weights, device=options.device)
-    vocabulary = bank.vocabulary
-    if options.concepts is not None:
-        vocabulary = vocabulary.matching(options.concepts)
+    vocabulary = bank.vocabulary.asked_for(None, options.concepts)
     sources = find_photographs(options.images)
     at = Path(HydraConfig.get().runtime.output_dir)
     if any((at / name).exists() for name in _LEFT):
