@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from planted import PlantedReader
+from support.planted import PlantedReader
 
 # Tests are small: threads that wait for each other cost more than they bring, on a busy machine
 # several times as much.

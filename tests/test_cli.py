@@ -8,34 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
+from support.cli import QUICK, run_cli
 
-from net2vec_pl import cli
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.data.broden_writer import write_broden
-
-QUICK = [
-    "data.num_images=60",
-    "data.image_size=32",
-    "protocol.epochs=1",
-    "loader.workers=0",
-    "callbacks.progress=false",
-    "trainer=cpu",
-    "analysis=none",
-    "report=false",
-]
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
-    """Run the command line in a folder of its own and return its exit status."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    GlobalHydra.instance().clear()
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

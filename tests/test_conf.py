@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from support.cli import composed
+from support.wandb_server import grid
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
-from wandb_server import grid
 
 from benchmarks.protocols import BEST
 from net2vec_pl.backbones import ARCHITECTURES, InputScaling
 from net2vec_pl.cli import config_dir
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.resolvers import register_resolvers
 from net2vec_pl.tasks import build
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -27,12 +26,6 @@ CHOICES = [
     for path in sorted((config_dir() / group).glob("*.yaml"))
     if not path.stem.startswith("_")
 ]
-
-
-def composed(*overrides: str) -> DictConfig:
-    register_resolvers()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_cli import QUICK, run_cli
-from test_conf import composed
+from support.cli import QUICK, composed, run_cli
 
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.data.broden_writer import write_broden

@@ -1,6 +1,5 @@
 """Every experiment opens with its command, composes, and runs on drawn pictures too."""
 
-import csv
 import itertools
 import re
 import shlex
@@ -10,8 +9,7 @@ import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from test_cli import QUICK, run_cli
-from test_conf import composed
+from support.cli import QUICK, composed, read_table, run_cli
 
 from net2vec_pl import runs
 from net2vec_pl.cli import config_dir
@@ -95,8 +93,7 @@ def test_all_layers_in_one_run_give_what_each_gives_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert run_cli(monkeypatch, tmp_path, *QUICK, "layer=all", "run.dir=all") == 0
-    with (tmp_path / "all" / "layers.csv").open(newline="") as file:
-        rows = {row.pop("layer"): row for row in csv.DictReader(file)}
+    rows = {row.pop("layer"): row for row in read_table(tmp_path / "all" / "layers.csv")}
     assert list(rows) == ["conv1", "conv2", "conv3", "conv4", "conv5"]
     for layer, row in [*rows.items()][::2]:
         assert run_cli(monkeypatch, tmp_path, *QUICK, f"layer={layer}", f"run.dir={layer}") == 0

@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from numpy.typing import NDArray
-from oracles import BoolArray, Broden, Float64Array, IntArray, Loss
 from PIL import Image
 from sklearn.metrics import average_precision_score
+from support import oracles
+from support.oracles import BoolArray, Broden, Float64Array, IntArray, Loss
 
 SHARED = Path(
     os.environ.get("NET2VEC_SHARED", str(Path(__file__).resolve().parents[1].parent / "shared"))

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_conf import composed
+from support.cli import composed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

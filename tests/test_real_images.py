@@ -4,17 +4,17 @@ Each check runs on 60 of the 501 images, and as a slow test (``make test-slow``)
 the paper's 30 epochs.
 """
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import oracles
 import pytest
 import pytorch_lightning as pl
 import torch
-from test_cli import run_cli
+from support import oracles
+from support.cli import by_name, run_cli
+from support.real import LAYER, first_rows
 
 from net2vec_pl.backbones import FrozenBackbone, build_backbone
 from net2vec_pl.data import (
@@ -29,8 +29,6 @@ from net2vec_pl.data import (
 from net2vec_pl.probes import BankFile, ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank
-
-LAYER = "features.14.conv.0"
 
 
 @dataclass
@@ -49,17 +47,6 @@ class Real:
     @property
     def bits(self) -> npt.NDArray[np.bool_]:
         return (self.activation > self.bank.threshold[:, None, None]).numpy()
-
-
-def first_rows(source: Path, target: Path, count: int) -> Path:
-    """Make a dataset of the first rows of another; BRODEN's rows are in random order."""
-    target.mkdir()
-    for path in source.iterdir():
-        if path.name != "index.csv":
-            (target / path.name).symlink_to(path.resolve())
-    lines = (source / "index.csv").read_text().splitlines(keepends=True)
-    (target / "index.csv").write_text("".join(lines[: count + 1]))
-    return target
 
 
 def activations(backbone: FrozenBackbone, root: Path) -> torch.Tensor:
@@ -83,8 +70,7 @@ def real(
             "run.dir=out", "callbacks.progress=false", "trainer=cpu",
         ]  # fmt: skip
         assert run_cli(patch, folder, *arguments) == 0
-    with (folder / "out" / "concepts.csv").open(newline="") as file:
-        concepts = {row["name"]: row for row in csv.DictReader(file)}
+    concepts = by_name(folder / "out" / "concepts.csv")
     backbone = build_backbone(
         name="mobilenet_v2", image_size=(224, 224), layer=LAYER, weights=str(weights)
     )

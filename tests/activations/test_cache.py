@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from planted import GRID, PlantedReader
+from support.planted import GRID, PlantedReader
 from torch import Tensor, nn
 
 from net2vec_pl import processes

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gloo import in_processes
-from planted import PlantedReader, World
+from support.gloo import in_processes
+from support.planted import PlantedReader, World
 from torch import Tensor, nn
 
 from net2vec_pl import processes

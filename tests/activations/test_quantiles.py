@@ -1,11 +1,11 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import oracles
 from torch import Tensor
 
 from net2vec_pl import processes

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from planted import PlantedReader, World
+from support.planted import PlantedReader, World
 from torch import Tensor, nn
 
 from net2vec_pl.activations import MemoryCache, MemorySink, respond, survey

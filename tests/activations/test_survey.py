@@ -5,10 +5,10 @@ from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
-import oracles
 import pytest
 import torch
-from planted import PlantedReader, World
+from support import oracles
+from support.planted import PlantedReader, World
 from torch import Tensor, nn
 
 from net2vec_pl.activations import Sink, quantiles, survey

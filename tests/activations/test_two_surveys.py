@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gloo import in_processes
-from planted import PlantedReader
+from support.gloo import in_processes
+from support.planted import PlantedReader
 from torch import nn
 
 from net2vec_pl import processes

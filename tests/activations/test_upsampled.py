@@ -3,11 +3,11 @@
 from functools import partial
 
 import numpy as np
-import oracles
 import pytest
 import torch
-from gloo import in_processes
-from planted import GRID, PlantedReader
+from support import oracles
+from support.gloo import in_processes
+from support.planted import GRID, PlantedReader
 from torch import Tensor, nn
 
 from net2vec_pl.activations import (

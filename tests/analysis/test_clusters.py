@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.metrics import adjusted_mutual_info_score
-from test_space import bank, groups
+from support.embeddings import bank, groups
 
 from net2vec_pl.analysis.clusters import Clusters, agreement, k_means, layout, tree
 from net2vec_pl.errors import ConfigError

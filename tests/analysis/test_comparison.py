@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy.stats import ortho_group, spearmanr
-from test_space import bank
+from support.embeddings import bank
 
 from net2vec_pl.analysis.comparison import (
     Comparison,

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from counted import make, random_counts, wilson
+from support.counted import make, random_counts, wilson
 
 from net2vec_pl.analysis.intervals import bootstrap_set_iou, mean_over_concepts
 from net2vec_pl.analysis.pair_counts import PairCounts

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from counted import make, random_counts
+from support.counted import make, random_counts
 
 from net2vec_pl.analysis import pair_counts
 from net2vec_pl.analysis.intervals import bootstrap_set_iou

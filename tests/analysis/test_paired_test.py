@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from counted import random_counts, wilson
 from scipy import stats
+from support.counted import random_counts, wilson
 
 from net2vec_pl.analysis.intervals import bootstrap_set_iou
 from net2vec_pl.analysis.pair_counts import PairCounts

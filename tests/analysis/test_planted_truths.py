@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from planted import GRID, PlantedReader, quiet_trainer
+from support.planted import GRID, PlantedReader, quiet_trainer
 from torch import Tensor, nn
 
 from net2vec_pl.activations import MemoryCache, MemorySink, survey

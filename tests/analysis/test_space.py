@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.embeddings import bank, groups
 
 from net2vec_pl.analysis.space import (
     analogy,
@@ -22,17 +23,6 @@ BANKS = hnp.arrays(
     st.tuples(st.integers(0, 8), st.integers(1, 4)),
     elements=st.integers(-3, 3).map(float),
 )
-
-
-def bank(concepts: int = 40, filters: int = 16, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(concepts, filters))
-
-
-def groups(each: int = 10, seed: int = 0) -> tuple[np.ndarray, list[str]]:
-    """Two groups of concepts, each around its own half of the filters."""
-    centre = np.repeat(np.eye(2), 8, axis=1)
-    noise = np.random.default_rng(seed).normal(scale=0.2, size=(2 * each, 16))
-    return np.repeat(centre, each, axis=0) + noise, ["left"] * each + ["right"] * each
 
 
 def test_unit_rows_have_length_one_and_the_others_a_reason() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import oracles
 import pytest
 import torch
 from PIL import Image
+from support import oracles
 from torch import Tensor
 
 from benchmarks import rivals

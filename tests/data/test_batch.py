@@ -1,12 +1,12 @@
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
 import torch
-from fake_data.broden import IMAGE_SIZE, MASK_SIZE, random_images, write_broden_fixture
 from hypothesis import given
 from hypothesis import strategies as st
+from support import oracles
+from support.fake_data.broden import IMAGE_SIZE, MASK_SIZE, random_images, write_broden_fixture
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
 import torch
-from fake_data.broden import (
+from PIL import Image
+from support import oracles
+from support.fake_data.broden import (
     CATEGORIES,
     GOLDEN_IMAGES,
     GOLDEN_LABELS,
@@ -26,8 +27,7 @@ from fake_data.broden import (
     write_picture,
     write_table,
 )
-from oracles import BoolArray
-from PIL import Image
+from support.oracles import BoolArray
 
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.reader import Sample, UnreadableRowError

@@ -1,4 +1,3 @@
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.cli import read_table
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data.broden import BrodenReader
@@ -48,11 +48,6 @@ class TinyReader(ConceptReader):
 
     def fingerprint(self, row: int) -> bytes:
         return bytes([row])
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_what_is_written_reads_back_as_it_was(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
-from fake_data.broden import random_images, set_cell, write_broden_fixture
+from support import oracles
+from support.fake_data.broden import random_images, set_cell, write_broden_fixture
 
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, RowFacts, take_census

@@ -5,12 +5,12 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
 import torch
-from fake_data.broden import random_images, write_broden_fixture
 from hypothesis import given
 from hypothesis import strategies as st
+from support import oracles
+from support.fake_data.broden import random_images, write_broden_fixture
 from torch.utils.data import DataLoader
 
 from net2vec_pl import processes

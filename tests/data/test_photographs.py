@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_data.photographs import picture, write_awkward, write_damaged
 from PIL import Image
+from support.fake_data.photographs import picture, write_awkward, write_damaged
 
 from net2vec_pl.data.photographs import photograph_pixels, read_photograph
 from net2vec_pl.data.reader import UnreadableRowError

@@ -1,12 +1,12 @@
 """Which pairs are scored: concepts that an image contains, or all that it was annotated for."""
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planted import PlantedReader, World
+from support import oracles
+from support.planted import PlantedReader, World
 from torch import Tensor
 
 from net2vec_pl.activations import MemorySink, survey

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
-from fake_data.broden import GOLDEN_LABELS, FakeImage, FakeLabel, random_images
-from fake_data.broden import write_broden_fixture as write
+from support import oracles
+from support.fake_data.broden import GOLDEN_LABELS, FakeImage, FakeLabel, random_images
+from support.fake_data.broden import write_broden_fixture as write
 
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, take_census

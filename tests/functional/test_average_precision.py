@@ -1,10 +1,10 @@
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
+from support import oracles
 from torch import Tensor
 
 from net2vec_pl.functional.average_precision import NUM_BINS, average_precision, logit_bins

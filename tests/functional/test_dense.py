@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import dense
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import dense
 from torch import Tensor
 
 from net2vec_pl.functional import DensePairScores, Fired, PairScores

@@ -1,11 +1,10 @@
-import dense
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import Loss
+from support import dense, oracles
+from support.oracles import Loss
 from torch import Tensor
 
 from net2vec_pl.functional import LOSSES

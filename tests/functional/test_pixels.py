@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import dense
 import jaxtyping
 import pytest
 import torch
+from support import dense
 from torch import Tensor
 from torch.nn.functional import interpolate
 

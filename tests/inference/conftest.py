@@ -3,29 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import oracles
 import pytest
-from test_cli import run_cli
+from support import oracles
+from support.banks import RUNS
+from support.cli import run_cli
 
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.data.broden_writer import write_broden
-
-# What a run is called here -> its options, and the folder below the run that holds its bank.
-RUNS: dict[str, tuple[list[str], str]] = {
-    "bits": (
-        ["target=both", "layer=[conv4,conv5]", "protocol.classification.epochs=3"],
-        "conv5",
-    ),
-    "best": (["protocol=best"], "."),
-    "raw, random weights": (
-        ["protocol.input=raw", "cache=none", "model.weights=null", "seed=3"],
-        ".",
-    ),
-    "after, annotated, own network": (
-        ["protocol=netdissect", "model=custom", "model._target_=inference.small_networks.Tower"],
-        ".",
-    ),
-}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A bank in use: the run's own masks and scores come back, whatever the images come as."""
 
-import csv
 import os
 import subprocess
 import sys
@@ -10,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
+from support import oracles
+from support.banks import RUNS
+from support.cli import by_name
+from support.small_networks import Tower
 
 import net2vec_pl
-from inference.conftest import RUNS
-from inference.small_networks import Tower
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.backbones.shapesnet import ShapesNet
 from net2vec_pl.data.photographs import read_photograph
@@ -32,11 +32,6 @@ RunOf = Callable[[str], Path]
 @pytest.fixture(scope="module")
 def bank(run_of: RunOf) -> Bank:
     return net2vec_pl.load_bank(run_of("bits"))
-
-
-def table(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
 
 
 def altered(bank: Bank, folder: Path, **header: object) -> Path:
@@ -65,7 +60,7 @@ def test_masks_of_the_val_images_have_exactly_the_set_iou_of_the_run(
         monkeypatch.setattr(FrozenBackbone, "forward", lambda *args: whole(*args).half().float())
     rows = [row for row in data["rows"] if row["split"] == "val"]
     found = bank.segment([row["path"] for row in rows]).numpy()
-    scores = table(run_of(name) / "concepts.csv")
+    scores = by_name(run_of(name) / "concepts.csv")
     annotated = bank.header["protocol"]["denominator"] == "annotated"
     for concept, masks in zip(bank.vocabulary, found.swapaxes(0, 1), strict=True):
         inside = union = 0
@@ -111,7 +106,7 @@ def test_classifiers_rank_the_val_images_as_in_the_run(run_of: RunOf, data: orac
     rated = 0
     for concept, score in zip(bank.vocabulary, scores.T, strict=True):
         truth = [oracles.present_in(row, concept.number) for row in rows]
-        row = table(run_of("bits") / "classification.csv")[concept.name]
+        row = by_name(run_of("bits") / "classification.csv")[concept.name]
         if len(set(truth)) == 2 and np.isfinite(score).all():
             assert float(row["auc"]) == pytest.approx(roc_auc_score(truth, score), abs=1e-6)
             assert float(row["ap"]) == pytest.approx(

@@ -1,6 +1,5 @@
 """A bank in other forms: each says what the bank says."""
 
-import csv
 import json
 import sys
 import warnings
@@ -12,14 +11,15 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import oracles
 import pytest
 import torch
 from captum.concept import TCAV
+from support import oracles
+from support.cli import read_table, run_cli
+from support.small_networks import Tower
 from torch import Tensor, nn
 
 import net2vec_pl
-from inference.small_networks import Tower
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.data.photographs import read_photograph
@@ -288,8 +288,6 @@ def test_absent_packages_are_named_with_what_brings_them(
 def test_on_photographs_the_onnx_model_of_a_real_network_agrees(
     protocol: str, shared: Path, tmp_path: Path
 ) -> None:
-    from test_cli import run_cli
-
     camvid = (shared / "data" / "camvid_broden_224").resolve()
     weights = (shared / "weights" / "mobilenet_v2_imagenet_plain_fp16.pth").resolve()
     with pytest.MonkeyPatch.context() as patch:
@@ -388,8 +386,7 @@ def test_the_numpy_file_holds_all_without_pickle(tmp_path: Path) -> None:
 def test_the_table_reads_back_to_the_last_bit(kind: str, tmp_path: Path) -> None:
     bank, path = made_up("norm", **KINDS[kind]), tmp_path / "bank.csv"
     bank.to_csv(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(path)
     assert [row["name"] for row in rows] == bank.names
     assert [int(row["id"]) for row in rows] == bank.vocabulary.numbers.tolist()
     weight = np.array([[row[f"filter_{k}"] for k in range(12)] for row in rows], np.float32)

@@ -1,9 +1,9 @@
-import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
+from support import oracles
 from torch import Tensor
 
 from net2vec_pl.functional import logit_bins

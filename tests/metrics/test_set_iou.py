@@ -1,9 +1,9 @@
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import oracles
 from torch import Tensor
 
 from net2vec_pl.functional import overlap

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from gloo import in_processes
+from support.gloo import in_processes
 
 from net2vec_pl.functional import overlap
 from net2vec_pl.metrics import ConceptAP, SetIoU

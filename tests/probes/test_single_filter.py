@@ -1,7 +1,7 @@
 """The single-filter baseline: against the oracle, ties, nothing to choose, and a planted filter."""
 
-import oracles
 import torch
+from support import oracles
 
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.probes import SingleFilterBaseline, SingleFilterCounts

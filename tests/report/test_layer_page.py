@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_data.pages import AWKWARD, layer_page
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from support.fake_data.pages import AWKWARD, layer_page
 
 from net2vec_pl.report.columns import concept_columns, filter_columns
 from net2vec_pl.report.layer_page import LayerPage, write_report

@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from fake_data.runs import write_run
-from test_cli import run_cli
+from support.cli import run_cli
+from support.fake_data.runs import write_run
 
 from net2vec_pl.figures.style import new_figure, save_figure
 from net2vec_pl.report.page import Link, PageFigure, PageTable, write_page

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import fitting_page
-from fake_data.runs import write_run
-from test_cli import run_cli
+from support.browsing import fitting_page
+from support.cli import run_cli
+from support.fake_data.runs import write_run
 
 pytestmark = pytest.mark.browser
 NAMES = [f"a concept with a rather long name, number {i}" for i in range(60)]

@@ -1,11 +1,10 @@
 """The reports of real runs in headless Chromium, from disk: drawn pictures and photographs."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import run_cli
+from support.cli import read_table, run_cli
 
 import net2vec_pl
 
@@ -31,8 +30,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_report_of_a_run_does_all_it_promises(run: Path, browser: Any, width: int) -> None:
-    with (run / "concepts.csv").open(newline="", encoding="utf-8") as file:
-        scored = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    scored = [row for row in read_table(run / "concepts.csv") if row["status"] == "ok"]
     bank = net2vec_pl.load_bank(run)
     told: list[str] = []
     with browser.new_page(viewport={"width": width, "height": 900}) as page:

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from browsing import fitting_page
-from fake_data.pages import AWKWARD, CATEGORIES, SPACES, embeddings, layer_page, left_out
 from PIL import Image
+from support.browsing import fitting_page
+from support.fake_data.pages import AWKWARD, CATEGORIES, SPACES, embeddings, layer_page, left_out
 
 from net2vec_pl.analysis.space import analogy, nearest
 from net2vec_pl.report.layer_page import Example, LayerPage, Space, write_report

@@ -1,6 +1,5 @@
 """Sweeps from the command line: each job a fresh process, and a ledger that survives anything."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -9,41 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_cli import QUICK
+from support.sweeps import SMALL, banks, ledger_of, run_sweep, sweep_command
 
 from net2vec_pl.probes import BankFile
-
-SMALL = [a for a in QUICK if not a.startswith("data.num")] + ["data.num_images=40"]
-
-
-def sweep_command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "net2vec_pl", "-m", "hydra.sweep.dir=sweep", *SMALL, *options]
-
-
-def run_sweep(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        sweep_command(*options),
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-
-
-def ledger_of(folder: Path) -> dict[str, dict[str, str]]:
-    """Return the rows of the ledger by layer, seed and so on: what the overrides say."""
-    fixed = {option.split("=")[0] for option in SMALL}
-    with (folder / "sweep" / "ledger.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    words = [row["overrides"].split() for row in rows]
-    names = [" ".join(w for w in of if w.split("=")[0] not in fixed) for of in words]
-    return dict(zip(names, rows, strict=True))
-
-
-def banks(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.glob("sweep/*/bank.safetensors")}
 
 
 def wait_for(folder: Path, finished: int, sweep: "subprocess.Popen[bytes]") -> None:

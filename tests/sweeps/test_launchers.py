@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from test_jobs import banks, ledger_of, run_sweep
+from support.sweeps import banks, ledger_of, run_sweep
 
 JOBLIB = ["hydra/launcher=parallel", "hydra.launcher.n_jobs=2"]
 SUBMITIT = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]

@@ -1,6 +1,5 @@
 """The ledger: a line per job, whole at any moment, whoever writes."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -8,13 +7,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from support.cli import read_table
 
 from net2vec_pl.sweeps import ledger
 
 
 def rows(sweep: Path) -> list[dict[str, str]]:
-    with (sweep / "ledger.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(sweep / "ledger.csv")
 
 
 def line(job: str, **further: object) -> ledger.Line:

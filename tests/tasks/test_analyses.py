@@ -1,11 +1,10 @@
 """The analyses through the command line: what they leave, and what they say to bad input."""
 
-import csv
 import math
 from pathlib import Path
 
 import pytest
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, composed, read_table, run_cli
 
 from net2vec_pl.probes import BankFile
 from net2vec_pl.tasks.analyses import ANALYSES
@@ -20,11 +19,6 @@ SMALL = [
     "protocol.classification.epochs=2",
 ]
 FEW = "data.names=[sky,grass,tree,house,road,red-c,blue-c,green-c,brick,wood]"
-
-
-def table(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / name).open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def test_every_analysis_leaves_tables_and_figures(run_folder: Path) -> None:
 
 
 def test_findings_answer_every_question_with_numbers(run_folder: Path) -> None:
-    rows = table(run_folder, "findings.csv")
+    rows = read_table(run_folder / "findings.csv")
     assert len({row["question"] for row in rows}) >= 6
     assert all(math.isfinite(float(row["value"])) and row["statement"] for row in rows)
     gain = next(row for row in rows if row["measure"] == "mean gain in val set IoU")
@@ -60,8 +54,8 @@ def test_findings_answer_every_question_with_numbers(run_folder: Path) -> None:
 
 
 def test_intervals_are_around_the_scores_of_the_run(run_folder: Path) -> None:
-    concepts = {row["name"]: row for row in table(run_folder, "concepts.csv")}
-    for row in table(run_folder, "analysis/intervals.csv"):
+    concepts = {row["name"]: row for row in read_table(run_folder / "concepts.csv")}
+    for row in read_table(run_folder / "analysis/intervals.csv"):
         concept = concepts[row["name"]]
         assert float(row["several"]) == pytest.approx(float(concept["multi_val"]), abs=1e-6)
         if math.isfinite(float(row["single"])):
@@ -72,8 +66,8 @@ def test_intervals_are_around_the_scores_of_the_run(run_folder: Path) -> None:
 
 
 def test_the_largest_subset_is_the_bank_itself(run_folder: Path) -> None:
-    full = {row["name"]: float(row["multi_val"]) for row in table(run_folder, "concepts.csv")}
-    rows = table(run_folder, "analysis/subsets.csv")
+    full = {row["name"]: float(row["multi_val"]) for row in read_table(run_folder / "concepts.csv")}
+    rows = read_table(run_folder / "analysis/subsets.csv")
     most = max(int(row["filters"]) for row in rows)
     assert most == BankFile.load(run_folder / "bank.safetensors").weight.shape[1]
     for row in rows:
@@ -83,7 +77,7 @@ def test_the_largest_subset_is_the_bank_itself(run_folder: Path) -> None:
 
 
 def test_classifiers_have_scores_or_reasons(run_folder: Path) -> None:
-    rows = table(run_folder, "classification.csv")
+    rows = read_table(run_folder / "classification.csv")
     assert {"scene", "texture"} <= {row["category"] for row in rows}
     for row in rows:
         scores = [float(row[f"{kind}accuracy"]) for kind in ("", "top_", "best_")]
@@ -95,8 +89,6 @@ def test_classifiers_have_scores_or_reasons(run_folder: Path) -> None:
 
 
 def test_every_analysis_is_named_in_the_configuration() -> None:
-    from test_conf import composed
-
     assert list(composed("analysis=all").analysis.names) == list(ANALYSES)
 
 
@@ -160,10 +152,10 @@ def test_missing_resources_and_unknown_terms_are_said_and_the_rest_goes_on(
     log = (out / "train.log").read_text()
     assert "WordNet" in log
     assert "/nowhere" in log
-    sums = table(out, "analysis/arithmetic.csv")
+    sums = read_table(out / "analysis/arithmetic.csv")
     assert any(row["expression"] == "grass + sky" and row["status"] == "ok" for row in sums)
     assert any("Did you mean 'grass'" in row["status"] for row in sums)
-    compared = {row["other"]: row["status"] for row in table(out, "analysis/comparisons.csv")}
+    compared = {row["other"]: row["status"] for row in read_table(out / "analysis/comparisons.csv")}
     assert compared["word vectors"] == "no concept has a vector in word vectors"
 
 
@@ -172,4 +164,4 @@ def test_fully_connected_layers_are_classified(
 ) -> None:
     options = ["target=classification", "layer=head", "run.dir=out"]
     assert run_cli(monkeypatch, tmp_path, *QUICK, *options) == 0
-    assert len(table(tmp_path / "out", "classification.csv")) > 10
+    assert len(read_table(tmp_path / "out" / "classification.csv")) > 10

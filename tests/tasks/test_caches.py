@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, run_cli
 
 
 def cache_of(folder: Path) -> Path:

@@ -1,13 +1,12 @@
 """Runs beside one another: planted differences come out, and nothing is mixed or dropped."""
 
-import csv
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_data.runs import write_run
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, read_table, run_cli
+from support.fake_data.runs import write_run
 
 NAMES = [f"concept {i}" for i in range(12)]
 LOW = {name: 0.1 + 0.01 * i for i, name in enumerate(NAMES)}
@@ -19,7 +18,7 @@ def compared(
 ) -> dict[str, list[dict[str, str]]]:
     """Compare runs in a folder, and return the tables by name."""
     assert run_cli(patch, folder, "task=compare", f"runs={runs}", f"run.dir={name}") == 0
-    return {p.stem: list(csv.DictReader(p.open(newline=""))) for p in (folder / name).glob("*.csv")}
+    return {p.stem: read_table(p) for p in (folder / name).glob("*.csv")}
 
 
 def row(rows: list[dict[str, str]], **having: str) -> dict[str, str]:
@@ -234,7 +233,7 @@ def test_intervals_over_images_are_taken_where_they_are_of_the_same_concepts(
     large = "data.categories=[color,object]"  # small parts have no filter at one of the layers
     assert run_cli(monkeypatch, tmp_path, *several, large, "run.dir=runs/two") == 0
     tables = compared(monkeypatch, tmp_path, "runs")
-    gains = list(csv.DictReader((tmp_path / "runs/two/conv5/analysis/gains.csv").open(newline="")))
+    gains = read_table(tmp_path / "runs/two/conv5/analysis/gains.csv")
     mine = row(tables["categories"], setting="conv5", category="all")
     theirs = row(gains, category="all")
     assert mine["interval_over"] == "images"

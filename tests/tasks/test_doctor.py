@@ -12,7 +12,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
-from test_conf import composed
+from support.cli import composed
 
 from net2vec_pl import cli
 from net2vec_pl.data import ShapesReader

@@ -1,11 +1,10 @@
 """Several layers and seeds from one pass: what each would have given alone."""
 
-import csv
 from pathlib import Path
 
 import pytest
 import torch
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, by_name, read_table, run_cli
 
 from net2vec_pl.probes import BankFile
 
@@ -36,18 +35,15 @@ def test_a_layer_gives_what_it_gives_alone(
 
 
 def test_the_layers_are_tabulated(together: Path) -> None:
-    with (together / "layers.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(together / "layers.csv")
     assert [row["layer"] for row in rows] == ["conv3", "conv5"]
     assert all(0 <= float(row["multi_val"]) <= 1 for row in rows)
     assert not (together / "bank.safetensors").exists()
 
 
 def test_seeds_are_tabulated_and_differ(together: Path) -> None:
-    with (together / "conv5" / "seeds.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    with (together / "conv5" / "concepts.csv").open(newline="") as file:
-        concepts = {row["name"]: row for row in csv.DictReader(file)}
+    rows = read_table(together / "conv5" / "seeds.csv")
+    concepts = by_name(together / "conv5" / "concepts.csv")
     assert {row["seed"] for row in rows} == {"0", "1"}
     for row in rows:
         if row["seed"] == "0":

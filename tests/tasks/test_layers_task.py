@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from test_conf import composed
+from support.cli import composed
 from torch import Tensor, nn
 
 from net2vec_pl import cli

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from test_cli import QUICK, run_cli
-from test_processes import JOB, run_in
-from wandb_runs import OfflineRun, offline_runs, without_account
+from support.cli import QUICK, run_cli
+from support.several import JOB, run_in
+from support.wandb_runs import OfflineRun, offline_runs, without_account
 
 from net2vec_pl.probes import BankFile
 from net2vec_pl.runs import headline, score

@@ -1,6 +1,5 @@
 """Masks, overlays and scores of photographs: those of the run, of the right pixels, of all."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from fake_data.photographs import picture, write_awkward, write_damaged
 from PIL import Image
 from rich.console import Console
-from test_cli import QUICK, run_cli
-from test_real_images import LAYER, first_rows
+from support.cli import QUICK, read_table, run_cli
+from support.fake_data.photographs import picture, write_awkward, write_damaged
+from support.real import LAYER, first_rows
 
 from net2vec_pl.concepts import Concept
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
@@ -27,11 +26,6 @@ from net2vec_pl.tasks.predict.tables import ScoreTable
 
 QUIET = ["task=predict", "trainer=cpu", "callbacks.progress=false", "run.dir=out"]
 Row = dict[str, str]
-
-
-def table(path: Path) -> list[Row]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @dataclass
@@ -101,7 +95,7 @@ def expected_labels(bank: Bank, pixels: torch.Tensor, names: list[str]) -> npt.N
 
 
 def check_masks_of_the_run(patch: pytest.MonkeyPatch, folder: Path, run: Run) -> None:
-    scores = {row["name"]: row for row in table(run.folder / "concepts.csv")}
+    scores = {row["name"]: row for row in read_table(run.folder / "concepts.csv")}
     wanted = ["size=mask", "probabilities=true", f"images={run.photographs}"]
     out = predicted(patch, folder, run, *wanted)
     archives = [np.load(p) for p in sorted((out / "probabilities").glob("*.npz"))]
@@ -119,7 +113,7 @@ def check_masks_of_the_run(patch: pytest.MonkeyPatch, folder: Path, run: Run) ->
     assert checked > 5
     segmented = run.bank.segment(sorted(run.photographs.glob("*.png"))).numpy()
     assert np.array_equal(np.stack(by_image) > 0.5, segmented)
-    areas = {(r["name"], r["concept"]): float(r["area"]) for r in table(out / "scores.csv")}
+    areas = {(r["name"], r["concept"]): float(r["area"]) for r in read_table(out / "scores.csv")}
     for i, row in enumerate(run.val):
         for c, name in enumerate(vocabulary.names):
             assert areas[f"{row:04}", name] == pytest.approx(segmented[i, c].mean(), abs=1e-5)
@@ -157,12 +151,12 @@ def test_a_concept_asked_for_alone_has_the_mask_that_it_has_among_many(
     segmented = run.bank.segment(sorted(run.photographs.glob("*.png")))
     among = segmented[:, run.bank.names.index("sky")].numpy()
     assert np.array_equal(np.stack(found) == 1, among)
-    (known,) = [r for r in table(run.folder / "concepts.csv") if r["name"] == "sky"]
+    (known,) = [r for r in read_table(run.folder / "concepts.csv") if r["name"] == "sky"]
     score = run.set_iou(concept, [mask == 1 for mask in found])
     assert score == pytest.approx(float(known["multi_val"]), abs=1e-6)
-    (palette,) = table(out / "palette.csv")
+    (palette,) = read_table(out / "palette.csv")
     assert (palette["concept"], palette["index"]) == ("sky", "1")
-    assert {r["multi_val"] for r in table(out / "scores.csv")} == {
+    assert {r["multi_val"] for r in read_table(out / "scores.csv")} == {
         f"{float(known['multi_val']):.6g}"
     }
 
@@ -187,7 +181,7 @@ def test_scores_are_those_of_the_bank(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     out = predicted(monkeypatch, tmp_path, run, f"images={run.photographs}", "concepts=[s*,red-c]")
-    rows = table(out / "scores.csv")
+    rows = read_table(out / "scores.csv")
     names = list(dict.fromkeys(row["concept"] for row in rows))
     assert "red-c" in names
     assert {"sky"} <= {name for name in names if name.startswith("s")}
@@ -203,12 +197,12 @@ def test_a_classification_bank_leaves_scores_alone(
     bank = run.folder / "classification.safetensors"
     arguments = [*QUIET, f"bank={bank}", f"images={run.photographs}"]
     assert run_cli(monkeypatch, tmp_path, *arguments) == 0
-    rows = table(tmp_path / "out" / "scores.csv")
+    rows = read_table(tmp_path / "out" / "scores.csv")
     scores = load_bank(bank).score(sorted(run.photographs.glob("*.png"))).flatten()
     found = torch.tensor([float(row["score"]) for row in rows])
     torch.testing.assert_close(found, scores, rtol=0, atol=1e-5)
     assert "area" not in rows[0]
-    known = {r["name"]: float(r["accuracy"]) for r in table(run.folder / "classification.csv")}
+    known = {r["name"]: float(r["accuracy"]) for r in read_table(run.folder / "classification.csv")}
     for row in rows:
         assert float(row["accuracy"]) == pytest.approx(known[row["concept"]], abs=1e-5, nan_ok=True)
     assert not (tmp_path / "out" / "masks").exists()
@@ -226,16 +220,16 @@ def test_no_awkward_photograph_is_lost_and_damaged_ones_are_listed(
     (tmp_path / "photos" / "notes.txt").write_text("no image, and not called like one")
     asked = 'concepts=[sky,car,road,"*-c"]'
     out = predicted(monkeypatch, tmp_path, run, "images=photos", asked)
-    skipped = {Path(row["image"]).name: row["fault"] for row in table(out / "skipped.csv")}
+    skipped = {Path(row["image"]).name: row["fault"] for row in read_table(out / "skipped.csv")}
     assert skipped.keys() == damaged.keys()
     for name, message in damaged.items():
         assert message in skipped[name]
     assert f"skipped: {len(damaged)} of {len(damaged) + len(awkward)}" in capsys.readouterr().out
-    written = {row["image"]: row["name"] for row in table(out / "scores.csv")}
+    written = {row["image"]: row["name"] for row in read_table(out / "scores.csv")}
     assert {Path(image).name for image in written} == awkward.keys()
     assert len(set(written.values())) == len(awkward)
     names_of: dict[str, list[str]] = {}
-    for row in table(out / "palette.csv"):
+    for row in read_table(out / "palette.csv"):
         names_of.setdefault(row["folder"], []).append(row["concept"])
     assert names_of["object"] == ["sky", "road", "car"]
     bank = run.bank

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_cli import QUICK, run_cli
+from support.cli import run_cli
+from support.several import CODE, JOB, UNEVEN, run_in
 
 from net2vec_pl.probes import BankFile
-
-CODE = "from net2vec_pl.cli import main; main()"
-# 61 images, so that shares and last batches are uneven.
-UNEVEN = [*(a for a in QUICK if "num_images" not in a and "epochs" not in a), "data.num_images=61"]
-JOB = [*UNEVEN, "protocol.epochs=3", "loader.batch_size=16"]
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +19,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         assert run_cli(patch, folder, *JOB, "run.dir=out") == 0
     return folder / "out"
-
-
-def run_in(folder: Path, processes: int, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in several processes, in a folder of its own."""
-    (folder / "train.py").write_text(CODE)
-    several = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={processes}"]
-    return subprocess.run(
-        [sys.executable, "train.py", *options, *several, "run.dir=out"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("cache", ["memory", "none", "disk"])

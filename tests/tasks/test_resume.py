@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, run_cli
 
 RESULTS = ("bank.safetensors", "concepts.csv", "filters.csv")
 LONGER = [*(a for a in QUICK if "epochs" not in a), "protocol.epochs=25"]

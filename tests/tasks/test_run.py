@@ -1,13 +1,12 @@
 """The main job, small: the run folder keeps its contract; one command gives one bank."""
 
-import csv
 import math
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, read_table, run_cli
 
 from net2vec_pl.probes import BankFile
 
@@ -18,11 +17,6 @@ CONCEPT_COLUMNS = [
 FILTER_COLUMNS = [
     "filter", "threshold", "best_concept", "single_train", "single_val", "n_concepts",
 ]  # fmt: skip
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,7 @@ def test_a_run_leaves_what_the_contract_says(run_folder: Path) -> None:
 
 
 def test_every_concept_has_a_full_row_or_a_reason(run_folder: Path) -> None:
-    rows = table(run_folder / "concepts.csv")
+    rows = read_table(run_folder / "concepts.csv")
     assert list(rows[0]) == CONCEPT_COLUMNS
     scores = CONCEPT_COLUMNS[CONCEPT_COLUMNS.index("best_filter") : -1]
     for row in rows:
@@ -59,7 +53,10 @@ def test_every_concept_has_a_full_row_or_a_reason(run_folder: Path) -> None:
 
 
 def test_filters_count_the_concepts_that_chose_them(run_folder: Path) -> None:
-    concepts, filters = table(run_folder / "concepts.csv"), table(run_folder / "filters.csv")
+    concepts, filters = (
+        read_table(run_folder / "concepts.csv"),
+        read_table(run_folder / "filters.csv"),
+    )
     assert list(filters[0]) == FILTER_COLUMNS
     chosen = [row["best_filter"] for row in concepts if row["best_filter"] != "nan"]
     for row in filters:
@@ -68,7 +65,7 @@ def test_filters_count_the_concepts_that_chose_them(run_folder: Path) -> None:
 
 def test_the_bank_says_what_it_belongs_to(run_folder: Path) -> None:
     bank = BankFile.load(run_folder / "bank.safetensors")
-    probed = [r["name"] for r in table(run_folder / "concepts.csv") if float(r["norm"]) >= 0]
+    probed = [r["name"] for r in read_table(run_folder / "concepts.csv") if float(r["norm"]) >= 0]
     assert bank.vocabulary.names == probed
     assert bank.weight.shape == (len(probed), len(bank.threshold))
     assert {
@@ -87,7 +84,7 @@ def test_the_checkpoint_holds_the_bank_of_the_run(run_folder: Path) -> None:
 
 
 def test_the_log_holds_means_by_category_and_no_scalar_per_concept(run_folder: Path) -> None:
-    columns = set(table(run_folder / "metrics.csv")[0])
+    columns = set(read_table(run_folder / "metrics.csv")[0])
     assert {
         "train/loss",
         "val/set_iou",
@@ -122,7 +119,10 @@ def test_results_do_not_depend_on_how_many_images_go_through_the_network_at_once
 ) -> None:
     again = [*QUICK, "data.num_images=120", "loader.batch_size=7", "run.dir=out"]
     assert run_cli(monkeypatch, tmp_path, *again) == 0
-    one, two = table(run_folder / "concepts.csv"), table(tmp_path / "out" / "concepts.csv")
+    one, two = (
+        read_table(run_folder / "concepts.csv"),
+        read_table(tmp_path / "out" / "concepts.csv"),
+    )
     for name in ("best_filter", "single_train", "single_val", "n_train"):
         assert [r[name] for r in one] == [r[name] for r in two]
 
@@ -163,6 +163,6 @@ def test_a_dead_filter_and_a_concept_without_val_images_are_reported(
 ) -> None:
     arguments = ["run.dir=out", "data.num_images=40", "layer=conv4"]
     assert run_cli(monkeypatch, tmp_path, *QUICK, *arguments) == 0
-    rows = table(tmp_path / "out" / "concepts.csv")
+    rows = read_table(tmp_path / "out" / "concepts.csv")
     assert any("too few" in row["status"] for row in rows)
     assert all(row["n_train"].isdigit() for row in rows)

@@ -1,6 +1,5 @@
 """What a run puts on its page: the same masks and numbers that its tables have."""
 
-import csv
 import html
 import math
 import re
@@ -13,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_cli import QUICK, run_cli
+from support.cli import QUICK, by_name, run_cli
 
 import net2vec_pl
 import net2vec_pl.tasks.page as tasks_page
@@ -43,11 +42,6 @@ def page_of(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> L
     return page
 
 
-def table(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
-
-
 def set_iou(page: LayerPage, concept: int, name: str) -> float:
     """Set IoU over the examples of a concept."""
     inside = union = 0
@@ -70,7 +64,7 @@ def test_masks_are_those_that_the_tables_score(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     page = page_of(monkeypatch, tmp_path, *options, "protocol.denominator=containing")
-    scores = table(tmp_path / "out" / "concepts.csv")
+    scores = by_name(tmp_path / "out" / "concepts.csv")
     few = 0
     for c, concept in enumerate(page.concepts):
         row = scores[concept.row["name"]]

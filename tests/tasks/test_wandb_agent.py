@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from test_cli import QUICK
-from wandb_runs import OfflineRun, offline_runs, without_account
-from wandb_server import grid, run_id, sweep_server
+from support.cli import QUICK
+from support.wandb_runs import OfflineRun, offline_runs, without_account
+from support.wandb_server import grid, run_id, sweep_server
 
 ROOT = Path(__file__).parents[2]
 

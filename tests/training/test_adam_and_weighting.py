@@ -7,15 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dense
-import oracles
 import pytest
 import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import PlantedReader, World, quiet_trainer
-from row_steps import PER_STEP, ROWS, WIDTH, batches_of, trained_alone, trained_together
+from support import dense, oracles
+from support.planted import PlantedReader, World, quiet_trainer
+from support.row_steps import PER_STEP, ROWS, WIDTH, batches_of, trained_alone, trained_together
 from torch import Tensor, nn
 
 from net2vec_pl.protocol import Protocol

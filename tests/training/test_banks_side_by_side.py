@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import dense
 import numpy as np
 import pytest
 import torch
-from planted import PlantedReader, World, quiet_trainer
+from support import dense
+from support.planted import PlantedReader, World, quiet_trainer
 from torch import Tensor
 from torch.nn.functional import interpolate
 

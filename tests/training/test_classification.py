@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import Bool, Float32, Float64
-from planted import quiet_trainer
+from support.planted import quiet_trainer
 from torch import nn
 
 from net2vec_pl.errors import DataError

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from gloo import in_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from row_steps import PER_STEP, ROWS, WIDTH, batches_of, trained_alone, trained_together
+from support.gloo import in_processes
+from support.row_steps import PER_STEP, ROWS, WIDTH, batches_of, trained_alone, trained_together
 from torch import nn
 
 from net2vec_pl.training import RowwiseSGD

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
 import pytorch_lightning as pl
 import torch
-from planted import PlantedReader, World, quiet_trainer
+from support import oracles
+from support.planted import PlantedReader, World, quiet_trainer
 
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.data import epoch_order

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from gloo import in_processes
-from planted import PlantedReader, World, quiet_trainer
+from support.gloo import in_processes
+from support.planted import PlantedReader, World, quiet_trainer
 
 from net2vec_pl import processes
 from net2vec_pl.protocol import Protocol

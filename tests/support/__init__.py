@@ -1,0 +1,1 @@
+"""What several test modules need: the command line, made-up data, oracles, stand-ins."""
