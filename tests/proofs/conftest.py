@@ -1,0 +1,99 @@
+"""Whole runs on the planted world, made once and read by many tests."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from support.cli import by_name, read_table, run_cli
+from support.planted_run import OPTIONS, Drawn, draw, write_world
+
+from net2vec_pl.probes import BankFile
+
+Make = Callable[..., "PlantedRun"]
+# Numbers of resamples and of permutations that tests can repeat at once.
+FEW = [
+    "analysis.replicates=200",
+    "analysis.permutations=2000",
+    "analysis.penalties=2",
+    "analysis.steps=2",
+]
+
+
+@dataclass(frozen=True)
+class PlantedRun:
+    """A run that has finished, and what was planted.
+
+    Args:
+        folder: Of the run.
+        drawn: What lies where in the images.
+    """
+
+    folder: Path
+    drawn: Drawn
+
+    @property
+    def console(self) -> str:
+        """What the run printed, in lines as wide as they are."""
+        return (self.folder / "console.txt").read_text(encoding="utf-8")
+
+    @cached_property
+    def bank(self) -> BankFile:
+        """What was learned to segment."""
+        return BankFile.load(self.folder / "bank.safetensors")
+
+    @cached_property
+    def classifiers(self) -> BankFile:
+        """What was learned to classify."""
+        return BankFile.load(self.folder / "classification.safetensors")
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a table, such as ``analysis/gains``."""
+        return read_table(self.folder / f"{name}.csv")
+
+    def concepts(self, name: str = "concepts") -> dict[str, dict[str, str]]:
+        """Return the rows of a table with one for each concept, by the concept's name."""
+        return by_name(self.folder / f"{name}.csv")
+
+    def finding(self, measure: str) -> dict[str, str]:
+        """Return the one finding with this measure."""
+        (found,) = [row for row in self.table("findings") if row["measure"] == measure]
+        return found
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Make:
+    """Return what makes a run on the planted world, once for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    world = (base if worker_id == "master" else base.parent) / "planted"
+
+    def make(name: str, *options: str) -> PlantedRun:
+        world.mkdir(exist_ok=True)
+        with FileLock(world / "lock"):
+            if not (world / "data").exists():
+                write_world(world)
+            if not (world / name / "console.txt").exists():
+                said = io.StringIO()
+                with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+                    patch.setenv("COLUMNS", "400")
+                    assert run_cli(patch, world, *OPTIONS, *options, f"run.dir={name}") == 0
+                (world / name / "console.txt").write_text(said.getvalue(), encoding="utf-8")
+        return PlantedRun(world / name, draw())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run(make_run: Make) -> PlantedRun:
+    """One layer, both targets, two seeds, and every analysis."""
+    return make_run("run", "layer=early", "target=both", "seeds=2", "analysis=all", *FEW)
+
+
+@pytest.fixture(scope="session")
+def two_layers(make_run: Make) -> PlantedRun:
+    """Two layers and both targets, without analyses."""
+    return make_run("two", "layer=[early,late]", "target=both", "analysis=none")
