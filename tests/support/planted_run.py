@@ -109,7 +109,7 @@ class Drawn:
     @cached_property
     def present(self) -> npt.NDArray[np.bool_]:
         """Whether an image has a concept, (N, C)."""
-        return self.masks.any((2, 3))
+        return np.asarray(self.masks.any((2, 3)))
 
 
 def draw(seed: int = 0) -> Drawn:
