@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.planted_run import CONCEPTS, FILTERS, LATE, PlantedNetwork, floor
-from support.relearned import EPOCHS, SEGMENTED, Floats, Layer
+from support.relearned import SEGMENTED, Floats, Layer, learn_all
 from support.tables import check_table
 
 import net2vec_pl
@@ -56,17 +56,13 @@ DETECTS: dict[int, tuple[str, float, float]] = {
     11: ("fin", 1 / 2, 1 / 2),
 }
 SEEDS = (0, 1)
-
-
-def learned(layer: Layer, seed: int = 0) -> dict[str, list[Floats]]:
-    """Return the embeddings of all epochs, by concept."""
-    return {name: layer.learn(name, layer.start(name, seed)) for name in SEGMENTED}
+EPOCHS = 30
 
 
 @pytest.fixture(scope="module")
 def banks(run: PlantedRun) -> dict[int, dict[str, list[Floats]]]:
     """What each seed learns, by seed and concept."""
-    return {seed: learned(Layer(run.drawn), seed) for seed in SEEDS}
+    return {seed: learn_all(Layer(run.drawn), seed) for seed in SEEDS}
 
 
 def test_every_concept_scores_what_was_planted(
@@ -212,7 +208,7 @@ def test_a_bank_names_the_digests_of_its_data_and_its_network(run: PlantedRun) -
 def test_the_second_layer_has_tables_and_a_bank_of_its_own(two_layers: PlantedRun) -> None:
     late = PlantedRun(two_layers.folder / "late", two_layers.drawn)
     layer = Layer(late.drawn, "late", LATE)
-    banks = learned(layer)
+    banks = learn_all(layer, 0)
     w = np.stack([banks[name][-1] for name in SEGMENTED])
     assert late.bank.weight.numpy() == pytest.approx(w, abs=1e-5)
     assert late.bank.threshold.tolist() == [floor(k) for k in LATE]

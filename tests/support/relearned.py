@@ -25,7 +25,7 @@ NAMES = list(CONCEPTS)
 NUMBERS = [number for number, _ in CONCEPTS.values()]
 CATEGORIES = [category for _, category in CONCEPTS.values()]
 SEGMENTED = [name for name, (_, category) in CONCEPTS.items() if category != "scene"]
-EPOCHS, MOMENTUM = 30, 0.9
+MOMENTUM = 0.9
 # The paper's rate is for masks of 112 x 112 pixels, over which the loss is a sum.
 LR = 1e-4 * 112**2 / SIZE**2
 
@@ -38,16 +38,23 @@ class Layer:
         drawn: What lies where.
         name: ``early`` or ``late``.
         filters: The filters of ``early`` that it has.
+        epochs: For which embeddings are trained.
     """
 
     drawn: Drawn
     name: str = "early"
     filters: Sequence[int] = tuple(range(FILTERS))
+    epochs: int = 30
 
     @cached_property
     def fired(self) -> Bools:
         """Where its filters fire, (N, K, h, w)."""
         return self.drawn.fired[:, list(self.filters)]
+
+    @cached_property
+    def activation(self) -> Floats:
+        """What its filters answer, (N, K, h, w)."""
+        return self.drawn.activation[:, list(self.filters)]
 
     def images(self, concept: str, train: bool) -> npt.NDArray[np.int64]:
         """Return the images of a split that have a concept."""
@@ -105,7 +112,7 @@ class Layer:
         """
         w, buffer = start * kept, np.zeros_like(start)
         known = [w]
-        for _ in range(EPOCHS):
+        for _ in range(self.epochs):
             buffer = MOMENTUM * buffer + self.gradient(concept, w)
             w = (w - LR * buffer) * kept
             w = np.sign(w) * np.maximum(np.abs(w) - shrink, 0)
@@ -164,6 +171,11 @@ class Layer:
         return SEGMENTED[int(np.argmax(scores))] if max(scores) > 0 else ""
 
 
+def learn_all(layer: Layer, seed: int) -> dict[str, list[Floats]]:
+    """Train all embeddings of a seed; return those of all epochs, by concept."""
+    return {name: layer.learn(name, layer.start(name, seed)) for name in SEGMENTED}
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A classifier of images that have a concept.
@@ -190,8 +202,7 @@ class Pooled:
     @cached_property
     def mean(self) -> Floats:
         """Mean activations, (N, K)."""
-        mean = self.layer.drawn.activation.mean((2, 3))
-        return np.asarray(mean[:, list(self.layer.filters)])
+        return np.asarray(self.layer.activation.mean((2, 3)))
 
     def present(self, train: bool) -> Bools:
         """Return which image of a split has which concept."""
@@ -208,14 +219,14 @@ class Pooled:
         pooled, sampler = self.split(True), BalancedSampler(self.present(True), NUMBERS, seed)
         w, bias = self.layer.start(concept, seed) * kept, 0.0
         buffer, of_bias = np.zeros_like(w), 0.0
-        for epoch in range(EPOCHS):
+        for epoch in range(30):
             examples = sampler.draw(epoch)
             mine = examples.of(c)
             x, positive = pooled[examples.image[mine]], examples.positive[mine]
             error = oracles.sigmoid(x @ w + bias) - positive
             buffer = MOMENTUM * buffer + (x * error[:, None]).mean(0)
             of_bias = MOMENTUM * of_bias + float(error.mean())
-            rate = 0.1 if epoch < EPOCHS // 2 else 0.01
+            rate = 0.1 if epoch < 15 else 0.01
             w, bias = (w - rate * buffer) * kept, bias - rate * of_bias
         return Classifier(w, bias)
 
