@@ -61,6 +61,10 @@ class Layer:
         drawn = self.drawn
         return np.flatnonzero(drawn.present[:, NAMES.index(concept)] & (drawn.is_train == train))
 
+    def scored(self, concept: str, train: bool) -> npt.NDArray[np.int64]:
+        """Return the images of a split on which a concept is scored: those that have it."""
+        return self.images(concept, train)
+
     def mask(self, concept: str) -> Bools:
         """Return where a concept is, (N, h, w)."""
         return self.drawn.masks[:, NAMES.index(concept)]
@@ -129,8 +133,8 @@ class Layer:
         return int((predicted & mask).sum()), int((predicted | mask).sum())
 
     def pairs(self, concept: str, w: Floats, train: bool = False) -> list[tuple[int, int, int]]:
-        """Return image, intersection and union of each image that has the concept."""
-        images = self.images(concept, train)
+        """Return image, intersection and union of each image that counts."""
+        images = self.scored(concept, train)
         maps = self.logits(concept, w, images) > 0
         return [(int(n), *self.counts(concept, m, n)) for n, m in zip(images, maps, strict=True)]
 
@@ -140,19 +144,19 @@ class Layer:
         return sum(inside) / sum(union) if sum(union) else np.nan
 
     def ap(self, concept: str, w: Floats) -> float:
-        """Return the average precision over the pixels of the val images that have the concept.
+        """Return the average precision over the pixels of the val images that count.
 
         Logits enter as the run ranks them: without the lowest 18 bits of a float32.
         """
-        images = self.images(concept, train=False)
+        images = self.scored(concept, train=False)
         logits = self.logits(concept, w, images).astype(np.float32)
         rounded = (logits.view(np.int32) >> 18 << 18).view(np.float32)
         rounded[np.abs(logits) < 2.0**-10] = 0
         return float(average_precision_score(self.mask(concept)[images].ravel(), rounded.ravel()))
 
     def filter_pairs(self, concept: str, k: int, train: bool = False) -> list[tuple[int, int, int]]:
-        """Return image, intersection and union of one filter's mask on each image of a concept."""
-        images = self.images(concept, train)
+        """Return image, intersection and union of one filter's mask on each image that counts."""
+        images = self.scored(concept, train)
         return [(int(n), *self.counts(concept, self.fired[n, k], n)) for n in images]
 
     def filter_iou(self, concept: str, k: int, train: bool = False) -> float:
