@@ -118,5 +118,5 @@ def test_embeddings_are_set_against_the_best_filter_of_all(run: PlantedRun) -> N
         f" the best single filter of all with {single.mean():.3f}: a gain of {gain.value:.3f} "
         f"[{gain.low:.3f}, {gain.high:.3f}] over 8 concepts (95 % interval over concepts).",
     }
-    check_table([run.finding(expected["measure"])], [expected])
+    check_table([run.finding(str(expected["measure"]))], [expected])
     assert several.mean() > single.mean()

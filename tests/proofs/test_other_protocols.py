@@ -155,7 +155,8 @@ def test_maps_are_upsampled_as_the_protocol_says(coarse: PlantedRun) -> None:
             if after:
                 upsampled = oracles.upsample(kept[n, k], SIZE, SIZE, aligned)
                 return np.asarray(upsampled > float(coarse.bank.threshold[k]) + 1e-9)
-            return oracles.single_filter_maps(bits[n, k : k + 1], SIZE, SIZE, aligned)[0]
+            maps = oracles.single_filter_maps(bits[n, k : k + 1], SIZE, SIZE, aligned)
+            return np.asarray(maps[0])
 
         return predict
 

@@ -230,12 +230,13 @@ def test_the_second_layer_has_tables_and_a_bank_of_its_own(two_layers: PlantedRu
         assert row == pytest.approx(scores, nan_ok=True)
     # Filter 7 is no filter of it, so that a third of dog cannot be seen.
     assert float(found["dog"]["multi_val"]) == pytest.approx(2 / 3)
-    for row, k in zip(late.table("filters"), LATE, strict=True):
+    for cells, k in zip(late.table("filters"), LATE, strict=True):
         concept, on_train, on_val = DETECTS.get(k, ("", np.nan, np.nan))
-        assert row["best_concept"] == concept
-        assert float(row["threshold"]) == floor(k)
-        scores = [float(row["single_train"]), float(row["single_val"])]
-        assert scores == pytest.approx([on_train, on_val], nan_ok=True)
+        assert cells["best_concept"] == concept
+        assert float(cells["threshold"]) == floor(k)
+        assert [float(cells["single_train"]), float(cells["single_val"])] == pytest.approx(
+            [on_train, on_val], nan_ok=True
+        )
 
 
 def test_the_first_of_two_layers_is_that_of_a_run_by_itself(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
+from support.axes import heights, lines
 from support.kept_figures import kept_figure
 from support.planted_run import CONCEPTS, FILTERS
 from support.planted_variants import NETWORK
@@ -81,7 +83,7 @@ def test_it_is_said_how_many_filters_concepts_choose(
         f"single one; {several} of these are the best one of several concepts, {max(chosen)} at "
         "most.",
     }
-    check_table([mixed.finding(expected["measure"])], [expected])
+    check_table([mixed.finding(str(expected["measure"]))], [expected])
     assert (sum(chosen), len(chosen), several, max(chosen)) == (6, 5, 1, 2)
 
 
@@ -93,8 +95,7 @@ def test_the_figure_counts_filters_by_how_many_concepts_chose_them(
     bins = ["0", "1", "2–5", "6–9", "10–14", "15–19", "20+"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == bins
     shares = [FILTERS - len(chosen), chosen.count(1), chosen.count(2), 0, 0, 0, 0]
-    heights = [bar.get_height() for bar in axes.patches]
-    assert heights == pytest.approx([n / FILTERS for n in shares])
+    assert heights(axes) == pytest.approx([n / FILTERS for n in shares])
     assert [c.get_label() for c in axes.containers] == ["mixed"]
     assert axes.get_ylabel() == "share of filters"
 
@@ -134,7 +135,7 @@ def test_pairs_of_concepts_come_in_falling_order_of_what_they_share(
 ) -> None:
     expected_by_chance = LARGEST**2 / FILTERS
     deviation = float(stats.hypergeom(FILTERS, LARGEST, LARGEST).std())
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one, other in combinations(SEGMENTED, 2):
         shared = len(sets[one] & sets[other])
         rows.append(
@@ -146,7 +147,7 @@ def test_pairs_of_concepts_come_in_falling_order_of_what_they_share(
                 "p": probability(shared),
             }
         )
-    rows.sort(key=lambda row: -float(row["shared"]))  # of equals the first stays first
+    rows.sort(key=lambda row: -int(row["shared"]))  # of equals the first stays first
     check_table(mixed.table("analysis/filter_overlap"), rows)
 
 
@@ -175,7 +176,7 @@ def test_the_mean_overlap_is_said_with_its_interval_and_that_of_random_choices(
         f"over concepts); random choices 6.25 [{low:.2f}, {high:.2f}], "
         f"p = {(1 + reached) / (1 + RANDOM_BANKS):.2g}.",
     }
-    check_table([mixed.finding(expected["measure"])], [expected])
+    check_table([mixed.finding(str(expected["measure"]))], [expected])
 
 
 def test_the_figure_shows_how_many_pairs_share_how_much_beside_chance(
@@ -184,13 +185,13 @@ def test_the_figure_shows_how_many_pairs_share_how_much_beside_chance(
     (axes,) = kept_figure(mixed.folder, "filter_overlap").axes
     pairs = [len(sets[a] & sets[b]) for a, b in combinations(SEGMENTED, 2)]
     shares = [pairs.count(n) / len(pairs) for n in range(LARGEST + 1)]
-    assert [bar.get_height() for bar in axes.patches] == pytest.approx(shares)
+    assert heights(axes) == pytest.approx(shares)
     assert {bar.get_facecolor() for bar in axes.patches} == {_rgba(SEVERAL)}
-    (line,) = axes.lines
+    ((_, line),) = lines(axes).items()
     possible = [n for n in range(LARGEST + 1) if probability(n, at_least=False) > 0]
-    assert line.get_xdata().tolist() == possible
-    assert line.get_ydata() == pytest.approx([probability(n, at_least=False) for n in possible])
-    assert line.get_color() == CHANCE
+    assert line.x == possible
+    assert line.y == pytest.approx([probability(n, at_least=False) for n in possible])
+    assert line.colour == CHANCE
     legend = axes.get_legend()
     assert legend is not None
     labels = {text.get_text() for text in legend.get_texts()}
@@ -331,7 +332,7 @@ def test_failures_are_compared_with_the_others(request: pytest.FixtureRequest, w
         f"{middle(size, failed):.1%} of a picture (the others {middle(size, others):.1%}, "
         f"p = {p(size):.2g}).",
     }
-    check_table([found.finding(expected["measure"])], [expected])
+    check_table([found.finding(str(expected["measure"]))], [expected])
 
 
 def test_the_figure_sets_gains_against_train_images(mixed: PlantedRun) -> None:
@@ -351,6 +352,6 @@ def test_the_figure_sets_gains_against_train_images(mixed: PlantedRun) -> None:
         sizes = [500 * float(rows[n]["size"]) for n in names]
         assert points.get_sizes() == pytest.approx(sizes)  # type: ignore[attr-defined]
         assert points.get_label() == label
-        assert points.get_facecolor()[0][:3] == pytest.approx(_rgba(colour)[:3])
+        assert np.asarray(points.get_facecolor())[0, :3] == pytest.approx(_rgba(colour)[:3])
     assert axes.get_title(loc="left") == "area: mean share of a picture; 1 not scored"
     assert axes.get_ylabel() == "gain in set IoU on val"

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from support.axes import lines
 from support.kept_figures import kept_figure
 from support.planted_run import CONCEPTS, FILTERS
 from support.relearned import LR, NAMES, SEGMENTED, Bools, Classifier, Floats, Layer, Pooled
@@ -190,24 +191,6 @@ def test_the_median_is_said_with_its_interval(mixed: PlantedRun, curves: Curves)
     assert low < high
 
 
-def lines(axes: Axes) -> dict[str, tuple[list[float], list[float], str]]:
-    """Return the lines with a label: x, y and colour of each."""
-    found = {c.get_label(): c[0] for c in axes.containers}
-    found |= {line.get_label(): line for line in axes.lines if line.get_label()[:1] != "_"}
-    return {
-        name: ([*map(float, line.get_xdata())], [*map(float, line.get_ydata())], line.get_color())
-        for name, line in found.items()
-    }
-
-
-def errors(axes: Axes) -> dict[str, list[float]]:
-    """Return the half lengths of the error bars of each line."""
-    return {
-        c.get_label(): [(s[1][1] - s[0][1]) / 2 for s in c[2][0].get_segments() if len(s)]
-        for c in axes.containers
-    }
-
-
 def means(scores: Floats) -> tuple[list[float], list[float]]:
     """Return the mean over concepts at every size, and its standard error."""
     n = scores.shape[1]
@@ -232,15 +215,15 @@ def test_the_curves_are_means_over_concepts_with_their_standard_errors(
         (right, {kind: (of_kind[kind], COLOURS[i]) for i, kind in enumerate(kinds)}),
     ]
     for axes, wanted in panels:
-        drawn, bars = lines(axes), errors(axes)
+        drawn = lines(axes)
         if curves.chance:
-            _, y, _ = drawn.pop("chance")
-            assert y == [curves.chance] * 2
+            assert drawn.pop("chance").y == [curves.chance] * 2
         assert list(drawn) == list(wanted)
         for name, (scores, colour) in wanted.items():
             mean, error = means(scores)
-            assert drawn[name] == (curves.sizes, pytest.approx(mean), colour), name
-            found = [e for e in bars[name] if np.isfinite(e)]
+            assert (drawn[name].x, drawn[name].colour) == (curves.sizes, colour), name
+            assert drawn[name].y == pytest.approx(mean), name
+            found = [e for e in drawn[name].error if np.isfinite(e)]
             assert found == pytest.approx([e for e in error if np.isfinite(e)], abs=1e-9), name
         score = "balanced accuracy on val" if curves.suffix else "set IoU on val"
         assert axes.get_ylabel() == f"mean {score}"
@@ -258,7 +241,8 @@ def test_the_share_of_concepts_is_drawn_for_every_level(mixed: PlantedRun, curve
     assert list(drawn) == list(LEVELS)
     for level, colour in zip(LEVELS, COLOURS, strict=False):
         shares = [float(row[f"reach_{level}"]) for row in everything]
-        assert drawn[level] == (curves.sizes, pytest.approx(shares), colour)
+        assert (drawn[level].x, drawn[level].colour) == (curves.sizes, colour)
+        assert drawn[level].y == pytest.approx(shares)
     assert axes.get_ylabel() == "share of concepts"
 
 
@@ -268,7 +252,7 @@ def path(layer: Layer, strengths: Sequence[float]) -> dict[str, list[tuple[int, 
     The loss has its largest slope at zero where strength 1 begins; with momentum a step is longer
     by 1 / (1 - momentum), and so is the shrinkage.
     """
-    found = {}
+    found: dict[str, list[tuple[int, float]]] = {}
     for name in SEGMENTED:
         zero = np.zeros(FILTERS)
         steepest = float(np.abs(layer.gradient(name, zero)).max())

@@ -211,11 +211,11 @@ class Pooled:
     def present(self, train: bool) -> Bools:
         """Return which image of a split has which concept."""
         drawn = self.layer.drawn
-        return drawn.present[drawn.is_train == train]
+        return np.asarray(drawn.present[drawn.is_train == train])
 
     def split(self, train: bool) -> Floats:
         """Return the mean activations of a split."""
-        return self.mean[self.layer.drawn.is_train == train]
+        return np.asarray(self.mean[self.layer.drawn.is_train == train])
 
     def learn(self, concept: str, seed: int, kept: Bools | bool = True) -> Classifier:
         """Train a classifier, on as many images with the concept as without, drawn every epoch."""
