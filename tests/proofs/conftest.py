@@ -120,7 +120,7 @@ def mixed(make_run: Make) -> PlantedRun:
             "protocol.tau=0.5",
             "protocol.epochs=10",
             "report=false",
-            "analysis.names=[intervals,subsets,sharing]",
+            "analysis.names=[sharing,subsets,intervals]",
             *FEW,
         )
 
