@@ -85,4 +85,5 @@ def count_chosen_upsampled(
 def _on(
     enlarge: Enlarge, maps: Float[Tensor, "K h w"], thresholds: Float[Tensor, "K"]
 ) -> Bool[Tensor, "K sh sw"]:
-    return enlarge(maps) > thresholds[:, None, None]
+    # Not up(A) > T: where A is T all around, rounding would decide, and constant filters fire.
+    return enlarge(maps - thresholds[:, None, None]) > 0

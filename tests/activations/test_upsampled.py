@@ -16,6 +16,7 @@ from net2vec_pl.activations import (
     count_single_filters,
     count_upsampled_filters,
     extract,
+    upsampled,
 )
 from net2vec_pl.activations.upsampled import Enlarge
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
@@ -196,3 +197,10 @@ def count_a_share(rank: int, *, rows: list[int]) -> list[list[int]]:
 def test_two_processes_count_what_one_counts(rows: list[int]) -> None:
     expected = count_a_share(0, rows=rows)
     assert in_processes(partial(count_a_share, rows=rows)) == [expected, expected]
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_a_filter_at_its_threshold_everywhere_fires_nowhere(align_corners: bool) -> None:
+    flat = torch.tensor([1 / 3, 0.140625, 1e-3])
+    maps = flat[:, None, None].expand(-1, GRID, GRID)
+    assert not upsampled._on(enlarger(align_corners), maps, flat).any()

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from support.cli import by_name, read_table, run_cli
+from support.kept_figures import keep_figures
 from support.planted_run import OPTIONS, Drawn, draw, write_world
+from support.planted_variants import NETWORK, MixedLayer
+from support.relearned import Floats, Layer, learn_all
 
 from net2vec_pl.probes import BankFile
 
@@ -97,3 +100,41 @@ def run(make_run: Make) -> PlantedRun:
 def two_layers(make_run: Make) -> PlantedRun:
     """Two layers and both targets, without analyses."""
     return make_run("two", "layer=[early,late]", "target=both", "analysis=none")
+
+
+@pytest.fixture(scope="session")
+def mixed(make_run: Make) -> PlantedRun:
+    """Filters that overlap, embeddings that are still on their way, and seeds other than 0.
+
+    So hardly any number equals another one. Figures are kept as objects, and there is no page.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        keep_figures(patch)
+        return make_run(
+            "mixed",
+            NETWORK,
+            "layer=mixed",
+            "target=both",
+            "seed=3",
+            "seeds=2",
+            "protocol.tau=0.5",
+            "protocol.epochs=10",
+            "report=false",
+            "analysis.names=[sharing,subsets,intervals]",
+            *FEW,
+        )
+
+
+@pytest.fixture(scope="session")
+def mixed_layer(mixed: PlantedRun) -> Layer:
+    """What lies where on the layer of that run."""
+    return MixedLayer(mixed.drawn, "mixed", epochs=10)
+
+
+@pytest.fixture(scope="session")
+def mixed_banks(mixed_layer: Layer) -> dict[int, dict[str, Floats]]:
+    """What each of its seeds learns, by concept."""
+    return {
+        seed: {name: epochs[-1] for name, epochs in learn_all(mixed_layer, seed).items()}
+        for seed in (3, 4)
+    }
