@@ -68,7 +68,7 @@ class Bank:
     ) -> None:
         self.file = file
         self.device = torch.device(device)
-        self.protocol = Protocol.parse(file.header["protocol"])
+        self.protocol = file.protocol
         self._weights, self._network = weights, network
 
     @property
@@ -373,7 +373,8 @@ def load_bank(
         device: Where the network runs.
 
     Raises:
-        RunFolderError: If there is no bank, or it cannot be read.
+        RunFolderError: If there is no bank, it cannot be read, or it lacks something that a bank
+            must say.
 
     Example:
         >>> load_bank("runs/NAME").nearest("sky")  # doctest: +SKIP

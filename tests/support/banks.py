@@ -1,4 +1,8 @@
-"""The kinds of banks that tests put to use."""
+"""The kinds of banks that tests put to use, and headers of banks that no run has written."""
+
+from typing import Any
+
+from net2vec_pl.protocol import Protocol
 
 # What a run is called here -> its options, and the folder below the run that holds its bank.
 RUNS: dict[str, tuple[list[str], str]] = {
@@ -16,3 +20,35 @@ RUNS: dict[str, tuple[list[str], str]] = {
         ".",
     ),
 }
+
+
+def made_up_header(filters: int, **others: Any) -> dict[str, Any]:
+    """Return all that the header of a run's bank says, with what should be otherwise."""
+    protocol = Protocol()
+    return {
+        "model": {"name": "shapesnet", "weights": "shipped", "scaling": "half"},
+        "weights_digest": "w31gh75",
+        "layer": "conv5",
+        "module_path": "conv5",
+        "activation_shape": [filters, 4, 4],
+        "input_transform": {
+            "name": "half",
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.25, 0.25, 0.25],
+            "image_size": [16, 16],
+        },
+        "tau": protocol.tau,
+        "protocol": protocol.plain(),
+        "deviations": protocol.deviations(),
+        "data": {
+            "name": "made up",
+            "digest": "d1g35t",
+            "mask_size": [8, 8],
+            "readable": 10,
+            "unreadable": 0,
+        },
+        "seed": 0,
+        "seeds": 1,
+        "versions": {"net2vec_pl": "0", "torch": "2"},
+        "target": "segmentation",
+    } | others
