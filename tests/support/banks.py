@@ -1,8 +1,16 @@
 """The kinds of banks that tests put to use, and headers of banks that no run has written."""
 
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+from safetensors import safe_open
+
 from net2vec_pl.protocol import Protocol
+
+ABSENT = object()
 
 # What a run is called here -> its options, and the folder below the run that holds its bank.
 RUNS: dict[str, tuple[list[str], str]] = {
@@ -52,3 +60,34 @@ def made_up_header(filters: int, **others: Any) -> dict[str, Any]:
         "versions": {"net2vec_pl": "0", "torch": "2"},
         "target": "segmentation",
     } | others
+
+
+def fields_of(header: Mapping[str, Any], inside: str = "") -> list[str]:
+    """List the fields of a header, those within groups by their dotted names."""
+    found = []
+    for name, value in header.items():
+        found.append(inside + name)
+        if isinstance(value, dict):
+            found += fields_of(value, f"{inside}{name}.")
+    return found
+
+
+def edit_header(path: Path, change: Callable[[dict[str, Any]], Any], to: Path) -> Path:
+    """Write a bank's file with another header, or with what ``change`` makes of it."""
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["net2vec_pl"])
+    header = change(header) or header
+    text = header if isinstance(header, str) else json.dumps(header)
+    safetensors.torch.save_file(safetensors.torch.load_file(path), to, {"net2vec_pl": text})
+    return to
+
+
+def put(header: dict[str, Any], field: str, value: Any = ABSENT) -> None:
+    """Give a field, named with dots, another value, or drop it."""
+    *groups, last = field.split(".")
+    for group in groups:
+        header = header[group]
+    if value is ABSENT:
+        del header[last]
+    else:
+        header[last] = value
