@@ -25,7 +25,6 @@ from net2vec_pl.inference.onnx_model import write_onnx
 from net2vec_pl.inference.pixels import Images
 from net2vec_pl.inference.scoring import grid_logits, image_probabilities, in_batches
 from net2vec_pl.probes import BankFile
-from net2vec_pl.protocol import Protocol
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
 if TYPE_CHECKING:

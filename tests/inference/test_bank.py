@@ -269,7 +269,7 @@ def test_a_network_of_ones_own_is_used_if_it_is_that_of_the_run(
     built, given = net2vec_pl.load_bank(folder), net2vec_pl.load_bank(folder, network=Tower())
     assert torch.equal(given.logits(photos), built.logits(photos))
     assert isinstance(given.backbone.network, Tower)
-    with pytest.raises(BackboneError, match="unknown layer of custom '.*'") as error:
+    with pytest.raises(BackboneError, match=r"unknown layer of custom '.*'") as error:
         net2vec_pl.load_bank(folder, network=ShapesNet()).logits(photos)
     assert "digest" not in str(error.value)
 

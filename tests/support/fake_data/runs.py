@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from support.banks import made_up_header
 
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import write_csv
+from support.banks import made_up_header
 
 
 def write_run(
