@@ -58,7 +58,7 @@ def sections(text: str) -> Lines:
     found: Lines = {}
     for line in text.splitlines():
         if not line.startswith(" "):
-            found[line] = here = []
+            here = found[line] = list[tuple[str, str]]()
         elif line.startswith(" " * 11):
             verdict, words = here.pop()
             here.append((verdict, f"{words}\n{line.strip()}"))
