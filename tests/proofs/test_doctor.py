@@ -17,6 +17,7 @@ from support.planted_run import CONCEPTS, FILTERS, LATE, OPTIONS, SIZE, draw, wr
 from net2vec_pl.backbones.weights import load_weights, weights_digest
 from net2vec_pl.tasks.doctor import NotReadyError, data, doctor, forecast, machine
 from net2vec_pl.tasks.doctor import options as checks
+from net2vec_pl.tasks.doctor.checks import in_gib
 from net2vec_pl.tasks.doctor.found import Found
 
 GIB = 1 << 30
@@ -417,3 +418,9 @@ def test_what_readers_hand_over_is_counted_to_the_byte(
             "bytes: a smaller loader.batch_size, loader.workers=0, or more shared memory for the "
             "container"
         ] if warned else [])  # fmt: skip
+
+
+def test_sizes_are_told_in_gib_from_a_tenth_of_one() -> None:
+    assert in_gib(107_374_182) == "102 MiB"
+    assert in_gib(107_374_183) == "0.10 GiB"
+    assert in_gib(5 * GIB // 2) == "2.50 GiB"
