@@ -118,6 +118,10 @@ def test_curves_and_histograms_count_what_there_is(
         (row["name"], int(row["filters"])): float(row["retrained"])
         for row in read_table(tmp_path / "out" / "analysis" / "subsets.csv")
     }
+    rows = read_table(tmp_path / "out" / "concepts.csv")
+    for column, words in (("multi_val", "several filters"), ("single_val", "best single filter")):
+        mean = np.nanmean([float(row[column]) for row in rows])
+        assert page.key_numbers[f"mean set IoU on val, {words}"] == f"{mean:.3f}"
     scored = [view for view in page.concepts if np.isfinite(view.row["multi_val"])]
     assert scored
     for view in scored:
