@@ -25,7 +25,6 @@ from net2vec_pl.inference.onnx_model import write_onnx
 from net2vec_pl.inference.pixels import Images
 from net2vec_pl.inference.scoring import grid_logits, image_probabilities, in_batches
 from net2vec_pl.probes import BankFile
-from net2vec_pl.protocol import Protocol
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Bank:
     ) -> None:
         self.file = file
         self.device = torch.device(device)
-        self.protocol = Protocol.parse(file.header["protocol"])
+        self.protocol = file.protocol
         self._weights, self._network = weights, network
 
     @property
@@ -373,7 +372,8 @@ def load_bank(
         device: Where the network runs.
 
     Raises:
-        RunFolderError: If there is no bank, or it cannot be read.
+        RunFolderError: If there is no bank, it cannot be read, or it lacks something that a bank
+            must say.
 
     Example:
         >>> load_bank("runs/NAME").nearest("sky")  # doctest: +SKIP

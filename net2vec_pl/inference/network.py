@@ -26,7 +26,7 @@ def network_of(
     model, transform = header["model"], header["input_transform"]
     scaling = InputScaling(transform["name"], tuple(transform["mean"]), tuple(transform["std"]))
     size = tuple(transform["image_size"])
-    precision = Precision(header["protocol"]["precision"])
+    precision = Precision(file.protocol.precision)
     vectors = not file.segments
     if network is not None:
         backbone = FrozenBackbone(

@@ -41,10 +41,10 @@ class PixelsToLogits(nn.Module):
         super().__init__()
         self.network, self._path = backbone.network, backbone.module_path
         self._segments = file.segments
-        self._input = file.header["protocol"]["input"]
+        self._input = file.protocol.input
         self.conv = to_conv2d(file, rows).requires_grad_(False)
         self._enlarge = enlarger(
-            backbone.shape[1:], size, align_corners=file.header["protocol"]["align_corners"]
+            backbone.shape[1:], size, align_corners=file.protocol.align_corners
         )
         scaling = backbone.scaling
         for name, value in (

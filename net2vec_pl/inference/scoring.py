@@ -65,7 +65,7 @@ def grid_logits(
         images: Of the size of the bank's.
         rows: The concepts.
     """
-    answer, kind = backbone(images), file.header["protocol"]["input"]
+    answer, kind = backbone(images), file.protocol.input
     device, (n, _, h, w), c = answer.device, answer.shape, len(rows)
     image = torch.arange(n, device=device).repeat_interleave(c)
     concept = torch.arange(c, device=device).repeat(n)

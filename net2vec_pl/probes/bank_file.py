@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.files import whole
+from net2vec_pl.probes.bank_check import check_bank, vocabulary_of
+from net2vec_pl.protocol import Protocol
 
 FORMAT_VERSION = 1
 _HEADER = "net2vec_pl"
@@ -50,6 +53,11 @@ class BankFile:
         """Whether the bank gives masks; else it classifies whole images."""
         return bool(self.header.get("target", "segmentation") == "segmentation")
 
+    @cached_property
+    def protocol(self) -> Protocol:
+        """How it was learned; options that came after the file was written have their defaults."""
+        return Protocol.parse(self.header["protocol"])
+
     def save(self, path: Path) -> None:
         """Write the file whole or not at all."""
         tensors = {"weight": self.weight, "threshold": self.threshold, "alpha": self.alpha}
@@ -73,23 +81,25 @@ class BankFile:
         """Read a bank.
 
         Raises:
-            RunFolderError: If the file is absent, damaged, no bank, or of a newer format.
+            RunFolderError: If the file is absent, damaged, no bank, or of a newer format, or lacks
+                something that a bank must say.
         """
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
             tensors = safetensors.torch.load_file(path)
             header = json.loads(metadata.get(_HEADER, "{}"))
-        except (OSError, SafetensorError, ValueError) as error:
+        except (OSError, SafetensorError, ValueError, RecursionError) as error:
             raise RunFolderError(f"bank {path} cannot be read: {error}") from error
-        version = header.pop("format_version", None)
-        if version is None:
+        version = header.pop("format_version", None) if isinstance(header, dict) else None
+        if type(version) is not int:
             raise RunFolderError(f"{path} is a safetensors file, but no concept bank.")
         if version > FORMAT_VERSION:
             raise RunFolderError(
                 f"bank {path} has format {version}; this version reads up to {FORMAT_VERSION}."
             )
-        vocabulary = Vocabulary.from_plain(header.pop("vocabulary"))
+        check_bank(path, header, tensors)
+        vocabulary = vocabulary_of(header.pop("vocabulary"))
         return cls(
             weight=tensors["weight"],
             threshold=tensors["threshold"],

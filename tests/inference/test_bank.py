@@ -1,6 +1,7 @@
 """A bank in use: the run's own masks and scores come back, whatever the images come as."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from support.small_networks import Tower
 import net2vec_pl
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.backbones.shapesnet import ShapesNet
+from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.data.photographs import read_photograph
 from net2vec_pl.errors import BackboneError, ConfigError, DataError, RunFolderError
 from net2vec_pl.inference import Bank
@@ -252,7 +254,11 @@ def test_other_weights_are_refused(bank: Bank, photos: list[Path], tmp_path: Pat
     state = {k: v + 1e-3 if v.is_floating_point() else v for k, v in state.items()}
     torch.save(state, tmp_path / "others.pth")
     other = Bank(bank.file, weights=str(tmp_path / "others.pth"))
-    with pytest.raises(BackboneError, match=rf"{bank.header['weights_digest']}.*others\.pth"):
+    state = torch.load(tmp_path / "others.pth")
+    network = ShapesNet()
+    network.load_state_dict(state)
+    given = f"{tmp_path / 'others.pth'} have {weights_digest(network)}"
+    with pytest.raises(BackboneError, match=said_of_digests(bank, given)):
         other.logits(photos)
 
 
@@ -263,8 +269,41 @@ def test_a_network_of_ones_own_is_used_if_it_is_that_of_the_run(
     built, given = net2vec_pl.load_bank(folder), net2vec_pl.load_bank(folder, network=Tower())
     assert torch.equal(given.logits(photos), built.logits(photos))
     assert isinstance(given.backbone.network, Tower)
-    with pytest.raises(BackboneError, match=r"unknown layer|weights of digest"):
+    with pytest.raises(BackboneError, match=r"unknown layer of custom '.*'") as error:
         net2vec_pl.load_bank(folder, network=ShapesNet()).logits(photos)
+    assert "digest" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["head.bias", "first.weight"])
+def test_a_network_of_ones_own_with_other_weights_is_refused(
+    name: str, run_of: RunOf, photos: list[Path]
+) -> None:
+    network = Tower()
+    with torch.no_grad():
+        network.get_parameter(name).view(-1)[0] += 1  # behind the layer or before it
+    bank = net2vec_pl.load_bank(run_of("after, annotated, own network"), network=network)
+    given = f"the network given has {weights_digest(network)}"
+    with pytest.raises(BackboneError, match=said_of_digests(bank, given)):
+        bank.logits(photos)
+
+
+def test_random_weights_that_are_not_those_of_the_run_are_refused(
+    run_of: RunOf, photos: list[Path], tmp_path: Path
+) -> None:
+    bank = net2vec_pl.load_bank(run_of("raw, random weights"))
+    other = net2vec_pl.load_bank(altered(bank, tmp_path, weights_digest="0f0f"))
+    given = f"random weights have {bank.header['weights_digest']}"
+    with pytest.raises(BackboneError, match=said_of_digests(other, given)):
+        other.logits(photos)
+
+
+def said_of_digests(bank: Bank, given: str) -> str:
+    """Return a pattern of all that is said of weights that are not the bank's."""
+    wanted = f"{bank.header['model']['name']} with weights of digest "
+    return re.escape(
+        f"the bank was learned on {wanted}{bank.header['weights_digest']}, but {given}. Where its "
+        "weights are another file now: weights=FILE."
+    )
 
 
 def test_random_weights_are_drawn_again_without_touching_the_users_own(run_of: RunOf) -> None:

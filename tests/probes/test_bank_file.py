@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from support.banks import made_up_header
 
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.errors import RunFolderError
@@ -20,7 +21,7 @@ def bank(bias: bool) -> BankFile:
         alpha=torch.rand(1),
         bias=torch.randn(1) if bias else None,
         vocabulary=Vocabulary([SKY]),
-        header={"layer": "conv5", "tau": 0.005, "model": {"name": "alexnet"}},
+        header=made_up_header(4, layer="conv4"),
     )
 
 

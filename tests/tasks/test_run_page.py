@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from support.cli import QUICK, by_name, run_cli
+from support.cli import QUICK, by_name, read_table, run_cli
 
 import net2vec_pl
 import net2vec_pl.tasks.page as tasks_page
@@ -29,6 +29,7 @@ from net2vec_pl.tasks.page.gallery import (
     gallery,
 )
 from net2vec_pl.tasks.page.rows import concept_rows
+from net2vec_pl.tasks.page.views import Bank, Views
 
 SMALL = [option for option in QUICK if option != "report=false"]
 
@@ -113,10 +114,20 @@ def test_curves_and_histograms_count_what_there_is(
 ) -> None:
     options = ("analysis=basic", "analysis.names=[subsets]", "analysis.sizes=[1,4]")
     page = page_of(monkeypatch, tmp_path, *options, "analysis.penalties=0")
+    retrained = {
+        (row["name"], int(row["filters"])): float(row["retrained"])
+        for row in read_table(tmp_path / "out" / "analysis" / "subsets.csv")
+    }
+    rows = read_table(tmp_path / "out" / "concepts.csv")
+    for column, words in (("multi_val", "several filters"), ("single_val", "best single filter")):
+        mean = np.nanmean([float(row[column]) for row in rows])
+        assert page.key_numbers[f"mean set IoU on val, {words}"] == f"{mean:.3f}"
     scored = [view for view in page.concepts if np.isfinite(view.row["multi_val"])]
     assert scored
     for view in scored:
         assert [size for size, _ in view.curve] == [1, 4, 128]
+        for size, value in view.curve:
+            assert value == pytest.approx(retrained[view.row["name"], size])
         assert view.curve[-1][1] == pytest.approx(view.row["multi_val"], abs=1e-6)
         assert EMBEDDING in view.scores
         assert (FILTER in view.scores) == np.isfinite(view.row["best_filter"])
@@ -211,6 +222,27 @@ def test_a_filter_that_never_answers_has_no_pictures(
     monkeypatch.setattr(tasks_page, "gallery", silence_two)
     page = page_of(monkeypatch, tmp_path, "data.names=[sky]", "analysis=none")
     assert [bool(view.pictures) for view in page.filters[:3]] == [False, False, True]
+
+
+def test_a_concept_without_embedding_relies_on_no_filter_and_has_no_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    banks_of = vars(Views)["banks"].func
+
+    def without_first(views: Views) -> dict[str, Bank]:
+        (name, bank), *others = banks_of(views).items()
+        first, *rest = bank.items()
+        return {name: dict([(first[0], np.full_like(first[1], np.nan)), *rest]), **dict(others)}
+
+    monkeypatch.setattr(Views, "banks", property(without_first))
+    page = page_of(monkeypatch, tmp_path, "data.names=[sky,road,wood]", "analysis=none")
+    (space,) = page.spaces.values()
+    assert np.isnan(space.cosine[0]).all()
+    assert np.isnan(space.position[0]).all()
+    assert np.isfinite(space.cosine[1:, 1:]).all()
+    assert page.concepts[0].filters == {}
+    assert page.concepts[1].filters
+    assert {c for view in page.filters for c, _ in view.concepts} == {1, 2}
 
 
 def test_no_page_is_made_where_none_is_wanted(

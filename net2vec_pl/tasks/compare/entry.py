@@ -118,7 +118,7 @@ def read_entries(folder: Path) -> list[Entry]:
         RunFolderError: If a file is damaged, or the bank has no table.
     """
     banks = {
-        target: _loaded(folder / name)
+        target: BankFile.load(folder / name)
         for target, name in _BANKS.items()
         if (folder / name).exists()
     }
@@ -147,13 +147,6 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _loaded(path: Path) -> BankFile:
-    try:
-        return BankFile.load(path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"bank {path} is damaged: {error}") from error
-
-
 def _by_seed(
     folder: Path,
     header: dict[str, Any],
@@ -172,7 +165,7 @@ def _by_seed(
     }
     gains = {row["category"]: row for row in _optional(folder / "analysis" / "gains.csv")}
     scores = {name: _column(rows, name) for t, rows in tables.items() for name in SCORES[t]}
-    seed = int(header.get("seed", 0))
+    seed = int(header["seed"])
     first = {target: _embeddings(bank, bank.weight) for target, bank in banks.items()}
     yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains)
     others = _optional(folder / "seeds.csv")
@@ -192,8 +185,6 @@ def _optional(path: Path) -> list[dict[str, str]]:
 
 
 def _embeddings(bank: BankFile, weight: Tensor) -> Embeddings:
-    if len(weight) != len(bank.vocabulary):
-        raise ValueError(f"{len(weight)} embeddings of {len(bank.vocabulary)} concepts")
     return Embeddings(tuple(bank.vocabulary), weight.double().numpy())
 
 

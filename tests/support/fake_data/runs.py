@@ -11,6 +11,7 @@ from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import write_csv
+from support.banks import made_up_header
 
 
 def write_run(
@@ -50,19 +51,16 @@ def write_run(
         alpha=torch.full((len(concepts),), 0.5),
         bias=None,
         vocabulary=Vocabulary(concepts),
-        header={
-            "model": {"name": model},
-            "weights_digest": f"of {model}",
-            "layer": layer,
-            "module_path": layer,
-            "activation_shape": [weight.shape[1], 4, 4],
-            "protocol": Protocol(**(protocol or {})).plain(),
-            "tau": 0.005,
-            "data": {"name": "made up", "digest": digest, "mask_size": [8, 8], "readable": 10},
-            "seed": seed,
-            "versions": {"net2vec_pl": "0"},
-            "target": "segmentation",
-        },
+        header=made_up_header(
+            weight.shape[1],
+            model={"name": model, "weights": None},
+            weights_digest=f"of {model}",
+            layer=layer,
+            module_path=layer,
+            protocol=Protocol(**(protocol or {})).plain(),
+            data={"name": "made up", "digest": digest, "mask_size": [8, 8], "readable": 10},
+            seed=seed,
+        ),
     )
     folder.mkdir(parents=True)
     rows = [
