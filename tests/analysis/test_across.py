@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
+from support import across_oracles as oracles
 
 from net2vec_pl.analysis.across import embedding_pairs, mean_intervals, paired_differences
 from net2vec_pl.analysis.comparison import compare
@@ -86,3 +88,96 @@ def test_tests_look_at_a_choice_of_many_concepts_and_values_at_all() -> None:
 def test_too_few_concepts_have_no_measures() -> None:
     found = embedding_pairs([np.eye(2), np.eye(2)])
     assert np.isnan(found.value["distance"]).all()
+
+
+def test_means_and_intervals_are_those_of_literal_resamples() -> None:
+    scores = np.random.default_rng(3).random((3, 7)) ** 2
+    found = mean_intervals(scores)
+    for s, row in enumerate(scores):
+        assert found.value[s] == pytest.approx(sum(row) / 7)
+        assert (found.low[s], found.high[s]) == pytest.approx(oracles.interval(row))
+    wide, narrow = mean_intervals(scores, level=0.95), mean_intervals(scores, level=0.5)
+    assert (wide.low < narrow.low).all()
+    assert (wide.high > narrow.high).all()
+    assert np.isnan(mean_intervals(np.zeros((2, 0))).array()).all()
+
+
+def test_pairs_are_those_of_literal_resamples_and_flips() -> None:
+    scores = np.random.default_rng(4).random((4, 9))
+    scores[2] += 0.3
+    scores[1, :3] = scores[0, :3]  # ties
+    found = paired_differences(scores)
+    corrected = oracles.benjamini_hochberg(found.p.tolist())
+    for t, (a, b) in enumerate(itertools.combinations(range(4), 2)):
+        first, second = scores[a], scores[b]
+        assert (found.first[t], found.second[t]) == (a, b)
+        assert found.difference[t] == pytest.approx(first.mean() - second.mean())
+        assert (found.low[t], found.high[t]) == pytest.approx(oracles.interval(first - second))
+        assert found.p[t] == pytest.approx(oracles.flip_p(first, second))
+        assert found.p_fdr[t] == pytest.approx(corrected[t])
+        higher = [
+            1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(first, second, strict=True)
+        ]
+        assert found.won[t] == pytest.approx(sum(higher) / 9)
+
+
+def test_many_pairs_are_compared_as_few_are() -> None:
+    scores = np.random.default_rng(5).random((34, 6))  # 561 pairs: more than one chunk
+    found = paired_differences(scores, permutations=600)
+    few = paired_differences(scores[-2:], permutations=600)
+    for name in ("difference", "low", "high", "p", "won"):
+        assert getattr(found, name)[-1] == pytest.approx(getattr(few, name)[0])
+
+
+def test_embeddings_are_compared_as_literal_loops_do() -> None:
+    draw = np.random.default_rng(6)
+    banks = [draw.normal(size=(7, width)) for width in (4, 6, 3)]
+    banks[2] = banks[0][:, :3] + 0.2 * banks[2]
+    found = embedding_pairs(banks, k=2)
+    assert (found.permutations, found.tested) == (999, 7)
+    for t, (a, b) in enumerate(itertools.combinations(range(3), 2)):
+        expected = oracles.measures(banks[a], banks[b], 999, k=2)
+        for name, told in expected.items():
+            mine = [of[name][t] for of in (found.value, found.chance, found.p)]
+            assert mine == pytest.approx(told), name
+    square = found.square("cka")
+    assert np.isnan(np.diag(square)).all()
+    assert square[0, 2] == square[2, 0] == found.value["cka"][1]
+
+
+def test_chance_is_the_mean_over_all_permutations() -> None:
+    draw = np.random.default_rng(7)
+    a, b = draw.normal(size=(2, 5, 4))
+    found = embedding_pairs([a, b], k=2, permutations=9)
+    first, second = (w @ w.T / np.outer(*[np.linalg.norm(w, axis=1)] * 2) for w in (a, b))
+    for name, form in oracles.forms(2).items():
+        one, other = form(first), form(second)
+        every = [
+            oracles.score(name, one, other[np.ix_(order, order)])
+            for order in itertools.permutations(range(5))
+        ]
+        assert found.chance[name][0] == pytest.approx(np.mean(every)), name
+
+
+def test_three_concepts_are_compared_by_hand() -> None:
+    """Cosines of 12, 13, 23 are 0.6, 0, 0.8 in one embedding and 0.8, 0, 0.6 in the other."""
+    a = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    found = embedding_pairs([a, 3 * a[::-1]], k=1)
+    assert found.value["distance"][0] == pytest.approx(4 * 0.2**2)  # each pair counts twice
+    assert found.value["correlation"][0] == pytest.approx(0.5)  # ranks 2 1 3 and 3 1 2
+    assert found.value["overlap"][0] == pytest.approx(2 / 3)  # 2 of 1 and of 3 in both
+    (expected,) = [stats.spearmanr([0.6, 0, 0.8], [0.8, 0, 0.6]).statistic]
+    assert found.value["correlation"][0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, 999), (10, 999), (20, 250), (50, 99)])
+def test_more_embeddings_are_tested_with_fewer_permutations(count: int, expected: int) -> None:
+    banks = np.random.default_rng(0).normal(size=(count, 4, 3))
+    assert embedding_pairs([*banks]).permutations == expected
+
+
+def test_embeddings_whose_cosines_are_all_equal_have_no_correlation() -> None:
+    found = embedding_pairs([np.eye(4), np.random.default_rng(0).normal(size=(4, 4))])
+    assert np.isnan(found.value["correlation"][0])
+    assert np.isnan(found.p["correlation"][0])
+    assert np.isfinite(found.value["distance"][0])

@@ -1,10 +1,12 @@
 """Folders as runs leave them, with scores and embeddings of one's choice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from net2vec_pl.concepts import Concept, Vocabulary
@@ -13,6 +15,79 @@ from net2vec_pl.protocol import Protocol
 from net2vec_pl.report import write_csv
 from support.banks import made_up_header
 
+Weight = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class OtherSeed:
+    """What a further seed of the same run learned.
+
+    Args:
+        weight: The embeddings.
+        scores: Concept -> val set IoU of several filters.
+        ap: Concept -> average precision; the scores if absent.
+    """
+
+    weight: Weight
+    scores: Mapping[str, float]
+    ap: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What a run found out about whole images.
+
+    Args:
+        accuracy: Concept -> val accuracy of all filters.
+        best: Concept -> that of the best filter; half the accuracy if absent.
+        weight: The embeddings; random ones if absent.
+    """
+
+    accuracy: Mapping[str, float]
+    best: Mapping[str, float] | None = None
+    weight: Weight | None = None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """The files that a run may leave or not.
+
+    Args:
+        filters: Best concept and val set IoU of every filter.
+        needed: Concept -> filters for 80 % of the full set IoU.
+        needed_to_classify: The same for accuracy.
+        gains: Rows of ``analysis/gains.csv``.
+    """
+
+    filters: Sequence[tuple[str, float]] = ()
+    needed: Mapping[str, float] = field(default_factory=dict)
+    needed_to_classify: Mapping[str, float] = field(default_factory=dict)
+    gains: Sequence[Mapping[str, Any]] = ()
+
+    def write(self, folder: Path) -> None:
+        """Write them into a run's folder."""
+        analysis = folder / "analysis"
+        analysis.mkdir()
+        if self.filters:
+            rows: list[dict[str, Any]] = [
+                {"filter": k, "threshold": 0.9, "best_concept": name, "single_train": 0.8}
+                | {"single_val": score, "n_concepts": 1}
+                for k, (name, score) in enumerate(self.filters)
+            ]
+            write_csv(rows, folder / "filters.csv")
+        for name, of in {
+            "filters_needed": self.needed,
+            "filters_needed_classification": self.needed_to_classify,
+        }.items():
+            rows = [
+                {"name": c, "category": "any", "for_70%": n - 1, "for_80%": n, "for_90%": n + 5}
+                for c, n in of.items()
+            ]
+            if rows:
+                write_csv(rows, analysis / f"{name}.csv")
+        if self.gains:
+            write_csv([dict(row) for row in self.gains], analysis / "gains.csv")
+
 
 def write_run(
     folder: Path,
@@ -20,17 +95,24 @@ def write_run(
     *,
     layer: str = "conv5",
     seed: int = 0,
-    weight: np.ndarray[Any, Any] | None = None,
+    weight: Weight | None = None,
     digest: str = "d1g35t",
     protocol: Mapping[str, Any] | None = None,
     model: str = "shapesnet",
-    single: float = 0.1,
+    single: float | Mapping[str, float] = 0.1,
+    ap: Mapping[str, float] | None = None,
+    categories: Mapping[str, str] | None = None,
+    images: Mapping[str, tuple[int, int]] | None = None,
+    others: Sequence[OtherSeed] = (),
+    classified: Classified | None = None,
+    extras: Extras | None = None,
+    header: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a bank and its table, as an artifact of a run holds them.
 
     Args:
         folder: Where to.
-        scores: Concept -> val set IoU of several filters.
+        scores: Concept -> val set IoU of several filters; with none nothing is segmented.
         layer: Name of the layer.
         seed: Of the run.
         weight: The embeddings; random ones if absent.
@@ -38,36 +120,86 @@ def write_run(
         protocol: Options that are not the paper's.
         model: Name of the network.
         single: Val set IoU of every concept's best filter.
+        ap: Concept -> average precision; the scores if absent.
+        categories: Concept -> category; object and part by turns if absent.
+        images: Concept -> train and val images; 5 and 5 if absent.
+        others: Further seeds.
+        classified: What there is of whole images.
+        extras: Further files.
+        header: What the banks say of themselves otherwise.
     """
-    concepts = [
-        Concept(i, name, ("object", "part")[i % 2], (("object", "part")[i % 2],), True)
-        for i, name in enumerate(scores, start=1)
-    ]
-    if weight is None:
-        weight = np.random.default_rng(seed).normal(size=(len(concepts), 8))
-    bank = BankFile(
-        weight=torch.from_numpy(weight).float(),
-        threshold=torch.zeros(weight.shape[1]),
-        alpha=torch.full((len(concepts),), 0.5),
-        bias=None,
-        vocabulary=Vocabulary(concepts),
-        header=made_up_header(
-            weight.shape[1],
-            model={"name": model, "weights": None},
-            weights_digest=f"of {model}",
-            layer=layer,
-            module_path=layer,
-            protocol=Protocol(**(protocol or {})).plain(),
-            data={"name": "made up", "digest": digest, "mask_size": [8, 8], "readable": 10},
-            seed=seed,
-        ),
-    )
+    names = dict.fromkeys([*scores, *(classified.accuracy if classified else ())])
+    turns = {name: ("object", "part")[i % 2] for i, name in enumerate(names, start=1)}
+    kinds = turns | dict(categories or {})
+    numbers = {name: i for i, name in enumerate(sorted(kinds) if categories else names, start=1)}
+    concepts = {n: Concept(numbers[n], n, kinds[n], (kinds[n],), True) for n in names}
+    drawn = np.random.default_rng(seed).normal(size=(len(names), 8))
     folder.mkdir(parents=True)
-    rows = [
-        {"id": c.number, "name": c.name, "category": c.category, "n_train": 5, "n_val": 5}
-        | {"single_val": single, "multi_val": scores[c.name], "ap_val": scores[c.name]}
-        for c in concepts
-    ]
-    write_csv(rows, folder / "concepts.csv")
-    bank.save(folder / "bank.safetensors")
+
+    def bank(of: Sequence[str], own: Weight | None, target: str) -> BankFile:
+        rows = torch.from_numpy(drawn[: len(of)] if own is None else own).float()
+        return BankFile(
+            weight=rows,
+            threshold=torch.zeros(rows.shape[1]),
+            alpha=torch.full((len(of),), 0.5),
+            bias=torch.zeros(len(of)) if target == "classification" else None,
+            vocabulary=Vocabulary(concepts[name] for name in of),
+            header=made_up_header(
+                rows.shape[1],
+                model={"name": model, "weights": None},
+                weights_digest=f"of {model}",
+                layer=layer,
+                module_path=layer,
+                protocol=Protocol(**(protocol or {})).plain(),
+                data={"name": "made up", "digest": digest, "mask_size": [8, 8], "readable": 10},
+                seed=seed,
+                target=target,
+            )
+            | dict(header or {}),
+            other_seeds=torch.stack([torch.from_numpy(o.weight).float() for o in others])
+            if others and target == "segmentation"
+            else None,
+        )
+
+    def row(name: str) -> dict[str, Any]:
+        n_train, n_val = (images or {}).get(name, (5, 5))
+        return {"id": numbers[name], "name": name, "category": kinds[name]} | {
+            "n_train": n_train,
+            "n_val": n_val,
+        }
+
+    if scores:
+        rows = [
+            row(name)
+            | {"single_train": 0.77, "multi_train": 0.88}
+            | {"single_val": single[name] if isinstance(single, Mapping) else single}
+            | {"multi_val": score, "ap_val": (ap or scores)[name]}
+            for name, score in scores.items()
+        ]
+        write_csv(rows, folder / "concepts.csv")
+        bank([*scores], weight, "segmentation").save(folder / "bank.safetensors")
+    if others:
+        seeds = [(scores, ap or scores), *((o.scores, o.ap or o.scores) for o in others)]
+        write_csv(
+            [
+                {"id": numbers[name], "name": name, "category": kinds[name], "seed": seed + i}
+                | {"multi_train": 0.88, "multi_val": of[name], "ap_val": precision[name]}
+                for name in scores
+                for i, (of, precision) in enumerate(seeds)
+            ],
+            folder / "seeds.csv",
+        )
+    if classified:
+        best = classified.best or {name: a / 2 for name, a in classified.accuracy.items()}
+        rows = [
+            row(name)
+            | {"accuracy": accuracy, "ap": 0.66, "top_accuracy": 0.55, "best_accuracy": best[name]}
+            for name, accuracy in classified.accuracy.items()
+        ]
+        write_csv(rows, folder / "classification.csv")
+        bank([*classified.accuracy], classified.weight, "classification").save(
+            folder / "classification.safetensors"
+        )
+    if extras:
+        extras.write(folder)
     return folder
