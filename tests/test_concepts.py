@@ -135,3 +135,8 @@ def test_concepts_are_asked_for_by_category_and_within_these_by_name() -> None:
 
 def test_a_name_leads_to_its_row_and_to_nothing_else() -> None:
     assert [ANIMALS.row(name) for name in ("seal", "Polar Bear", "bear-c")] == [4, 0, 2]
+
+
+def test_a_category_may_be_the_second_one_of_all_that_occur_in_it() -> None:
+    ears = Vocabulary([ANIMALS[ANIMALS.row("ear")]])
+    assert ears.in_categories(["object"]) == ears.in_categories(["part"]) == ears
