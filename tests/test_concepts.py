@@ -114,3 +114,29 @@ def test_names_and_numbers_are_unique(number: int, name: str) -> None:
     other = Concept(number, name, "part", ("part",), pixels=True)
     with pytest.raises(AssertionError):
         Vocabulary([ear, other])
+
+
+def test_a_pattern_fits_a_whole_name_and_a_name_fits_itself_whatever_signs_it_has() -> None:
+    with pytest.raises(ConfigError, match="unknown concept 'bear'"):
+        ANIMALS.matching(["bear"])
+    first, *others = ANIMALS
+    odd = Concept(9, "ear[2]", "part", ("part",), pixels=True)
+    assert Vocabulary([first, odd, *others]).matching(["EAR[2]"]).names == ["ear[2]"]
+
+
+def test_concepts_are_asked_for_by_category_and_within_these_by_name() -> None:
+    assert ANIMALS.asked_for(None, None) == ANIMALS
+    assert ANIMALS.asked_for(["part", "scene"], None).names == ["ear", "zoo-s", "seal"]
+    assert ANIMALS.asked_for(None, ["*bear*", "seal"]).names == ["Polar Bear", "bear-c", "seal"]
+    assert ANIMALS.asked_for(["part", "scene"], ["*s*"]).names == ["zoo-s", "seal"]
+    with pytest.raises(ConfigError, match="unknown concept 'bear-c'"):
+        ANIMALS.asked_for(["part"], ["bear-c"])
+
+
+def test_a_name_leads_to_its_row_and_to_nothing_else() -> None:
+    assert [ANIMALS.row(name) for name in ("seal", "Polar Bear", "bear-c")] == [4, 0, 2]
+
+
+def test_a_category_may_be_the_second_one_of_all_that_occur_in_it() -> None:
+    ears = Vocabulary([ANIMALS[ANIMALS.row("ear")]])
+    assert ears.in_categories(["object"]) == ears.in_categories(["part"]) == ears

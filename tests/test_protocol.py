@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from net2vec_pl.errors import ConfigError
-from net2vec_pl.protocol import Protocol
+from net2vec_pl.protocol import ClassificationProtocol, Protocol
 
 # Where we differ from what the paper's code does, on purpose: its learning rate knew no mask size,
 # its rows came in their own order, and its networks were scaled as Caffe's were.
@@ -153,3 +153,40 @@ def test_a_protocol_does_not_change() -> None:
         protocol.epochs = 3  # type: ignore[misc]
     with pytest.raises(ConfigError):
         replace(protocol, epochs=0)
+
+
+def test_classifiers_are_trained_as_the_papers_stored_results() -> None:
+    assert Protocol().classification == ClassificationProtocol(
+        lr=0.1, momentum=0.9, epochs=30, lr_step=15, lr_factor=0.1, batch_size=64
+    )
+
+
+def test_options_of_classification_are_read_checked_and_listed_by_their_dotted_names() -> None:
+    protocol = Protocol.parse(AS_PUBLISHED | {"classification": {"lr": 1, "lr_step": 7}})
+    assert protocol.classification == ClassificationProtocol(lr=1.0, lr_step=7)
+    assert protocol.deviations() == [
+        "classification.lr = 1.0 (paper: 0.1)",
+        "classification.lr_step = 7 (paper: 15)",
+    ]
+    for options, text in (
+        ({"step": 1}, "unknown option of protocol.classification 'step'."),
+        ({"lr_factor": 0}, "protocol.classification.lr_factor=0.0 is out of range"),
+        ({"momentum": 1}, "protocol.classification.momentum=1.0 is out of range"),
+        ({"batch_size": 0}, "protocol.classification.batch_size=0 is out of range"),
+        ({"epochs": 2.5}, "protocol.classification.epochs=2.5 must be a whole number"),
+        (3, "protocol.classification=3 must be a group of options"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(text)):
+            Protocol.parse({"classification": options})
+
+
+def test_a_cosine_falls_from_the_full_rate_to_half_of_it_halfway() -> None:
+    protocol = Protocol(lr=0.5, lr_scaling="none", lr_decay="cosine", epochs=4)
+    expected = [0.5, 0.25 * (1 + 0.5**0.5), 0.25, 0.25 * (1 - 0.5**0.5)]
+    assert [protocol.lr_for((9, 9), epoch) for epoch in range(4)] == pytest.approx(expected)
+    assert [Protocol(lr=0.5).lr_for((112, 112), epoch) for epoch in (0, 29)] == [0.5, 0.5]
+
+
+def test_the_rate_of_sgd_alone_knows_the_area_of_masks() -> None:
+    assert Protocol(lr=0.5).lr_for((56, 28)) == 0.5 * 8
+    assert Protocol(lr=0.5, optimizer="adam").lr_for((56, 28)) == 0.5

@@ -319,3 +319,59 @@ def test_the_same_network_at_a_layer_it_lacks_is_refused() -> None:
 def test_paper_names_do_for_another_layer_too() -> None:
     backbone = build_backbone(name="resnet18", layer="layer1", image_size=(64, 64))
     assert backbone.at("conv1").module_path == "relu"
+
+
+class Wide(nn.Module):
+    """A layer that halves the image, and then one that answers twice as often as it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small, self.out = nn.AvgPool2d(2), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.cat([self.small(x), self.small(x)]))  # type: ignore[no-any-return]
+
+
+def test_of_several_layers_the_one_that_answers_wrongly_is_described() -> None:
+    whole = FrozenBackbone(nn.Sequential(nn.Identity(), Wide()), "0", UNIT, (8, 8), model="wide")
+    with pytest.raises(BackboneError) as caught:
+        read_layers([whole, whole.at("1.out")], images(3))
+    assert str(caught.value) == (
+        "layer '1.out' of wide gave [(6, 3, 4, 4)] for 3 images, but (3, 4, 4) for one: "
+        "a layer must answer each image by itself."
+    )
+
+
+def test_what_is_random_is_drawn_from_a_seed_of_its_own_and_moves_no_other() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    digests = []
+    for seed in (0, 1, 1):
+        torch.manual_seed(5)
+        given = build_backbone(name="shapesnet", image_size=(16, 16), layer="conv1", seed=seed)
+        assert torch.equal(torch.rand(3), expected)
+        digests.append(given.digest)
+    assert digests[0] != digests[1] == digests[2]
+
+
+def test_a_network_is_built_with_the_scaling_given_or_torchvisions() -> None:
+    def scaling(given: InputScaling | None) -> InputScaling:
+        target = "torchvision.models.squeezenet1_1"
+        return build_backbone(
+            name="mine", target=target, image_size=(32, 32), scaling=given
+        ).scaling
+
+    assert scaling(None) == InputScaling.named("torchvision")
+    assert scaling(UNIT) == UNIT
+
+
+def test_a_vector_is_read_as_a_map_of_one_cell() -> None:
+    backbone = FrozenBackbone(Tower(), "head", UNIT, (8, 8), vectors=True)
+    x = images()
+    assert backbone.shape == (2, 1, 1)
+    assert torch.equal(backbone(x)[:, :, 0, 0], backbone.network(x / 255))
+
+
+def test_a_map_has_its_filters_first_then_rows_then_columns() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 5, 1))
+    assert FrozenBackbone(network, "0", UNIT, (4, 7)).shape == (5, 4, 7)

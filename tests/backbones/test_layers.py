@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net2vec_pl.backbones import trace_layers
+from net2vec_pl.backbones import layers, trace_layers
 from net2vec_pl.backbones.layers import LayerInfo, all_layers, resolve_layer, stride
 from net2vec_pl.backbones.registry import architecture, build_network
 from net2vec_pl.errors import BackboneError
@@ -100,3 +100,79 @@ def test_a_named_layer_behind_a_fault_is_not_called_unknown() -> None:
     assert traced.fault
     with pytest.raises(BackboneError, match="alexnet does not get as far as 'conv5'"):
         resolve_layer("conv5", architecture("alexnet").layers, traced, "alexnet")
+
+
+class Noted(nn.Module):
+    """Gives a tuple, a vector, a map, a vector as a map, and runs its first layer again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 2, 1)
+        self.pair, self.pool = nn.Identity(), nn.AdaptiveAvgPool2d(1)
+        self.flat, self.second = nn.Flatten(), nn.Conv2d(3, 4, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.first(image)
+        self.pair((image, image))
+        self.second(image)
+        self.flat(self.pool(image))
+        return self.first(image)  # type: ignore[no-any-return]
+
+
+def test_a_trace_notes_shape_calls_and_kind_in_the_order_in_which_modules_finish_last() -> None:
+    network = Noted().train()
+    traced = trace_layers(network, (4, 6))
+    assert not network.training
+    assert [(i.module_path, i.shape, i.calls, i.kind) for i in traced.values()] == [
+        ("pair", None, 1, "Identity"),
+        ("second", (4, 4, 6), 1, "Conv2d"),
+        ("pool", (3, 1, 1), 1, "AdaptiveAvgPool2d"),
+        ("flat", (3,), 1, "Flatten"),
+        ("first", (2, 4, 6), 2, "Conv2d"),
+    ]
+    assert [i.is_map for i in traced.values()] == [False, True, False, False, True]
+    assert [i.is_vector for i in traced.values()] == [False, False, True, True, False]
+
+
+def test_a_trace_moves_no_statistics() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).train()
+    trace_layers(network, (4, 4))
+    assert network.state_dict()["1.running_mean"].tolist() == [0, 0]
+
+
+def test_a_layer_without_a_map_is_refused_with_what_it_gives_and_what_would_take_it() -> None:
+    traced = trace_layers(Noted(), (4, 6))
+    end = (
+        " for an image, not an activation map (filters, height, width). "
+        "The last layer that does: 'first'."
+    )
+    for name, given, hint in (
+        ("pair", "no tensor", ""),
+        ("flat", "an output of shape (3,)", " target=classification takes it."),
+        ("pool", "an output of shape (3, 1, 1)", " target=classification takes it."),
+    ):
+        with pytest.raises(BackboneError) as caught:
+            resolve_layer(name, {}, traced, "noted")
+        assert str(caught.value) == f"layer {name!r} of noted gives {given}{end}{hint}"
+    assert resolve_layer("flat", {}, traced, "noted", vectors=True) == ("flat", traced["flat"])
+    assert resolve_layer("pool", {}, traced, "noted", vectors=True) == ("pool", traced["pool"])
+    with pytest.raises(BackboneError, match="gives no tensor"):
+        resolve_layer("pair", {}, traced, "noted", vectors=True)
+    assert resolve_layer(None, {}, traced, "noted", vectors=True) == ("first", traced["first"])
+    assert resolve_layer("conv9", {"conv9": "second"}, traced, "noted") == (
+        "conv9",
+        traced["second"],
+    )
+
+
+def test_a_fault_names_the_last_layers_that_were_reached() -> None:
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(5)), nn.Linear(9, 2))
+    traced = trace_layers(network, (4, 4))
+    with pytest.raises(BackboneError, match=r"The last it reached: 2, 3, 4\.$"):
+        resolve_layer(None, {}, traced, "mine")
+
+
+def test_filters_are_last_only_where_the_last_axes_are_no_image() -> None:
+    assert layers._has_filters_last((7, 7, 9), (224, 224))
+    assert not layers._has_filters_last((7, 7, 7), (224, 224))
+    assert not layers._has_filters_last((1, 1, 9), (224, 224))

@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from net2vec_pl.backbones import ARCHITECTURES, known_models, trace_layers
 from net2vec_pl.backbones.layers import LayerInfo, Trace, all_layers
@@ -109,3 +110,51 @@ def test_any_other_torchvision_model_is_built_by_its_name() -> None:
 def test_an_unknown_model_names_the_near_ones() -> None:
     with pytest.raises(BackboneError, match=r"unknown model 'vgg61'. Did you mean .*'vgg16'"):
         build_network("vgg61")
+
+
+def relus(name: str) -> list[str]:
+    features = build_network(name).get_submodule("features")
+    return [f"features.{n}" for n, m in features.named_children() if isinstance(m, nn.ReLU)]
+
+
+def test_convolutions_of_the_oldest_networks_are_read_at_their_own_relu() -> None:
+    counts = (2, 2, 3, 3, 3)  # of each block of VGG-16
+    blocks = [f"conv{b}_{n}" for b, count in enumerate(counts, 1) for n in range(1, count + 1)]
+    expected = {
+        "alexnet": dict(zip([f"conv{n}" for n in range(1, 6)], relus("alexnet"), strict=True))
+        | {"fc6": "classifier.2", "fc7": "classifier.5", "fc8": "classifier.6"},
+        "vgg16": dict(zip(blocks, relus("vgg16"), strict=True))
+        | {"fc6": "classifier.1", "fc7": "classifier.4", "fc8": "classifier.6"},
+    }
+    for name, layers in expected.items():
+        assert dict(ARCHITECTURES[name].layers) == layers
+
+
+def test_layers_of_later_networks_are_the_ends_of_their_stages() -> None:
+    repeats = [1, 1, 2, 3, 4, 3, 3, 1, 1]  # table 2 of MobileNetV2, the first convolution in front
+    ends = [sum(repeats[: n + 1]) - 1 for n in range(1, len(repeats))]
+    expected = {
+        "mobilenet_v2": {f"features.{n}": f"features.{n}" for n in ends},
+        "googlenet": {name: name for name in ("conv1", "conv2", "conv3")}
+        | {
+            f"inception_{n}": f"inception{n}"
+            for n in ["3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"]
+        },
+        "densenet161": {"conv1": "features.relu0"}
+        | {f"denseblock{n}": f"features.denseblock{n}" for n in (1, 2, 3, 4)}
+        | {"norm5": "features.norm5"},
+        "shapesnet": {f"conv{n}": f"conv{n}" for n in (1, 2, 3, 4, 5)},
+    }
+    for name in ("resnet18", "resnet50", "resnet152"):
+        expected[name] = {"conv1": "relu"} | {f"layer{n}": f"layer{n}" for n in (1, 2, 3, 4)}
+    for name, layers in expected.items():
+        assert dict(ARCHITECTURES[name].layers) == layers, name
+
+
+def test_googlenet_converts_the_usual_scaling_and_spares_its_auxiliary_classifiers() -> None:
+    known = architecture("googlenet")
+    assert known.kwargs == {"aux_logits": False, "transform_input": True, "init_weights": True}
+    assert known.spare_keys == ("aux1.", "aux2.")
+    assert {name for name, known in ARCHITECTURES.items() if known.kwargs or known.spare_keys} == {
+        "googlenet"
+    }

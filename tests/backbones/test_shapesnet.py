@@ -7,6 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
+from torch import nn
 
 from net2vec_pl.backbones import shapesnet
 from net2vec_pl.backbones.shapesnet import ShapesNet
@@ -92,3 +93,22 @@ def test_the_shipped_accuracy_holds_on_fresh_pictures(
             precisions.append(average_precision_score(present, logits[known, column]))
     assert len(precisions) > 45
     assert abs(np.mean(precisions) - float(metadata["mean_ap"])) < 0.06
+
+
+def test_the_network_is_its_description_step_by_step() -> None:
+    torch.manual_seed(0)
+    network, image = ShapesNet().eval(), torch.randn(2, 3, 48, 48)
+    state = network.state_dict()
+    x = image
+    for n, stride in enumerate((2, 1, 1, 1, 1), 1):
+        weight = state[f"conv{n}.conv.weight"]
+        padding = (weight.shape[-1] - 1) // 2
+        x = nn.functional.conv2d(x, weight, stride=stride, padding=padding)
+        norm = [state[f"conv{n}.norm.{key}"] for key in ("running_mean", "running_var")]
+        scale = [state[f"conv{n}.norm.{key}"] for key in ("weight", "bias")]
+        x = nn.functional.batch_norm(x, *norm, *scale).relu()
+        if n in (1, 3):
+            x = nn.functional.max_pool2d(x, 2)
+    both = torch.cat([x.flatten(2).mean(2), x.flatten(2).max(2).values], 1)
+    expected = both @ state["head.weight"].T + state["head.bias"]
+    torch.testing.assert_close(network(image), expected)

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
-from net2vec_pl.backbones.weights import load_weights, weights_digest
+from net2vec_pl.backbones.weights import load_weights, read_state_dict, weights_digest
 from net2vec_pl.errors import BackboneError
 
 
@@ -118,3 +118,74 @@ def test_the_digest_is_of_values_not_of_files(tmp_path: Path) -> None:
     loaded = network(2)
     load_weights(loaded, str(path), model="mine")
     assert weights_digest(loaded) == weights_digest(network(1)) != weights_digest(network(2))
+
+
+def test_every_entry_is_loaded_statistics_of_norms_too(tmp_path: Path) -> None:
+    source, target = network(1), network(2)
+    for value in source[1].state_dict().values():
+        value += 1
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    load_weights(target, str(tmp_path / "w.pth"), model="mine")
+    for name, value in source.state_dict().items():
+        assert torch.equal(target.state_dict()[name], value), name
+
+
+def test_a_prefix_is_one_in_front_only(tmp_path: Path) -> None:
+    torch.save({"module.a.module.w": torch.ones(1), "b": torch.zeros(2)}, tmp_path / "w.pth")
+    assert [*read_state_dict(tmp_path / "w.pth")] == ["a.module.w", "b"]
+
+
+def test_entries_that_are_missing_or_too_many_are_each_refused(tmp_path: Path) -> None:
+    state = network(1).state_dict()
+    for changed, text in (
+        ({k: v for k, v in state.items() if k != "0.bias"}, "absent: 0.bias."),
+        (state | {"9.bias": torch.zeros(4)}, "not in the network: 9.bias."),
+        (state | {"0.bias": torch.zeros(3)}, "of another shape: 0.bias is (3,), not (4,)."),
+    ):
+        torch.save(changed, tmp_path / "w.pth")
+        with pytest.raises(BackboneError) as caught:
+            load_weights(network(), str(tmp_path / "w.pth"), model="mine")
+        what = f"weights '{tmp_path}/w.pth' belong to another network than mine. "
+        assert str(caught.value) == what + text
+
+
+@pytest.mark.parametrize("name", ["DEFAULT", "IMAGENET1K_V1"])
+def test_a_name_means_torchvisions_weights_checked_by_their_hash(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, given = torchvision.models.squeezenet1_1(weights=None), {}
+
+    def state(self: object, **options: bool) -> dict[str, torch.Tensor]:
+        given[str(self)] = options
+        return source.state_dict()
+
+    monkeypatch.setattr(torchvision.models.SqueezeNet1_1_Weights, "get_state_dict", state)
+    target = torchvision.models.squeezenet1_1(weights=None)
+    load_weights(target, name, model="squeezenet1_1")
+    assert weights_digest(target) == weights_digest(source)
+    only = {"SqueezeNet1_1_Weights.IMAGENET1K_V1": {"progress": True, "check_hash": True}}
+    assert given == only
+
+
+def test_the_digest_is_32_digits_of_names_shapes_types_and_values() -> None:
+    def digest(**layers: nn.Module) -> str:
+        return weights_digest(nn.ModuleDict(layers))
+
+    def linear(value: float, *shape: int) -> nn.Module:
+        layer = nn.Linear(shape[1], shape[0], bias=False)
+        nn.init.constant_(layer.weight, value)
+        return layer
+
+    first = digest(a=linear(1, 2, 3), b=linear(2, 2, 3))
+    assert first == digest(b=linear(2, 2, 3), a=linear(1, 2, 3))  # names are put in order
+    others = {
+        digest(a=linear(2, 2, 3), b=linear(1, 2, 3)),
+        digest(a=linear(1, 2, 3), c=linear(2, 2, 3)),
+        digest(a=linear(1, 3, 2), b=linear(2, 2, 3)),
+        digest(a=linear(1, 2, 3), b=linear(2, 2, 3).double()),
+        digest(a=linear(1, 2, 3)),
+        first,
+    }
+    assert len(others) == 6
+    assert {len(text) for text in others} == {32}
+    assert all(set(text) <= set("0123456789abcdef") for text in others)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import oracles
-from support.fake_data.broden import IMAGE_SIZE, MASK_SIZE, random_images, write_broden_fixture
+from support.fake_data.broden import (
+    IMAGE_SIZE,
+    MASK_SIZE,
+    FakeImage,
+    random_images,
+    write_broden_fixture,
+)
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
+from net2vec_pl.data.batch import (
+    BitBatch,
+    ConceptBatch,
+    ImageBatch,
+    PairIndex,
+    annotated_for,
+    collate,
+)
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, take_census
 from net2vec_pl.functional import Fired, pack_bits
@@ -214,3 +228,24 @@ def test_packed_masks_come_back_as_they_were() -> None:
     torch.rand(3, 4, 2, 3, generator=generator)  # the bits come first
     assert torch.equal(batch.masks(slice(None)), torch.rand(3, 3, 5, generator=generator) < 0.5)
     assert batch.pairs_by_image() == [slice(0, 1), slice(1, 1), slice(1, 3)]
+
+
+def test_images_are_annotated_for_a_concept_by_its_primary_category(tmp_path: Path) -> None:
+    cell = np.full(MASK_SIZE, 256)
+    images = [
+        FakeImage("a.png", "train", {"object": [cell]}),
+        FakeImage("b.png", "train", {"part": [cell * 0 + 300], "color": [cell * 0 + 2]}),
+        FakeImage("c.png", "val", {"color": [cell * 0 + 2], "scene": [70]}),
+    ]
+    reader = BrodenReader(write_broden_fixture(tmp_path, images))
+    # A door is an object here, though its parts are listed first; a wheel is listed as an object.
+    names = ["door", "wheel", "red-c", "street-s"]
+    vocabulary = Vocabulary(
+        replace(reader.vocabulary[reader.vocabulary.row(name)], category=category)
+        for name, category in zip(names, ("object", "part", "color", "scene"), strict=True)
+    )
+    assert annotated_for(vocabulary, reader, np.array([2, 0, 1])).tolist() == [
+        [False, False, True, True],
+        [True, False, False, False],
+        [False, True, True, False],
+    ]

@@ -473,11 +473,16 @@ def test_an_unknown_label_in_a_cell_is_found_when_the_row_is_read(
 def test_a_row_of_another_size_is_found_when_it_is_read(
     golden: Path, column: str, text: str
 ) -> None:
-    set_cell(golden / "index.csv", 0, column, "7")
-    reader = BrodenReader(golden)
-    assert (reader.image_size, reader.mask_size) == (IMAGE_SIZE, MASK_SIZE)
-    with pytest.raises(UnreadableRowError, match=text):
-        reader[0]
+    index = golden / "index.csv"
+    before = index.read_text()
+    for row, line, other in ((0, 0, 1), (4, 5, 0)):  # line 2 is of an image without annotations
+        set_cell(index, line, column, "7")
+        reader = BrodenReader(golden)
+        assert (reader.image_size, reader.mask_size) == (IMAGE_SIZE, MASK_SIZE)
+        with pytest.raises(UnreadableRowError, match=text):
+            reader[row]
+        assert reader[other].image.shape == (3, *IMAGE_SIZE)
+        index.write_text(before)
 
 
 def test_label_65535_is_the_largest(tmp_path: Path) -> None:
@@ -485,3 +490,16 @@ def test_label_65535_is_the_largest(tmp_path: Path) -> None:
     numbers = np.full(MASK_SIZE, 65535)
     write_broden_fixture(tmp_path, [FakeImage("a.png", cells={"object": [numbers]})], labels)
     assert mask_of(BrodenReader(tmp_path)[0], 65535).all()
+
+
+def test_elements_of_a_row_come_by_the_order_of_the_categories(golden: Path) -> None:
+    sample = BrodenReader(golden)[0]
+    assert sample.map_categories == ("color", "object", "part", "part")
+    assert sample.image_labels == (("scene", 70),)
+    lines = (golden / "category.csv").read_text().splitlines()
+    rows = {line.split(",")[0]: line for line in lines[1:]}
+    order = ["scene", "part", "object", "color", "texture", "material"]
+    (golden / "category.csv").write_text("\n".join([lines[0], *(rows[name] for name in order)]))
+    reader = BrodenReader(golden)
+    assert [category.name for category in reader.categories] == order
+    assert reader[0].map_categories == ("part", "part", "object", "color")

@@ -150,3 +150,54 @@ def test_a_fault_of_the_dataset_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         write_broden(reader, tmp_path / "tiny")
     assert not any(tmp_path.iterdir())
+
+
+def test_every_row_of_every_table_is_counted_by_hand(tmp_path: Path) -> None:
+    reader = TinyReader()
+    reader.vocabulary = Vocabulary(
+        [*reader.vocabulary[1:], reader.vocabulary[0], Concept(9, "lid", "part", ("part",), True)]
+    )
+    reader.categories = (*reader.categories, Category("texture", pixels=False))
+    reader.annotated = np.pad(reader.annotated, ((0, 0), (0, 1)))
+    write_broden(reader, tmp_path / "tiny")
+    expected = {
+        "category.csv": [
+            "name,first,last,count,frequency",
+            "object,7,300,2,3",
+            "part,7,9,2,1",
+            "scene,301,301,1,1",
+            "texture,0,0,0,0",
+        ],
+        "label.csv": [
+            "number,name,category,frequency,coverage,syns",
+            "300,house,object(2),2,1.0,",
+            "301,street-s,scene(1),1,1.0,",
+            "7,door,part(1);object(1),2,1.0,",
+            "9,lid,part(0),0,0.0,",
+        ],
+        "c_object.csv": [
+            "code,number,name,frequency,coverage",
+            "1,300,house,2,1.0",
+            "2,7,door,1,0.25",
+        ],
+        "c_part.csv": [
+            "code,number,name,frequency,coverage",
+            "1,7,door,1,0.75",
+            "2,9,lid,0,0.0",
+        ],
+        "c_scene.csv": ["code,number,name,frequency,coverage", "1,301,street-s,1,1.0"],
+        "c_texture.csv": ["code,number,name,frequency,coverage"],
+    }
+    for name, lines in expected.items():
+        assert (tmp_path / "tiny" / name).read_text().splitlines() == lines, name
+
+
+def test_categories_of_a_concept_are_written_the_most_frequent_first(tmp_path: Path) -> None:
+    reader = TinyReader()
+    reader.samples[1] = replace(
+        reader.samples[1], label_maps=torch.tensor([[[7, 0], [0, 0]]]).int()
+    )
+    write_broden(reader, tmp_path / "tiny")
+    labels = {line["name"]: line for line in read_table(tmp_path / "tiny" / "label.csv")}
+    assert labels["door"]["category"] == "object(2);part(1)"
+    assert (labels["door"]["frequency"], labels["door"]["coverage"]) == ("3", "1.25")

@@ -163,3 +163,21 @@ def test_progress_sees_every_row_once(tmp_path: Path) -> None:
 
     take_census(BrodenReader(tmp_path), track=track)
     assert seen == list(range(20))
+
+
+def test_of_many_unreadable_rows_twelve_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    write_broden_fixture(tmp_path / "many", random_images(20, seed=3))
+    names = BrodenReader(tmp_path / "many").image_names
+    for name in names[2:17]:
+        (tmp_path / "many" / "images" / name).unlink()
+    with pytest.raises(DataError) as caught:
+        census_of(tmp_path / "many")
+    first, *lines = str(caught.value).split("\n  ")
+    assert first == (
+        f"15 of {len(names)} rows of many cannot be used; data.on_error=skip goes on without them."
+    )
+    absent = [tmp_path / "many" / "images" / name for name in names[2:14]]
+    assert lines == [
+        *(f"row {row} ({names[row]}): image {absent[row - 2]} is absent" for row in range(2, 14)),
+        "and 3 more",
+    ]

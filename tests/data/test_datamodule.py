@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import oracles
-from support.fake_data.broden import random_images, write_broden_fixture
+from support.fake_data.broden import MASK_SIZE, FakeImage, random_images, write_broden_fixture
 from torch.utils.data import DataLoader
 
 from net2vec_pl import processes
@@ -289,3 +289,53 @@ def test_rows_without_a_process_group_are_all_of_them() -> None:
     rows = np.arange(7)
     assert processes.count() == 1
     np.testing.assert_array_equal(processes.share(rows), rows)
+
+
+def test_rows_are_those_of_their_split_with_something_to_learn_from_or_to_score(
+    tmp_path: Path,
+) -> None:
+    cell = np.full(MASK_SIZE, 256)  # a car
+    nothing, lid = cell * 0, cell * 0 + 300
+    images = [
+        FakeImage("a.png", "train", {"object": [cell]}),
+        FakeImage("b.png", "train", {"object": [nothing]}),
+        FakeImage("c.png", "train", {"part": [lid]}),
+        FakeImage("d.png", "val", {"object": [cell], "part": [lid]}),
+        FakeImage("e.png", "val", {"object": [nothing]}),
+        FakeImage("f.png", "val", {"part": [lid]}),
+        FakeImage("g.png", "train", {"object": [cell]}),  # damaged
+    ]
+    write_broden_fixture(tmp_path, images)
+    (tmp_path / "images" / "g.png").write_bytes(b"")
+    reader = BrodenReader(tmp_path)
+    census = take_census(reader, on_error="skip")
+    vocabulary = reader.vocabulary.matching(["car"])
+    for annotated, train, val in ((False, [0], [3]), (True, [0, 1], [3, 4])):
+        module = ConceptDataModule(reader, vocabulary, census, score_annotated=annotated)
+        assert module.all_rows.tolist() == [0, 1, 2, 3, 4, 5]
+        assert module.train_rows.tolist() == [0, 1, 2]
+        assert {k: v.tolist() for k, v in module.pair_rows.items()} == {"train": [0], "val": [3]}
+        scored = {k: v.tolist() for k, v in module.scored_rows.items()}
+        assert scored == {"train": train, "val": val}
+        assert rows_of(module.train_dataloader()) == [0]
+        (batch,) = module.val_dataloader()
+        assert batch.row[batch.image].tolist() == val
+        assert batch.masks(slice(None)).flatten(1).any(1).tolist() == [row == 3 for row in val]
+
+
+def test_an_order_is_numpys_permutation_of_seed_and_epoch() -> None:
+    rows = np.arange(10) * 2
+    for seed, epoch in ((0, 0), (0, 3), (7, 3)):
+        expected = np.random.default_rng([seed, epoch]).permutation(rows)
+        assert epoch_order(rows, seed, epoch).tolist() == expected.tolist()
+        sampler = EpochSampler(rows, seed, shuffle=True, keep=np.array([4, 8, 12]))
+        sampler.set_epoch(epoch)
+        assert [*sampler] == [row for row in expected.tolist() if row in (4, 8, 12)]
+
+
+def test_two_processes_take_half_a_batch_each(folder: Path) -> None:
+    module = open_module(folder, batch_size=4)
+    rows = np.array([9, 7, 5, 3, 1, 0, 2])
+    for rank, expected in ((0, [[9, 5], [1, 2]]), (1, [[7, 3], [0]])):
+        with acting_as(rank, 2):
+            assert batches_of(module.rows_dataloader(rows)) == expected

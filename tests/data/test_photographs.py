@@ -93,3 +93,59 @@ def test_damage_of_any_kind_is_a_message_or_a_picture(tmp_path: Path) -> None:
 def test_a_picture_without_pixels_is_refused() -> None:
     with pytest.raises(UnreadableRowError, match="mine has no pixels"):
         photograph_pixels(Image.new("RGB", (0, 3)), "mine")
+
+
+def shown(values: list[float], mode: type, form: str | None = None) -> list[int]:
+    image = Image.fromarray(np.array([values], dtype=mode))
+    image.format = form
+    pixels = photograph_pixels(image, "image")
+    assert pixels.shape == (3, 1, len(values))
+    assert (pixels == pixels[0]).all()
+    found: list[int] = pixels[0, 0].tolist()
+    return found
+
+
+def test_values_of_more_than_eight_bits_are_brought_to_them_by_hand() -> None:
+    # 16 bits by their range: 257 values to one, to the nearest.
+    assert shown([0, 128, 129, 257, 65406, 65407, 65535], np.uint16) == [0, 0, 1, 1, 254, 255, 255]
+    # Floats of [0, 1] by it, of [0, 255] as they are.
+    assert shown([0, 0.25, 0.5, 1], np.float32) == [0, 64, 128, 255]
+    assert shown([0.25, 0.5], np.float32) == [64, 128]
+    assert shown([0, 1.6, 200, 255], np.float32) == [0, 2, 200, 255]
+    # All others from their least to their greatest.
+    assert shown([-1, 0, 1], np.float32) == [0, 128, 255]
+    assert shown([0, 100, 510], np.float32) == [0, 50, 255]
+    assert shown([-5, -5], np.float32) == [0, 0]
+    # Whole numbers are never taken for shares.
+    assert shown([0, 1], np.int32) == [0, 1]
+    assert shown([0, 255], np.int32) == [0, 255]
+    assert shown([0, 256, 1020], np.int32) == [0, 64, 255]
+    assert shown([0, 257, 65535], np.int32, "PNG") == [0, 1, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_brought_upright_as_its_tag_says(orientation: int) -> None:
+    rows = picture()
+    # How the camera stored what stands upright, by the tag's definition: where row 0 and column 0
+    # of the stored image lie in the picture.
+    stored = {
+        1: rows,  # top, left
+        2: rows[:, ::-1],  # top, right
+        3: rows[::-1, ::-1],  # bottom, right
+        4: rows[::-1],  # bottom, left
+        5: rows.swapaxes(0, 1),  # left, top
+        6: rows[:, ::-1].swapaxes(0, 1),  # right, top
+        7: rows[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+        8: rows[::-1].swapaxes(0, 1),  # left, bottom
+    }[orientation]
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()
+    pixels = photograph_pixels(image, "image").numpy().transpose(1, 2, 0)
+    np.testing.assert_array_equal(pixels, rows)
+
+
+def test_what_is_transparent_shows_white() -> None:
+    image = Image.fromarray(np.array([[[10, 20, 30, 0], [10, 20, 30, 255]]], dtype=np.uint8))
+    assert photograph_pixels(image, "image")[:, 0].T.tolist() == [[255, 255, 255], [10, 20, 30]]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,3 +165,60 @@ def test_a_concept_that_occurs_nowhere_is_listed(tmp_path: Path) -> None:
     entry = by_name(select(tmp_path))["unicorn"]
     assert (entry.n_train, entry.n_val) == (0, 0)
     assert entry.status == "too few train images: 0 < 1"
+
+
+def test_every_field_of_every_concept_is_counted_by_hand(tmp_path: Path) -> None:
+    cell = np.full((4, 5), 256)
+    car, nothing = cell.copy(), cell * 0
+    car[2:] = 0  # 10 of 20 pixels
+    images = [
+        FakeImage("a.png", "train", {"object": [car], "scene": [70]}),
+        FakeImage("b.png", "train", {"object": [cell], "part": [nothing + 300]}),
+        FakeImage("c.png", "train", {"object": [car]}),
+        FakeImage("d.png", "val", {"object": [car]}),
+        FakeImage("e.png", "val", {"object": [car], "color": [nothing + 2]}),
+        FakeImage("f.png", "val", {"part": [nothing + 300], "scene": [70]}),
+        FakeImage("g.png", "val", {"part": [nothing + 300], "scene": [70]}),
+    ]
+    write(tmp_path, images)
+    names = ["red-c", "street-s", "car", "lid"]
+
+    def told(**options: Any) -> list[tuple[str, int, int, str]]:
+        selection = select_concepts(*opened(tmp_path), names=names, **options)
+        assert {e.concept.name for e in selection.dropped} == {
+            e.concept.name for e in selection.considered if e.status != "ok"
+        }
+        return [(e.concept.name, e.n_train, e.n_val, e.status) for e in selection.considered]
+
+    red, street = ("red-c", 0, 1, "too few train images: 0 < 1"), ("street-s", 1, 2)
+    car_row, lid = ("car", 3, 2, "ok"), ("lid", 1, 2)
+    assert told() == [red, (*street, IMAGE_LEVEL), car_row, (*lid, "ok")]
+    assert told(segmented=False) == [red, (*street, "ok"), car_row, (*lid, "ok")]
+    assert told(min_val=2) == told()
+    assert told(min_train=3) == [
+        ("red-c", 0, 1, "too few train images: 0 < 3"),
+        (*street, IMAGE_LEVEL),
+        car_row,
+        (*lid, "too few train images: 1 < 3"),
+    ]
+    with pytest.raises(DataError) as caught:
+        told(min_val=3, segmented=False)
+    assert str(caught.value) == (
+        "no concept is left of the 4 asked for (data.categories=None, "
+        f"data.names={names}): red-c (too few train images: 0 < 1), "
+        "street-s (too few val images: 2 < 3), car (too few val images: 2 < 3), "
+        "lid (too few val images: 2 < 3)."
+    )
+    alphas = {e.concept.name: e.alpha for e in select(tmp_path, names=names).considered}
+    assert np.isnan(alphas.pop("red-c"))
+    assert alphas == pytest.approx({"street-s": 0, "car": 1 - (10 + 20 + 10) / 60, "lid": 0})
+
+
+def test_a_split_without_readable_images_is_refused(tmp_path: Path) -> None:
+    cell = np.full((4, 5), 256)
+    images = [FakeImage(f"{split}.png", split, {"object": [cell]}) for split in ("train", "val")]
+    for split in ("train", "val"):
+        folder = write(tmp_path / split, images)
+        (folder / "images" / f"{split}.png").unlink()
+        with pytest.raises(DataError, match=f"^{split} has no readable {split} image\\.$"):
+            select(folder)

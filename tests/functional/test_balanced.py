@@ -91,3 +91,20 @@ def test_no_images_or_no_concepts_draw_nothing(shape: tuple[int, int]) -> None:
     assert examples.image.tolist() == examples.positive.tolist() == []
     assert examples.count.tolist() == [0] * shape[1]
     assert missing_class(present, "images") == ["no images with it"] * shape[1]
+
+
+def test_a_draw_is_the_seeds_of_its_number_and_of_the_epoch_after_the_weights() -> None:
+    numbers, seed = [11, 40, 7, 3, 9], 5
+    for epoch in (0, 2):
+        examples = BalancedSampler(RANDOM, numbers, seed).draw(epoch)
+        for c, number in enumerate(numbers):
+            # [seed, number] and [seed, number, 0] draw the initial weights.
+            random = np.random.default_rng([seed, number, epoch + 1])
+            classes = [np.flatnonzero(RANDOM[:, c]), np.flatnonzero(~RANDOM[:, c])]
+            size = min(map(len, classes))
+            chosen = [
+                some if len(some) == size else random.choice(some, size, False, shuffle=False)
+                for some in classes
+            ]
+            expected = random.permutation(np.concatenate(chosen)).tolist()
+            assert images_of(examples, c) == expected

@@ -151,3 +151,13 @@ def test_one_concept_and_none_at_all() -> None:
     none = BalancedSampler(PRESENT[:, :0], [], 0).draw()
     scores = score_classifiers(LOGITS[:, :, :0], PRESENT[:, :0], ANNOTATED[:, :0], none)
     assert scores.accuracy.shape == scores.auc_annotated.shape == (2, 0)
+
+
+def test_a_logit_that_overflows_leaves_its_concept_without_scores() -> None:
+    logits = LOGITS[:1, :, [0, 0]].clone()
+    logits[0, 7, 1] = torch.inf
+    flags = PRESENT[:, [0, 0]], ANNOTATED[:, [0, 0]]
+    scores = score_classifiers(logits, *flags, BalancedSampler(flags[0], [0, 0], 0).draw())
+    for name in ("accuracy", "ap", "auc", "ap_annotated", "auc_annotated"):
+        assert getattr(scores, name).isnan().tolist() == [[False, True]]
+    assert scores.reason == ["", "no classifier"]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from net2vec_pl.functional.inputs import INPUTS, as_they_are, signed_root
+from net2vec_pl.functional.inputs import INPUTS, as_they_are, inverse_scale, signed_root
 
 VALUES = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=30)
 
@@ -42,3 +42,7 @@ def test_the_given_activations_stay_as_they_were() -> None:
 
 def test_every_input_has_a_name() -> None:
     assert list(INPUTS.items()) == [("raw", as_they_are), ("root", signed_root)]
+
+
+def test_a_filter_that_never_varies_is_multiplied_with_nothing() -> None:
+    assert inverse_scale(torch.tensor([4.0, 0.0, 0.5])).tolist() == [0.25, 0, 2]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import oracles
 
-from net2vec_pl.functional import set_iou
+from net2vec_pl.functional import overlap, set_iou
 
 COUNTS = st.lists(st.tuples(st.integers(0, 2**50), st.integers(0, 2**50)), min_size=1, max_size=20)
 
@@ -54,3 +54,9 @@ def test_result_is_double_for_counts_beyond_floats() -> None:
 def test_an_intersection_above_its_union_is_refused() -> None:
     with pytest.raises(ValueError, match="exceeds its union"):
         set_iou(torch.tensor([1, 3]), torch.tensor([2, 2]))
+
+
+def test_overlaps_are_pixels_in_both_maps_and_in_either() -> None:
+    predicted = torch.tensor([[[1, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 1, 1]]]).bool()
+    mask = torch.tensor([[[1, 0, 0], [1, 1, 0]], [[1, 1, 1], [0, 0, 0]]]).bool()
+    assert overlap(predicted, mask).tolist() == [[1, 4], [0, 6]]
