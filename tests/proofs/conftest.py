@@ -137,7 +137,7 @@ def looked(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedR
             "target=both",
             "seed=3",
             "report=false",
-            "analysis.names=[space,examples,synthesis]",
+            "analysis.names=[space,examples,synthesis,controls]",
             "analysis.neighbours=2",
             'analysis.arithmetic=["cup + dog - fin","red-c","dog - dog","ball + nobody"]',
             f"analysis.words={words}",

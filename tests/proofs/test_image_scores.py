@@ -310,7 +310,7 @@ def test_the_best_filter_is_cut_before_or_after_it_is_enlarged(make_run: Make, o
         run = make_run(
             f"coarse_{order}",
             "layer=coarse",
-            "model._target_=support.coarse.CoarseNetwork",
+            "model._target_=support.planted_networks.CoarseNetwork",
             f"protocol.threshold_order={order}",
             "report=false",
             "analysis.names=[examples]",
