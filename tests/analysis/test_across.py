@@ -86,3 +86,55 @@ def test_tests_look_at_a_choice_of_many_concepts_and_values_at_all() -> None:
 def test_too_few_concepts_have_no_measures() -> None:
     found = embedding_pairs([np.eye(2), np.eye(2)])
     assert np.isnan(found.value["distance"]).all()
+
+
+def resampled(scores: np.ndarray, times: int, seed: int) -> np.ndarray:
+    """Means over resamples of the concepts, by a loop."""
+    concepts = scores.shape[1]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for counts in rng.multinomial(concepts, np.full(concepts, 1 / concepts), size=times):
+        chosen = np.repeat(np.arange(concepts), counts)
+        drawn.append(scores[:, chosen].mean(axis=1))
+    return np.array(drawn)
+
+
+def test_means_have_the_bounds_of_a_loop() -> None:
+    scores = np.random.default_rng(0).random((3, 8)) ** 3
+    found = mean_intervals(scores, replicates=80, level=0.9, seed=4)
+    drawn = resampled(scores, 80, 4)
+    np.testing.assert_allclose(found.value, scores.mean(1))
+    np.testing.assert_allclose(found.low, np.quantile(drawn, 0.05, axis=0))
+    np.testing.assert_allclose(found.high, np.quantile(drawn, 0.95, axis=0))
+
+
+def test_differences_have_the_bounds_and_the_p_of_a_loop() -> None:
+    scores = np.random.default_rng(1).random((2, 8))
+    found = paired_differences(scores, permutations=49, replicates=80, seed=4)
+    drawn = resampled(scores, 80, 4)
+    bounds = np.quantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
+    np.testing.assert_allclose([found.low[0], found.high[0]], bounds)
+    signs = np.random.default_rng(4).integers(2, size=(49, 8)) * 2 - 1
+    difference = scores[0] - scores[1]
+    as_large = sum(abs(np.mean(row * difference)) >= abs(difference.mean()) for row in signs)
+    assert found.p[0] == pytest.approx((1 + as_large) / 50)
+
+
+def test_a_measure_is_the_same_both_ways_and_empty_with_itself() -> None:
+    banks = list(np.random.default_rng(2).normal(size=(3, 6, 4)))
+    found = embedding_pairs(banks, permutations=9)
+    for measure, values in found.value.items():
+        square = found.square(measure)
+        assert np.isnan(np.diag(square)).all()
+        for a, b, value in zip(found.first, found.second, values, strict=True):
+            assert square[a, b] == square[b, a] == value
+
+
+def test_many_concepts_are_tested_by_a_random_choice_of_them() -> None:
+    banks = list(np.random.default_rng(3).normal(size=(3, 12, 5)))
+    chosen = np.sort(np.random.default_rng(7).permutation(12)[:6])
+    found = embedding_pairs(banks, k=2, permutations=60, most_tested=6, seed=7)
+    of_these = embedding_pairs([bank[chosen] for bank in banks], k=2, permutations=60, seed=7)
+    assert found.tested == 6
+    for measure in found.p:
+        np.testing.assert_array_equal(found.p[measure], of_these.p[measure])
