@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 MARKS ?= not slow and not gpu and not browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-browser docs lint types rooms pytest format shapesnet bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run test quick test-slow test-browser mutants docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: $(STAMP) ## the default job: data=shapes, model=shapesnet, about a minute
 
 test: lint types rooms pytest ## lint, types, import order, tests: all that CI runs
 
+quick: $(STAMP) ## for people at work: lint, types, import order and the fast tests, in under 90 s
+	$(MAKE) --jobs 2 --output-sync=target lint types rooms fast
+
 test-slow: $(STAMP) ## the tests that take minutes, on the real images beside the project
 	$(BIN)/python -m pytest -m slow
 
@@ -33,6 +36,9 @@ test-browser: $(STAMP) ## the pages in headless Chromium; installs playwright an
 	  || { apt-get update -qq && apt-get install --yes --no-install-recommends chromium; } \
 	  || { echo "No Chromium was found, and apt-get could not install it: install chromium, or run as root."; exit 1; }
 	$(BIN)/python -m pytest -m browser
+
+mutants: $(STAMP) ## plant errors and count how many the tests catch, an hour or two on two cores
+	$(BIN)/python scripts/mutants.py --write
 
 docs: $(STAMP) ## the pages of docs/ as a site, with the Python reference; installs sphinx
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
@@ -51,6 +57,9 @@ rooms: $(STAMP)
 
 pytest: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m "$(MARKS)"
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -n auto -q -m "$(MARKS) and not job"
 
 format: $(STAMP) ## let ruff mend and format the code
 	$(BIN)/ruff check --fix .

@@ -59,7 +59,8 @@ def job_digest(config: DictConfig) -> str:
         if key not in _ELSEWHERE
     }
     for group, _, name in (option.partition(".") for option in _ELSEWHERE):
-        decisive.get(group, {}).pop(name, None)
+        if isinstance(of := decisive.get(group), dict):  # else it is refused later
+            of.pop(name, None)
     return _digest(decisive)
 
 

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from net2vec_pl.backbones import ARCHITECTURES, InputScaling
 from net2vec_pl.cli import config_dir
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.tasks import build
+from net2vec_pl.tasks import known as known_options
 
+# Files that others of their group stand on.
+_SHARED = {"data": ("_concepts",), "analysis": ("_options",)}
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
 CHOICES = [
@@ -39,6 +43,21 @@ def test_every_file_composes(choice: str) -> None:
         build.plain(config[group])
     Protocol.parse(build.plain(config.protocol))
     InputScaling.parse(build.plain(config.model)["scaling"])
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_option_of_a_file_is_known_and_every_known_one_is_in_a_file(choice: str) -> None:
+    group, _, name = choice.partition("=")
+    if group in ("task", "experiment", "trainer", "protocol"):
+        return
+    files = [config_dir() / group / f"{part}.yaml" for part in (name, *_SHARED.get(group, ()))]
+    options = {key for path in files for key in yaml.safe_load(path.read_text()) or ()}
+    known: Collection[str]
+    if group == "model":
+        known = {*known_options._MODEL} - ({"_target_", "kwargs"} if name != "custom" else set())
+    else:
+        known = known_options._PLAIN.get(group) or known_options._NAMED[group][name]
+    assert options - {"defaults", "name"} == {*known} - {"name"}
 
 
 def test_the_paper_is_the_default_and_its_file_says_what_the_code_says() -> None:

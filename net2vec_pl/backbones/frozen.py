@@ -191,6 +191,7 @@ def build_backbone(
     image_size: tuple[int, int],
     layer: str | None = None,
     weights: str | None = None,
+    seed: int = 0,
     target: str | None = None,
     kwargs: dict[str, Any] | None = None,
     scaling: InputScaling | None = None,
@@ -199,11 +200,15 @@ def build_backbone(
 ) -> FrozenBackbone:
     """Build a network, fill it, and freeze it at a layer.
 
+    What is random in a network's weights is drawn from a seed of its own; the state of torch's
+    generator stays as it is.
+
     Args:
         name: A registered name, a torchvision model, or any name for a network of your own.
         image_size: (H, W) of the images to come.
         layer: A paper name or module path; None takes the last layer that gives an activation map.
         weights: See :func:`~net2vec_pl.backbones.weights.load_weights`.
+        seed: Of the weights that are not loaded.
         target: Import path of a class or function that makes a ``torch.nn.Module``.
         kwargs: Arguments for ``target``.
         scaling: Input scaling; torchvision's if None.
@@ -213,7 +218,9 @@ def build_backbone(
     Raises:
         BackboneError: If any of these cannot be found or do not fit each other.
     """
-    network = build_custom(target, kwargs or {}) if target else build_network(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_custom(target, kwargs or {}) if target else build_network(name)
     load_weights(network, weights, model=name, spare_keys=architecture(name).spare_keys)
     return FrozenBackbone(
         network,

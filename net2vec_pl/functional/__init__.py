@@ -9,7 +9,7 @@ from net2vec_pl.functional.losses import AGREEMENT, BALANCED_BCE, LOSSES
 from net2vec_pl.functional.pixels import PixelPass
 from net2vec_pl.functional.quantile import upper_quantile
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
-from net2vec_pl.functional.sums import sum_rows
+from net2vec_pl.functional.sums import sum_rows, tally
 
 __all__ = [
     "AGREEMENT",
@@ -26,6 +26,7 @@ __all__ = [
     "pack_bits",
     "set_iou",
     "sum_rows",
+    "tally",
     "unpack_bits",
     "upper_quantile",
     "upsample",

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from net2vec_pl.functional.sums import tally
+
 
 class DensePairScores:
     """Logits of the pairs of a batch on raw activations, and the way back to the bank.
@@ -23,7 +25,7 @@ class DensePairScores:
         n = len(activation)
         self._flat = activation.flatten(2)
         self._grid = activation.shape[2:]
-        sizes = torch.bincount(image, minlength=n)
+        sizes = tally(image, n)
         self._width = int(sizes.max()) if len(image) else 0
         place = torch.arange(len(image), device=image.device) - (sizes.cumsum(0) - sizes)[image]
         self._pair = image * self._width + place

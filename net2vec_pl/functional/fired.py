@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from net2vec_pl.functional.sums import bag_sums, starts
+from net2vec_pl.functional.sums import bag_sums, starts, tally
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PairScores:
         n, k, h, w = fired.shape
         device = fired.places.device
         self.shape = fired.shape
-        sizes = torch.bincount(image, minlength=n)
+        sizes = tally(image, n)
         self._width = int(sizes.max()) if len(image) else 0
         first = sizes.cumsum(0) - sizes
         self._image = image

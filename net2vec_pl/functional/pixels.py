@@ -77,7 +77,7 @@ class PixelPass(nn.Module):
             wanted: Whether the loss is; gradients alone cost less.
         """
         loss, gradient = torch.empty_like(alpha), torch.empty_like(logits)
-        alike = bool((alpha == alpha[:1]).all())
+        alike = len(alpha) == 1 or bool((alpha == alpha[:1]).all())
         for pairs in self._chunks(logits.shape[1]):
             bits = masks(pairs)
             mask = self._buffer("mask", bits.shape).copy_(bits.view(torch.uint8))

@@ -1,6 +1,5 @@
 """Rebuild the network that a bank belongs to."""
 
-import torch
 from torch import nn
 
 from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_backbone
@@ -41,20 +40,18 @@ def network_of(
         )
     else:
         try:
-            # Random weights are those that the run drew.
-            with torch.random.fork_rng():
-                torch.manual_seed(header["seed"])
-                backbone = build_backbone(
-                    name=model["name"],
-                    image_size=size,
-                    layer=header["module_path"],
-                    weights=weights or model["weights"],
-                    target=model.get("_target_"),
-                    kwargs=model.get("kwargs"),
-                    scaling=scaling,
-                    precision=precision,
-                    vectors=vectors,
-                )
+            backbone = build_backbone(
+                name=model["name"],
+                image_size=size,
+                layer=header["module_path"],
+                weights=weights or model["weights"],
+                seed=model.get("seed", header["seed"]),  # before model.seed the run's was taken
+                target=model.get("_target_"),
+                kwargs=model.get("kwargs"),
+                scaling=scaling,
+                precision=precision,
+                vectors=vectors,
+            )
         except BackboneError as error:
             raise BackboneError(f"the bank's network cannot be built: {error} {_REMEDY}") from error
     if backbone.digest != header["weights_digest"]:

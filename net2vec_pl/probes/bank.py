@@ -5,7 +5,7 @@ from zlib import crc32
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 
@@ -58,8 +58,8 @@ class ConceptBank(nn.Module):
         self.shrink: Tensor | None
 
     @torch.no_grad()
-    def constrain(self, rows: Bool[Tensor, "C"]) -> None:
-        """Bring rows that have stepped back to where they may be."""
+    def constrain(self, rows: Int64[Tensor, "n"]) -> None:
+        """Bring rows that have stepped, by their numbers, back to where they may be."""
         if self.kept is not None:
             self.weight[rows] *= self.kept[rows]
         if self.shrink is not None:

@@ -23,6 +23,7 @@ from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.tasks.known import check_groups
 from net2vec_pl.tasks.side_by_side import num_cores
 from net2vec_pl.tasks.stages import WholeCheckpoints
 
@@ -192,6 +193,7 @@ def backbones_from(
         image_size=image_size,
         layer=None if everywhere else names[0],
         weights=None if weights is None else str(weights),
+        seed=model_seed(model),
         target=options.get("_target_"),
         kwargs=options.get("kwargs"),
         scaling=InputScaling.parse(scaling),
@@ -206,6 +208,15 @@ def backbones_from(
         if paths.count(b.module_path) > 1:
             raise ConfigError(f"layer={names}: {b.module_path} comes more than once.")
     return backbones
+
+
+def model_seed(model: DictConfig) -> int:
+    """Return ``model.seed``, from which a network's random weights are drawn.
+
+    Raises:
+        ConfigError: If it is no whole number.
+    """
+    return whole_number("model.seed", model.get("seed", 0), 0, 2**32 - 1)
 
 
 def _at_all(backbone: FrozenBackbone) -> list[FrozenBackbone]:
@@ -260,6 +271,7 @@ def check_options(config: DictConfig, own: Sequence[str] = ()) -> None:
                 g for g in _OPTIONS if isinstance(config[g], DictConfig) and name in config[g]
             ]
             raise ConfigError(unknown("option", name, [f"{g}.{name}" for g in groups] or known))
+    check_groups(config)
     switches = {f"callbacks.{name}": value for name, value in config.callbacks.items()}
     for name, value in (switches | {"report": config.report}).items():
         if not isinstance(value, bool):
@@ -319,11 +331,6 @@ def trainer_from(
     checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
     scores = any(isinstance(callback, LogScores) for callback in callbacks)
     arguments = plain(config)
-    if "precision" in arguments:
-        raise ConfigError(
-            "trainer.precision: the bank is float32; the network's precision is protocol.precision."
-        )
-
     if not scores:  # nobody would read them
         arguments.setdefault("limit_val_batches", 0)
     if arguments.get("accelerator") == "auto" and torch.backends.mps.is_available():

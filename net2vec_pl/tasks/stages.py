@@ -43,6 +43,9 @@ class Stages:
     def once(self, name: str, make: Callable[[], Tensors]) -> Tensors:
         """Return the result of a stage: from its file if that is complete, else by making it.
 
+        Either way it lies on the CPU, contiguous and outside of any graph; callers move what they
+        need elsewhere.
+
         Args:
             name: Name of the stage.
             make: Makes the result, in every process; the first one writes it.
@@ -51,17 +54,16 @@ class Stages:
         if found is not None:
             _log.info("%s: done before, taken from %s", name, self._path(name))
             return found
-        made = make()
+        made = {key: value.detach().cpu().contiguous() for key, value in make().items()}
         if processes.is_first():
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            plain = {key: value.detach().cpu().contiguous() for key, value in made.items()}
             with whole(path) as part:
-                part.write_bytes(safetensors.torch.save(plain, {"key": self.key}))
+                part.write_bytes(safetensors.torch.save(made, {"key": self.key}))
         return made
 
     def recall(self, name: str) -> Tensors | None:
-        """Return the result of a stage if it was completed for this very configuration."""
+        """Return the result of a stage, on the CPU, if it is that of this very configuration."""
         return processes.from_first(lambda: self._load(self._path(name)))
 
     def checkpoint(self) -> Path | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from net2vec_pl import processes
-from net2vec_pl.functional import sum_rows
+from net2vec_pl.functional import sum_rows, tally
 
 
 def occurrence(values: Int64[Tensor, "P"]) -> Int64[Tensor, "P"]:
@@ -51,7 +51,7 @@ class RowwiseOptimizer(Optimizer, ABC):
         images_per_step: Images of its own that a row waits for (64 in the paper).
         weight_decay: A step first takes this share of the row, times the learning rate: decoupled
             decay (Loshchilov & Hutter, ICLR 2019).
-        stepped: Called with the rows that have just stepped, (R,) bool: a constraint, say.
+        stepped: Called with the numbers of the rows that have just stepped: a constraint, say.
         options: Of the update itself.
     """
 
@@ -84,9 +84,9 @@ class RowwiseOptimizer(Optimizer, ABC):
 
     @abstractmethod
     def _change(
-        self, group: dict[str, Any], state: dict[str, Tensor], due: Tensor, mean: Tensor
+        self, group: dict[str, Any], state: dict[str, Tensor], rows: Tensor, mean: Tensor
     ) -> Tensor:
-        """Return what is taken from the rows that are due, given their mean gradients."""
+        """Return what is taken from some rows, given their mean gradients."""
 
     def _items(self) -> list[tuple[dict[str, Any], Tensor, dict[str, Tensor]]]:
         return [(group, p, self.state[p]) for group in self.param_groups for p in group["params"]]
@@ -112,7 +112,7 @@ class RowwiseOptimizer(Optimizer, ABC):
         gradients = list(gradients)
         group, _, state = self._items()[0]
         num_rows = len(state["images"])
-        everywhere = torch.stack(processes.gather(torch.bincount(row, minlength=num_rows)))
+        everywhere = torch.stack(processes.gather(tally(row, num_rows)))
         before = state["images"] + everywhere[: processes.rank()].sum(0)
         turn = (before[row] + occurrence(row)) // group["images_per_step"]
         filled = (state["images"] + everywhere.sum(0)) // group["images_per_step"]
@@ -124,7 +124,7 @@ class RowwiseOptimizer(Optimizer, ABC):
             )
             for g in gradients
         ]
-        images = processes.sum_over(torch.bincount(slot, minlength=turns * num_rows))
+        images = processes.sum_over(tally(slot, turns * num_rows))
         for t, seen in enumerate(images.view(turns, num_rows)):
             for (_, _, state), total in zip(self._items(), sums, strict=True):
                 state["sum"] += total[t]
@@ -142,17 +142,19 @@ class RowwiseOptimizer(Optimizer, ABC):
         """
         if closure is not None:
             closure()
+        group, _, state = self._items()[0]
+        due = state["images"] >= (1 if flush else group["images_per_step"])
+        rows = due.nonzero().flatten()  # once: each time the host waits for a GPU
         for group, param, state in self._items():
-            due = state["images"] >= (1 if flush else group["images_per_step"])
             shape = (-1, *[1] * (param.dim() - 1))
-            mean = state["sum"][due] / state["images"][due].view(shape)
-            state["steps"][due] += 1
-            param[due] *= 1 - group["lr"] * group["weight_decay"]
-            param[due] -= self._change(group, state, due, mean)
-            state["sum"][due] = 0
-            state["images"][due] = 0
+            mean = state["sum"][rows] / state["images"][rows].view(shape)
+            state["steps"][rows] += 1
+            param[rows] *= 1 - group["lr"] * group["weight_decay"]
+            param[rows] -= self._change(group, state, rows, mean)
+            state["sum"].index_fill_(0, rows, 0)
+            state["images"].index_fill_(0, rows, 0)
         if self._stepped is not None:
-            self._stepped(due)
+            self._stepped(rows)
 
 
 class RowwiseSGD(RowwiseOptimizer):
@@ -174,10 +176,10 @@ class RowwiseSGD(RowwiseOptimizer):
         super().__init__(params, num_rows, lr=lr, momentum=momentum, **options)
 
     def _change(
-        self, group: dict[str, Any], state: dict[str, Tensor], due: Tensor, mean: Tensor
+        self, group: dict[str, Any], state: dict[str, Tensor], rows: Tensor, mean: Tensor
     ) -> Tensor:
-        state["buffer"][due] = group["momentum"] * state["buffer"][due] + mean
-        change: Tensor = group["lr"] * state["buffer"][due]
+        state["buffer"][rows] = group["momentum"] * state["buffer"][rows] + mean
+        change: Tensor = group["lr"] * state["buffer"][rows]
         return change
 
 
@@ -198,12 +200,12 @@ class RowwiseAdam(RowwiseOptimizer):
         super().__init__(params, num_rows, lr=lr, **options)
 
     def _change(
-        self, group: dict[str, Any], state: dict[str, Tensor], due: Tensor, mean: Tensor
+        self, group: dict[str, Any], state: dict[str, Tensor], rows: Tensor, mean: Tensor
     ) -> Tensor:
         moments = []
-        steps = state["steps"][due].view(-1, *[1] * (mean.dim() - 1))
+        steps = state["steps"][rows].view(-1, *[1] * (mean.dim() - 1))
         for name, beta, value in zip(self._memories, self._betas, (mean, mean**2), strict=True):
-            state[name][due] = beta * state[name][due] + (1 - beta) * value
-            moments.append(state[name][due] / (1 - beta**steps))
+            state[name][rows] = beta * state[name][rows] + (1 - beta) * value
+            moments.append(state[name][rows] / (1 - beta**steps))
         change: Tensor = group["lr"] * moments[0] / (moments[1].sqrt() + self._eps)
         return change

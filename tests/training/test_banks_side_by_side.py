@@ -244,7 +244,7 @@ def test_a_penalty_of_nothing_is_no_penalty(reader: PlantedReader) -> None:
 
 def test_a_row_shrinks_when_it_steps_and_not_before() -> None:
     bank = ConceptBank(torch.tensor([[3.0, -0.5], [3.0, -0.5]]), shrink=torch.tensor([1.0, 1.0]))
-    bank.constrain(torch.tensor([True, False]))
+    bank.constrain(torch.tensor([0]))
     assert bank.weight.tolist() == [[2.0, 0.0], [3.0, -0.5]]
-    bank.constrain(torch.tensor([True, True]))
+    bank.constrain(torch.tensor([0, 1]))
     assert bank.weight.tolist() == [[1.0, 0.0], [2.0, 0.0]]

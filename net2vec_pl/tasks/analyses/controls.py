@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from net2vec_pl.activations import BankCounts, MemoryCache
@@ -135,23 +134,19 @@ def share_random_network(job: LayerJob) -> None:
     Args:
         job: Any layer of the network itself; all find the answers in what they share.
     """
-    job.setup.shared[_RANDOM_NETWORK] = _random_jobs(job, job.setup.options.seed + 1)
+    job.setup.shared[_RANDOM_NETWORK] = _random_jobs(job)
 
 
-def _random_jobs(job: LayerJob, seed: int) -> dict[str, LayerJob]:
-    """Return the jobs of all layers of a network with random weights, by module path.
-
-    Args:
-        job: Any layer of the network itself.
-        seed: Not the run's, which made a network that is random itself.
-    """
-    blank = OmegaConf.merge(job.config.model, {"weights": None})
+def _random_jobs(job: LayerJob) -> dict[str, LayerJob]:
+    """Return the jobs of all layers of a network with random weights, by module path."""
+    model = job.config.model
+    # Of another draw than the network itself, which may be random too.
+    seed = (build.model_seed(model) + 1) % 2**32
+    blank = OmegaConf.merge(model, {"weights": None, "seed": seed})
     assert isinstance(blank, DictConfig)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbones = build.backbones_from(
-            blank, job.config.layer, job.setup.options.protocol, job.setup.reader.image_size
-        )
+    backbones = build.backbones_from(
+        blank, job.config.layer, job.setup.options.protocol, job.setup.reader.image_size
+    )
     for backbone in backbones:
         backbone.to(job.setup.device)
     # What it answers serves nobody later: no cache on disk.

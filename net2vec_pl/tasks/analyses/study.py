@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 from net2vec_pl import processes
 from net2vec_pl.analysis.clusters import Layout
 from net2vec_pl.analysis.intervals import Interval
-from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.report import write_csv
 from net2vec_pl.report.tables import Row
@@ -62,9 +61,6 @@ class AnalysisOptions:
         Raises:
             ConfigError: If an option is unknown, of another type or out of range.
         """
-        for name in map(str, config):
-            if name not in cls.__dataclass_fields__:
-                raise ConfigError(unknown("option of analysis", name, cls.__dataclass_fields__))
 
         def whole(name: str, minimum: int) -> int:
             return whole_number(f"analysis.{name}", config[name], minimum)
