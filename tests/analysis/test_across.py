@@ -181,3 +181,33 @@ def test_embeddings_whose_cosines_are_all_equal_have_no_correlation() -> None:
     assert np.isnan(found.value["correlation"][0])
     assert np.isnan(found.p["correlation"][0])
     assert np.isfinite(found.value["distance"][0])
+
+
+def resampled(scores: np.ndarray, times: int, seed: int) -> np.ndarray:
+    """Means over resamples of the concepts, by a loop."""
+    concepts = scores.shape[1]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for counts in rng.multinomial(concepts, np.full(concepts, 1 / concepts), size=times):
+        chosen = np.repeat(np.arange(concepts), counts)
+        drawn.append(scores[:, chosen].mean(axis=1))
+    return np.array(drawn)
+
+
+def test_means_have_the_bounds_of_a_loop() -> None:
+    scores = np.random.default_rng(0).random((3, 8)) ** 3
+    found = mean_intervals(scores, replicates=80, level=0.9, seed=4)
+    drawn = resampled(scores, 80, 4)
+    np.testing.assert_allclose(found.value, scores.mean(1))
+    np.testing.assert_allclose(found.low, np.quantile(drawn, 0.05, axis=0))
+    np.testing.assert_allclose(found.high, np.quantile(drawn, 0.95, axis=0))
+
+
+def test_many_concepts_are_tested_by_a_random_choice_of_them() -> None:
+    banks = list(np.random.default_rng(3).normal(size=(3, 12, 5)))
+    chosen = np.sort(np.random.default_rng(7).permutation(12)[:6])
+    found = embedding_pairs(banks, k=2, permutations=60, most_tested=6, seed=7)
+    of_these = embedding_pairs([bank[chosen] for bank in banks], k=2, permutations=60, seed=7)
+    assert found.tested == 6
+    for measure in found.p:
+        np.testing.assert_array_equal(found.p[measure], of_these.p[measure])

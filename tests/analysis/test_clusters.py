@@ -4,10 +4,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_mutual_info_score
 from support.embeddings import bank, groups
 
 from net2vec_pl.analysis.clusters import Clusters, agreement, k_means, layout, tree
+from net2vec_pl.analysis.space import unit_rows
 from net2vec_pl.errors import ConfigError
 
 
@@ -207,3 +209,40 @@ def test_members_that_cancel_have_no_centre_to_be_close_to() -> None:
     found: Clusters = k_means(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), 1)
     assert found.number == 1
     assert np.isnan(found.closeness).all()
+
+
+def test_chance_is_the_mean_over_permuted_categories() -> None:
+    label, kinds = np.array([0, 0, 0, 1, 1, 2]), ["a", "a", "b", "b", "b", "c"]
+    rng, codes = np.random.default_rng(5), np.array([0, 0, 1, 1, 1, 2])
+    drawn = [adjusted_mutual_info_score(rng.permutation(codes), label) for _ in range(30)]
+    found = agreement(label, kinds, permutations=30, seed=5)
+    value = adjusted_mutual_info_score(codes, label)
+    assert found.score == pytest.approx(value)
+    assert found.chance == pytest.approx(np.mean(drawn))
+    assert found.p == pytest.approx((1 + sum(d >= value - 1e-9 for d in drawn)) / 31)
+
+
+def test_leaves_beside_each_other_are_as_alike_as_the_tree_allows() -> None:
+    weight = np.random.default_rng(1).normal(size=(9, 4))
+    unit = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+    distance = 1 - unit @ unit.T
+    found = tree(weight)
+
+    def orders(node: int) -> list[list[int]]:
+        """All orders of the leaves below a node: either branch may come first."""
+        if node < 9:
+            return [[node]]
+        one, other = (orders(int(child)) for child in found.linkage[node - 9, :2])
+        return [x + y for a in one for b in other for x, y in ((a, b), (b, a))]
+
+    def length(order: list[int]) -> float:
+        return float(distance[order[:-1], order[1:]].sum())
+
+    assert length(found.order.tolist()) == pytest.approx(min(map(length, orders(16))))
+
+
+def test_a_map_looks_at_cosines() -> None:
+    weight = np.random.default_rng(2).normal(size=(7, 3))
+    units = unit_rows(weight).rows
+    maker = TSNE(perplexity=2, init="pca", metric="cosine", random_state=4)
+    np.testing.assert_allclose(layout(weight, seed=4).position, maker.fit_transform(units))

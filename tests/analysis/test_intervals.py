@@ -73,3 +73,40 @@ def test_a_mean_over_concepts_has_the_bounds_of_a_loop() -> None:
     expected = [0.4, *np.quantile(drawn, [0.1, 0.9])]
     assert found.array().tolist() == pytest.approx(expected)
     assert np.isnan(mean_over_concepts(np.array([np.nan])).array()).all()
+
+
+def test_a_tie_is_not_won_and_a_mean_of_either_method_has_its_own_bounds() -> None:
+    rows = [(i, c, 3.0 + i, 10.0, 3.0 + i - (c == 0), 10.0) for i in range(6) for c in range(2)]
+    counts = make(rows, 2)
+    found = bootstrap_set_iou(counts, replicates=60, seed=2)
+    means = found.means()
+    assert means.won.value == 0.5
+    for name, drawn in (("several", found.replicates[0]), ("single", found.replicates[1])):
+        bounds = np.quantile(drawn.mean(1), [0.025, 0.975])
+        assert getattr(means, name).array()[1:].tolist() == pytest.approx(bounds.tolist())
+        of_first = np.quantile(drawn[:, 0], [0.025, 0.975])
+        assert getattr(found, name).array()[1:, 0].tolist() == pytest.approx(of_first.tolist())
+
+
+def test_one_image_gives_no_bounds_and_one_category_only_its_own_concepts() -> None:
+    rows = [(0, 0, 5.0, 10.0, 4.0, 10.0), *((i, 1, i + 1.0, 9.0, 2.0, 9.0) for i in range(5))]
+    rows += [(i, 2, 1.0, 2.0, 0.0, 0.0) for i in range(5)]  # no filter: no gain
+    found = bootstrap_set_iou(make(rows, 3), replicates=40)
+    assert np.isnan(found.gain.low).tolist() == [True, False, True]
+    assert np.isnan(found.several.low).tolist() == [True, False, False]
+    means = found.means(np.array([False, True, True]))
+    assert means.n_concepts == 1
+    assert means.several.value == pytest.approx(15 / 45)
+    assert found.means().n_concepts == 2
+
+
+def test_resamples_in_which_either_method_has_nothing_are_left_out() -> None:
+    rows = [(0, 0, 5.0, 10.0, 4.0, 10.0), (1, 0, 5.0, 10.0, 0.0, 0.0)]  # one finds, the other not
+    found = bootstrap_set_iou(make(rows, 1), replicates=50, seed=1)
+    rng = np.random.default_rng(1)
+    drawn = [rng.integers(2, size=2).tolist() for _ in range(50)]
+    assert found.n_left_out[0] == drawn.count([1, 1]) > 0
+
+
+def test_a_mean_over_concepts_counts_losses_too() -> None:
+    assert mean_over_concepts(np.array([-0.5, 0.0, 0.2])).value == pytest.approx(-0.1)

@@ -6,6 +6,7 @@ from support.counted import make, random_counts
 
 from net2vec_pl.analysis import pair_counts
 from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.pair_counts import set_ious
 from net2vec_pl.analysis.paired_test import paired_test
 
 
@@ -65,3 +66,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         bootstrap_set_iou(counts, replicates=50).replicates, whole.replicates
     )
     np.testing.assert_array_equal(paired_test(counts, permutations=50).p, test.p)
+
+
+def test_a_mask_that_meets_nothing_scores_zero() -> None:
+    score = set_ious(np.array([[[0.0, 2.0, 0.0], [4.0, 4.0, 0.0]]]))
+    np.testing.assert_array_equal(score, [[0.0, 0.5, np.nan]])

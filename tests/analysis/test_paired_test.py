@@ -87,3 +87,10 @@ def test_corrections_only_count_what_was_tested() -> None:
     np.testing.assert_array_equal(small.p_holm, large.p_holm[:2])
     np.testing.assert_array_equal(small.p_fdr, large.p_fdr[:2])
     assert np.isnan(large.p_holm[2:]).all()
+
+
+def test_both_corrections_are_those_of_their_names() -> None:
+    found = paired_test(random_counts(20, 5, better=0.15, seed=4), permutations=300)
+    np.testing.assert_allclose(found.p_holm, holm(found.p))
+    np.testing.assert_allclose(found.p_fdr, stats.false_discovery_control(found.p, method="bh"))
+    assert (found.p_holm > found.p_fdr).any()

@@ -156,3 +156,21 @@ def test_sparsity_by_hand() -> None:
     found = sparsity_answer(nonzero, scores, full, level=0.8)
     np.testing.assert_array_equal(found.needed, [[3, 1, np.inf, NAN]])
     assert found.n_excluded == 1
+
+
+def test_sparsity_counts_above_chance() -> None:
+    nonzero, full = np.array([[8, 8], [2, 2]]), np.array([0.9, 0.5])
+    scores = np.array([[0.9, 0.5], [0.83, 0.5]])
+    found = sparsity_answer(nonzero, scores, full, level=0.8, chance=0.5)
+    np.testing.assert_array_equal(found.needed, [[2, NAN]])  # 0.82 is enough
+
+
+def test_bounds_of_filters_needed_are_those_of_the_level() -> None:
+    needed = np.random.default_rng(0).integers(1, 500, size=(1, 40)).astype(np.float64)
+    found = needed_intervals(needed, replicates=400, level=0.8, seed=3)
+    rng = np.random.default_rng(3)
+    drawn = [needed[0, rng.integers(40, size=40)] for _ in range(400)]
+    for name, of in (("mean", np.mean), ("median", np.median)):
+        values = [of(d) for d in drawn]
+        bounds = np.quantile(values, [0.1, 0.9], method="nearest")
+        assert getattr(found, name).array()[1:, 0].tolist() == pytest.approx(bounds.tolist())

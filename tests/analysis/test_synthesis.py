@@ -282,3 +282,17 @@ def test_filters_of_shapesnet_rise_far_above_noise() -> None:
     result = synthesise(backbone.respond, directions, (96, 96), 0, SynthesisOptions(steps=20))
     assert result.status == ("ok",) * 3
     assert (result.reached > result.noise + 2 * result.spread).all()
+
+
+def test_an_ascent_starts_at_the_noise_that_excites_most() -> None:
+    none = made(RED, EDGES, options=SynthesisOptions(steps=0), seed=3)
+    chance = torch.Generator().manual_seed(3)
+    spectra = 0.3 * torch.randn(8, 3, SIZE[0], SIZE[1] // 2 + 1, 2, generator=chance)
+    images = decode(spectra, SIZE)
+    answers = colours().respond(images)[:, [0, 3]].detach().double()
+    by_image = answers.mean((2, 3))
+    np.testing.assert_allclose(none.reached, by_image.amax(0), rtol=1e-5)
+    np.testing.assert_allclose(none.noise, by_image.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(none.spread, answers.std((0, 2, 3), correction=0), rtol=1e-5)
+    best = images[by_image.argmax(0)].numpy()
+    np.testing.assert_allclose(none.images, best, atol=1e-6)

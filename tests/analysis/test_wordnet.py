@@ -1,22 +1,21 @@
 """WordNet in miniature: the real file format, a dozen synsets, ancestries known by hand."""
 
 import csv
-import itertools
 import math
 import sys
-from collections import defaultdict
 from importlib import resources
 from pathlib import Path
 
 import nltk
 import numpy as np
 import pytest
+from support.tiny_wordnet import Synsets, write_wordnet
 
 from net2vec_pl.analysis.wordnet import load_senses, wordnet_vectors
 from net2vec_pl.errors import ConfigError, DataError
 
 # key: (part of speech, words, [(pointer, key)]). A word's senses are ranked in this order.
-SYNSETS = {
+SYNSETS: Synsets = {
     "entity": ("n", ["entity"], []),
     "animal": ("n", ["animal"], [("@", "entity")]),
     "artifact": ("n", ["artifact"], [("@", "entity")]),
@@ -43,44 +42,11 @@ KINDS = {
     "striped": {"striped.a.01"},
 }
 MACHINE = {"crane.n.02", "artifact.n.01", "entity.n.01"}
-PARTS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
-LICENSE = "  1 Each file of WordNet starts by its license, two spaces ahead of every line.  \n"
-
-
-def data_line(key: str, offsets: dict[str, int]) -> str:
-    part, words, pointers = SYNSETS[key]
-    fields = [f"{offsets.get(key, 0):08d}", "03", part, f"{len(words):02x}"]
-    fields += [f"{word} 0" for word in words] + [f"{len(pointers):03d}"]
-    fields += [f"{symbol} {offsets.get(to, 0):08d} {part} 0000" for symbol, to in pointers]
-    fields += ["01 + 08 00"] if part == "v" else []
-    return " ".join(fields) + f" | what {key} means  \n"
-
-
-def write_wordnet(folder: Path) -> Path:
-    offsets: dict[str, int] = {}
-    for part, suffix in PARTS.items():
-        keys = [key for key, synset in SYNSETS.items() if synset[0] == part]
-        # Offsets have a fixed width, so lines are as long before they are known.
-        lengths = [len(LICENSE), *(len(data_line(key, {})) for key in keys)]
-        offsets |= dict(zip(keys, itertools.accumulate(lengths), strict=False))
-        lines = [LICENSE, *(data_line(key, offsets) for key in keys)]
-        (folder / f"data.{suffix}").write_text("".join(lines))
-        senses: dict[str, list[str]] = defaultdict(list)
-        for key in keys:
-            for word in SYNSETS[key][1]:
-                senses[word.lower()].append(f"{offsets[key]:08d}")
-        index = [
-            f"{word} {part} {len(at)} 0 {len(at)} 0 {' '.join(at)}  \n"
-            for word, at in sorted(senses.items())
-        ]
-        (folder / f"index.{suffix}").write_text(LICENSE + "".join(index))
-        (folder / f"{suffix}.exc").write_text("doggies dog\n" if part == "n" else "")
-    return folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_wordnet(tmp_path)
+    return write_wordnet(tmp_path, SYNSETS)
 
 
 def cosine(one: set[str], other: set[str]) -> float:

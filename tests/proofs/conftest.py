@@ -14,6 +14,7 @@ from support.kept_figures import keep_figures
 from support.planted_run import OPTIONS, Drawn, draw, write_world
 from support.planted_variants import NETWORK, MixedLayer
 from support.relearned import Floats, Layer, learn_all
+from support.tiny_wordnet import write_wordnet
 
 from net2vec_pl.probes import BankFile
 
@@ -138,3 +139,70 @@ def mixed_banks(mixed_layer: Layer) -> dict[int, dict[str, Floats]]:
         seed: {name: epochs[-1] for name, epochs in learn_all(mixed_layer, seed).items()}
         for seed in (3, 4)
     }
+
+
+# Vectors of the words of five concepts, and of one that is none. Two of them are alike.
+WORDS = {
+    "ball": [1.0, 0.0, 2.0, -1.0],
+    "cup": [0.5, 1.0, -2.0, 0.0],
+    "dog": [-1.0, 3.0, 0.25, 1.0],
+    "ear": [-1.0, 2.0, 1.0, 0.0],
+    "red": [1.5, 0.0, 1.0, -1.0],
+    "tree": [9.0, 9.0, 9.0, 9.0],
+}
+# What things are, and what those are: a ball is a toy, a toy is an artifact, ...
+KINDS = {
+    "entity": [],
+    "artifact": ["entity"],
+    "toy": ["artifact"],
+    "ball": ["toy"],
+    "cup": ["artifact"],
+    "animal": ["entity"],
+    "dog": ["animal"],
+    "fin": ["animal"],
+    "gray": ["entity"],
+}
+
+
+@pytest.fixture(scope="session")
+def looked(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedRun:
+    """A seed other than 0, both targets, and all options of what embeddings mean and look at."""
+    words = tmp_path_factory.mktemp("words") / "vectors.txt"
+    words.write_text("".join(f"{w} {' '.join(map(str, v))}\n" for w, v in WORDS.items()))
+    with pytest.MonkeyPatch.context() as patch:
+        keep_figures(patch)
+        return make_run(
+            "looked",
+            "layer=early",
+            "target=both",
+            "seed=3",
+            "report=false",
+            "analysis.names=[space,examples,synthesis,controls]",
+            "analysis.neighbours=2",
+            'analysis.arithmetic=["cup + dog - fin","red-c","dog - dog","ball + nobody"]',
+            f"analysis.words={words}",
+            "analysis.wordnet=nowhere",
+            "analysis.concepts=[dog,grey-c,ball]",
+            *FEW,
+        )
+
+
+@pytest.fixture(scope="session")
+def classified(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedRun:
+    """Classifiers alone, with word vectors of two concepts and a WordNet of five."""
+    folder = tmp_path_factory.mktemp("resources")
+    words = folder / "vectors.txt"
+    words.write_text("".join(f"{w} {' '.join(map(str, WORDS[w]))}\n" for w in ("ball", "cup")))
+    write_wordnet(folder, {k: ("n", [k], [("@", of) for of in v]) for k, v in KINDS.items()})
+    with pytest.MonkeyPatch.context() as patch:
+        keep_figures(patch)
+        return make_run(
+            "classified",
+            "layer=early",
+            "target=classification",
+            "report=false",
+            "analysis.names=[space,synthesis]",
+            f"analysis.words={words}",
+            f"analysis.wordnet={folder}",
+            *FEW,
+        )

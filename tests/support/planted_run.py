@@ -230,21 +230,24 @@ def gain(k: int) -> float:
     return (1 + k) / 4 if k < FILTERS - 1 else 0.0
 
 
-def write_world(folder: Path) -> None:
-    """Write ``data/`` and ``network.safetensors``."""
-    write_broden(PlantedImages(), folder / "data")
+def planted_weights() -> dict[str, Tensor]:
+    """Return the weights of the network."""
     late = torch.zeros(len(LATE), FILTERS, 1, 1)
     for row, k in enumerate(LATE):
         late[row, k] = 1
     own = torch.diag(torch.tensor([gain(k) for k in range(FILTERS)]))
     state = {
-        "early.mix.weight": own[:, :, None, None].contiguous(),
+        "early.mix.weight": own[:, :, None, None],
         "early.mix.bias": torch.tensor([floor(k) for k in range(FILTERS)]),
         "late.weight": late,
     }
-    safetensors.torch.save_file(
-        {k: v.contiguous() for k, v in state.items()}, folder / "network.safetensors"
-    )
+    return {k: v.contiguous() for k, v in state.items()}
+
+
+def write_world(folder: Path) -> None:
+    """Write ``data/`` and ``network.safetensors``."""
+    write_broden(PlantedImages(), folder / "data")
+    safetensors.torch.save_file(planted_weights(), folder / "network.safetensors")
 
 
 OPTIONS = [
