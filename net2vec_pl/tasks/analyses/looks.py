@@ -70,7 +70,7 @@ def single_masks(
     threshold = job.answers.thresholds[chosen][:, None, None]
     enlarge = segmented.probe.pixels.enlarge
     if job.setup.options.protocol.threshold_order == "after":
-        on = enlarge(answer) > threshold
+        on = enlarge(answer - threshold) > 0  # as the scores are counted
     else:
         on = enlarge((answer > threshold).float()) > 0.5
     return on & (chosen >= 0)[:, None, None]  # -1 has read the last filter

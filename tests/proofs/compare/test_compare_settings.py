@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.fake_data.runs import Classified, Extras, OtherSeed, write_run
 
-from net2vec_pl.protocol import ClassificationProtocol
+from net2vec_pl.protocol import ClassificationProtocol, Protocol
 from net2vec_pl.report.tables import Row
 from net2vec_pl.tasks.compare import check, tables
 from net2vec_pl.tasks.compare.collect import collect
@@ -18,6 +18,7 @@ SCORES = {"sky": 0.5, "sea": 0.4, "ear": 0.3}
 DATA = {"name": "made up", "digest": "d1g35t", "mask_size": [8, 8], "readable": 10}
 SEEDED = np.ones((3, 2))
 BESIDE = "compared as they are: a difference in scores may come from it"
+SCALED, STD = "mean [0.5, 0.5, 0.5]", "[0.25, 0.25, 0.25]"
 APART = "compared in groups of their own, never with each other"
 
 
@@ -96,7 +97,7 @@ def test_further_seeds_of_a_run_have_its_seed_and_more_and_their_own_scores(
         ({"protocol": {"classification": ClassificationProtocol(lr=0.5)}},
          ["classification.lr=0.1", "classification.lr=0.5"]),
         ({"header": {"weights_digest": "0123456789abcdef"}}, ["weights of sha", "weights 012345"]),
-        ({"header": {"input_transform": {"image_size": [64, 32]}}}, ["conv5", "64x32"]),
+        ({"header": {"input_transform": {"image_size": [64, 32]}}}, ["16x16", "64x32"]),
         ({"header": {"versions": {"net2vec_pl": "9"}}}, ["v0", "v9"]),
         ({"header": {"data": DATA | {"name": "other", "digest": "0"}}}, ["made up", "other"]),
         ({"scores": SCORES | {"leg": 0.1}}, ["3 concepts", "4 concepts"]),
@@ -118,7 +119,7 @@ def test_pieces_of_a_label_have_an_order(tmp_path: Path) -> None:
     run(tmp_path, "b", layer="conv4", protocol={"name": "best"}, header=other | further,
         scores={"sky": 0.5})  # fmt: skip
     assert labels(tmp_path) == [
-        "made up weights of sha conv5 paper 3 concepts v0",
+        "made up weights of sha conv5 paper 16x16 3 concepts v0",
         "other weights wwwwww conv4 best 64x32 1 concepts v9",
     ]
 
@@ -151,8 +152,9 @@ def test_groups_have_one_digest_and_one_denominator(tmp_path: Path) -> None:
         ({"header": {"weights_digest": "0123456789abcdef"}},
          f"weights of shapesnet: of shapesnet (weights of sha); 0123456789ab (weights 012345) - "
          f"{BESIDE}."),
-        ({"header": {"input_transform": {"mean": 0.5, "image_size": [64, 32]}}},
-         f"input of shapesnet:  (conv5); image_size [64, 32], mean 0.5 (64x32) - {BESIDE}."),
+        ({"header": {"input_transform": {"name": "own", "image_size": [64, 32]}}},
+         f"input of shapesnet: image_size [16, 16], {SCALED}, name half, std {STD} (16x16); "
+         f"image_size [64, 32], {SCALED}, name own, std {STD} (64x32) - {BESIDE}."),
         ({"protocol": {"lr": 0.5}}, f"protocol.lr: 0.0001 (lr=0.0001); 0.5 (lr=0.5) - {BESIDE}."),
         ({"protocol": {"denominator": "annotated"}},
          "protocol.denominator: containing (denominator=containing); annotated "
@@ -177,12 +179,12 @@ def test_models_have_weights_of_their_own(tmp_path: Path) -> None:
 
 
 def test_an_option_that_one_protocol_lacks_is_absent(tmp_path: Path) -> None:
+    older = {name: value for name, value in Protocol().plain().items() if name != "lr_decay"}
     run(tmp_path, "a")
-    run(tmp_path, "b", layer="conv4", header={"protocol": {"name": "own", "denominator":
-        "containing", "trick": 3}})  # fmt: skip
-    told = differing(tmp_path)
-    assert f"protocol.trick: absent (conv5 paper); 3 (conv4 own) - {BESIDE}." in told
-    assert f"protocol.lr: 0.0001 (conv5 paper); absent (conv4 own) - {BESIDE}." in told
+    run(tmp_path, "b", layer="conv4", header={"protocol": older})
+    assert differing(tmp_path) == [
+        f"protocol.lr_decay: none (conv5 lr_decay=none); absent (conv4) - {BESIDE}."
+    ]
 
 
 def test_concepts_that_some_lack_are_told_of_each_target(tmp_path: Path) -> None:

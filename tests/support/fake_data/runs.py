@@ -136,6 +136,23 @@ def write_run(
     drawn = np.random.default_rng(seed).normal(size=(len(names), 8))
     folder.mkdir(parents=True)
 
+    def said(filters: int, target: str) -> dict[str, Any]:
+        own = made_up_header(
+            filters,
+            model={"name": model, "weights": None},
+            weights_digest=f"of {model}",
+            layer=layer,
+            module_path=layer,
+            protocol=Protocol(**(protocol or {})).plain(),
+            data={"name": "made up", "digest": digest, "mask_size": [8, 8], "readable": 10},
+            seed=seed,
+        )
+        for name, value in (header or {}).items():  # of a group what is given, the rest as it is
+            whole = not isinstance(value, Mapping) or name == "protocol"
+            own[name] = value if whole else own[name] | value
+        grid = own["activation_shape"][1:]
+        return own | {"target": target, "activation_shape": [filters, *grid]}
+
     def bank(of: Sequence[str], own: Weight | None, target: str) -> BankFile:
         rows = torch.from_numpy(drawn[: len(of)] if own is None else own).float()
         return BankFile(
@@ -144,18 +161,7 @@ def write_run(
             alpha=torch.full((len(of),), 0.5),
             bias=torch.zeros(len(of)) if target == "classification" else None,
             vocabulary=Vocabulary(concepts[name] for name in of),
-            header=made_up_header(
-                rows.shape[1],
-                model={"name": model, "weights": None},
-                weights_digest=f"of {model}",
-                layer=layer,
-                module_path=layer,
-                protocol=Protocol(**(protocol or {})).plain(),
-                data={"name": "made up", "digest": digest, "mask_size": [8, 8], "readable": 10},
-                seed=seed,
-                target=target,
-            )
-            | dict(header or {}),
+            header=said(rows.shape[1], target),
             other_seeds=torch.stack([torch.from_numpy(o.weight).float() for o in others])
             if others and target == "segmentation"
             else None,
