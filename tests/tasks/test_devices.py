@@ -5,9 +5,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 from omegaconf import OmegaConf
 
 from net2vec_pl.sweeps.lifeline import CAUSE
@@ -51,6 +53,21 @@ def test_every_process_gets_a_gpu_of_its_own_until_none_is_left(tmp_path: Path) 
     assert gpu_of(fifth) == "2"  # what a dead process had is free
     fifth.kill()
     fifth.wait()
+
+
+def test_processes_that_find_all_gpus_taken_spread_over_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[FileLock] = []
+    monkeypatch.setattr(devices, "_held", held)
+    gpus = ["2", "GPU-abc", "7"]
+    assert [devices.take_one(gpus, tmp_path) for _ in gpus] == gpus
+    for pid, gpu in ((3000, "2"), (3001, "GPU-abc"), (3002, "7")):
+        monkeypatch.setattr(devices, "os", SimpleNamespace(getpid=lambda pid=pid: pid))
+        assert devices.take_one(gpus, tmp_path) == gpu
+    assert len(held) == 3
+    for lock in held:
+        lock.release()
 
 
 @pytest.mark.parametrize(
