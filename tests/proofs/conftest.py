@@ -176,6 +176,7 @@ def looked(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedR
             "layer=early",
             "target=both",
             "seed=3",
+            "model.seed=7",
             "report=false",
             "analysis.names=[space,examples,synthesis,controls]",
             "analysis.neighbours=2",

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import StepPatch
 from matplotlib.path import Path as Outline
 from support.kept_figures import keep_figures, kept_figure
-from support.planted_run import CONCEPTS, SIZE, TILE, PlantedImages
+from support.planted_run import CONCEPTS, FILTERS, LATE, SIZE, TILE, PlantedImages
 from support.rows import assert_rows
 
 from proofs.conftest import FEW, Make, PlantedRun
@@ -30,7 +30,7 @@ def raw(make_run: Make) -> PlantedRun:
     with pytest.MonkeyPatch.context() as patch:
         keep_figures(patch)
         names = "analysis.names=[examples,synthesis]"
-        return make_run("raw", "layer=early", "protocol.input=raw", "report=false", names, *FEW)
+        return make_run("raw", "layer=late", "protocol.input=raw", "report=false", names, *FEW)
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Looks:
         seed: Of the run.
         concepts: Probed concepts.
         chosen: Those that are looked at, in their order.
+        activation: What the layer answers to all images, (N all, K, h, w).
+        fired: Where its filters fire.
         present: Whether an image has a concept, (N, C).
         scores: By direction, score of every image for every concept, (N, C); NaN for none.
     """
@@ -50,6 +52,8 @@ class Looks:
     seed: int
     concepts: list[str]
     chosen: list[str]
+    activation: Array
+    fired: Bits
     present: Bits
     scores: dict[str, Array]
 
@@ -59,12 +63,18 @@ class Looks:
         return np.flatnonzero(~self.run.drawn.is_train)
 
 
-# Of every run: its seed, and the concepts looked at: asked for, or those of highest set IoU.
-RUNS = {
-    "run": (0, ["ball", "cup", "dog"]),
-    "looked": (3, ["dog", "grey-c", "ball"]),
-    "raw": (0, ["ball", "cup", "dog"]),
+# Of every run: its seed, the concepts asked for, and its filters.
+RUNS: dict[str, tuple[int, list[str], list[int]]] = {
+    "run": (0, [], list(range(FILTERS))),
+    "looked": (3, ["dog", "grey-c", "ball"], list(range(FILTERS))),
+    "raw": (0, [], LATE),
 }
+
+
+def best_of(table: dict[str, dict[str, str]], column: str) -> list[str]:
+    """The three concepts of the highest score; of equals the first."""
+    scored = [name for name, row in table.items() if row["status"] == "ok"]
+    return sorted(scored, key=lambda name: -float(table[name][column]))[:3]
 
 
 @pytest.fixture(params=RUNS)
@@ -81,10 +91,12 @@ def looks_of(request: pytest.FixtureRequest, name: str) -> Looks:
     run: PlantedRun = request.getfixturevalue(name)
     concepts = [concept for concept in CONCEPTS if concept != "park-s"]
     val = ~run.drawn.is_train
-    activation = run.drawn.activation[val].reshape(val.sum(), 16, -1)
+    seed, chosen, filters = RUNS[name]
+    everything = run.drawn.activation[:, filters]
+    activation = everything[val].reshape(val.sum(), len(filters), -1)
     embedding = run.bank.weight.double().numpy()
     if name == "raw":
-        scale = run.drawn.activation.std((0, 2, 3))
+        scale = everything.std((0, 2, 3))
         embedding = np.divide(embedding, scale, out=np.zeros_like(embedding), where=scale > 0)
     scores = np.full((2, val.sum(), len(concepts)), np.nan)
     for c, concept in enumerate(concepts):
@@ -95,7 +107,9 @@ def looks_of(request: pytest.FixtureRequest, name: str) -> Looks:
     scores = scores.round(5)  # the network works in single precision
     present = run.drawn.present[val][:, : len(concepts)]
     of = {"embedding": scores[0], "best filter": scores[1]}
-    return Looks(run, RUNS[name][0], concepts, RUNS[name][1], present, of)
+    chosen = chosen or best_of(run.concepts(), "multi_val")
+    fired = run.drawn.fired[:, filters]
+    return Looks(run, seed, concepts, chosen, everything, fired, present, of)
 
 
 def found(scores: Array, present: Bits) -> Array:
@@ -174,6 +188,11 @@ def test_figures_are_of_the_concepts_asked_for_or_of_the_best(looks: Looks) -> N
     for kind in ("scores", "recall", "examples"):
         of = [name for name in names if name.startswith(f"{kind}_")]
         assert sorted(of) == sorted(f"{kind}_{c.replace('-', '_')}" for c in looks.chosen)
+
+
+def test_what_is_best_is_another_question_on_train(raw: PlantedRun) -> None:
+    """Else either would do to choose what is looked at."""
+    assert set(best_of(raw.concepts(), "multi_val")) != set(best_of(raw.concepts(), "multi_train"))
 
 
 def drawn(looks: Looks, kind: str, concept: str) -> list[Axes]:
@@ -269,8 +288,7 @@ def assert_strip(
 
 
 def test_strips_show_images_by_percentile_with_both_masks_and_the_truth(kept: Looks) -> None:
-    pictures = PlantedImages()
-    activation = kept.run.drawn.activation
+    pictures, activation = PlantedImages(), kept.activation
     for concept in kept.chosen:
         c = kept.concepts.index(concept)
         scores = kept.scores["embedding"][:, c]
@@ -279,14 +297,14 @@ def test_strips_show_images_by_percentile_with_both_masks_and_the_truth(kept: Lo
         rows = kept.rows[at]
         weight = kept.run.bank.weight[c].double().numpy()
         if kept.run.bank.scale is None:
-            answers: Array = kept.run.drawn.fired[rows].astype(np.float64)
+            answers: Array = kept.fired[rows].astype(np.float64)
         else:
             scale = activation.std((0, 2, 3))[:, None, None]
             answers = np.where(scale > 0, activation[rows] / np.where(scale > 0, scale, 1), 0)
         best = kept.run.concepts()[concept]["best_filter"]
         single = np.zeros((7, SIZE, SIZE), dtype=np.bool_)
         if best != "nan":
-            single = kept.run.drawn.fired[rows, int(best)]
+            single = kept.fired[rows, int(best)]
         assert_strip(
             drawn(kept, "examples", concept),
             f"{concept}, by percentile of its score",
