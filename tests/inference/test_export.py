@@ -215,6 +215,8 @@ def test_the_onnx_model_of_classifiers_says_what_they_say(tmp_path: Path) -> Non
         (given,) = session_of(path).run(None, {"images": images.numpy()})
         wanted = bank.score(images, ["sky", "a, b"])
         torch.testing.assert_close(torch.from_numpy(given).sigmoid(), wanted, rtol=0, atol=1e-5)
+        told = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        assert told["target"] == "classification"
 
 
 def test_the_onnx_model_tells_what_it_is_and_nothing_of_the_machine(tmp_path: Path) -> None:
@@ -225,7 +227,15 @@ def test_the_onnx_model_tells_what_it_is_and_nothing_of_the_machine(tmp_path: Pa
     told = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(told["concepts"]) == ["ünïcode", "traffic light"]
     assert told["weights_digest"] == bank.header["weights_digest"]
-    assert told["format"].startswith("net2vec_pl")
+    assert told == {
+        "format": "net2vec_pl concept bank 1",
+        "target": "segmentation",
+        "model": "tower",
+        "layer": "relu",
+        "weights_digest": bank.header["weights_digest"],
+        "image_size": json.dumps(list(SIZE)),
+        "concepts": told["concepts"],
+    }
     (images,), (logits,) = model.graph.input, model.graph.output
     shapes = [
         [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]

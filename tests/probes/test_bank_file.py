@@ -20,6 +20,9 @@ def bank(bias: bool) -> BankFile:
         threshold=torch.rand(4),
         alpha=torch.rand(1),
         bias=torch.randn(1) if bias else None,
+        scale=torch.rand(4) if bias else None,
+        other_seeds=torch.randn(2, 1, 4),
+        other_biases=torch.randn(2, 1) if bias else None,
         vocabulary=Vocabulary([SKY]),
         header=made_up_header(4, layer="conv4"),
     )
@@ -32,7 +35,10 @@ def test_a_bank_reads_back_as_it_was(bias: bool, tmp_path: Path) -> None:
     loaded = BankFile.load(tmp_path / "bank.safetensors")
     assert loaded.header == saved.header
     assert loaded.vocabulary == saved.vocabulary
-    torch.testing.assert_close(loaded.weight, saved.weight, rtol=0, atol=0)
+    for name in ("weight", "threshold", "alpha", "bias", "scale", "other_seeds", "other_biases"):
+        given, found = getattr(saved, name), getattr(loaded, name)
+        assert (given is None) == (found is None)
+        assert given is None or torch.equal(given, found)
     assert (loaded.bias is None) == (not bias)
     assert [p.name for p in tmp_path.iterdir()] == ["bank.safetensors"]
 

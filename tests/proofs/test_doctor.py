@@ -15,7 +15,7 @@ from support.cli import composed
 from support.planted_run import CONCEPTS, FILTERS, LATE, OPTIONS, SIZE, draw, write_world
 
 from net2vec_pl.backbones.weights import load_weights, weights_digest
-from net2vec_pl.tasks.doctor import NotReadyError, data, doctor, forecast, machine
+from net2vec_pl.tasks.doctor import NotReadyError, data, doctor, forecast, machine, versions
 from net2vec_pl.tasks.doctor import options as checks
 from net2vec_pl.tasks.doctor.checks import in_gib
 from net2vec_pl.tasks.doctor.found import Found
@@ -184,6 +184,14 @@ def test_every_line_of_a_run_that_would_work(
         memory(stays, tails(FILTERS) + tails(len(LATE))),
     ]
     assert found["ready"] == []
+
+
+def test_too_few_train_images_leave_concepts_out_too(capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "layer=early", "data.min_train=13")
+    assert [text for _, text in found["data"]][-2:] == [
+        "segmentation: 3 concepts are probed, object 1, part 1, color 1",
+        "segmentation: 4 are not, for too few images: cup, dog, fin, grey-c",
+    ]
 
 
 def test_a_sample_tells_what_occurs_in_it_and_is_scaled_up(
@@ -418,6 +426,38 @@ def test_what_readers_hand_over_is_counted_to_the_byte(
             "bytes: a smaller loader.batch_size, loader.workers=0, or more shared memory for the "
             "container"
         ] if warned else [])  # fmt: skip
+
+
+def test_memory_is_what_the_system_says_or_a_container_allows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemFree: 100 kB\nMemAvailable: 400 kB\n")
+    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
+    limits = [tmp_path / "memory.max", tmp_path / "limit_in_bytes"]
+    monkeypatch.setattr(machine, "_LIMITS", tuple(map(str, limits)))
+    assert machine.memory() == (900 << 10, 400 << 10)
+    limits[0].write_text("max\n")
+    limits[1].write_text(f"{500 << 10}\n")
+    assert machine.memory() == (500 << 10, 400 << 10)
+    limits[0].write_text(f"{300 << 10}\n")
+    assert machine.memory() == (300 << 10, 300 << 10)
+
+
+def test_images_are_classified_by_vectors_too_but_not_segmented(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["layer=head", "model._target_=support.small_networks.Tower", "model.weights=null"]
+    layer = "layer head (module head): 5 filters of 1 x 1 on images of 12 x 12"
+    assert ("ok", layer) in told(capsys, *options, "target=classification")["network"]
+    (text,) = to_mend(*options)
+    assert text.startswith("layer 'head' of custom gives an output of shape (5,)")
+
+
+def test_another_python_than_is_needed_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions.platform, "python_version", lambda: "3.9.1")
+    mends = [check.text for check in versions.check_versions() if check.verdict == "mend"]
+    assert mends == ["python>=3.11 is needed, not 3.9.1"]
 
 
 def test_sizes_are_told_in_gib_from_a_tenth_of_one() -> None:

@@ -245,6 +245,9 @@ def test_pictures_are_the_val_images_in_their_order(page: ReportPage, run: Plant
     assert shown.shape == images.shape
     apart = np.abs(shown[:, None] - images).mean((2, 3, 4))
     assert apart.argmin(1).tolist() == list(range(len(val)))
+    turned = (images[..., ::-1], images.swapaxes(1, 2), images[:, ::-1], images[:, :, ::-1])
+    for other in turned:  # no channel, row or column has changed its place
+        assert (np.diag(apart) < np.abs(shown - other).mean((1, 2, 3))).all()
 
 
 def masks_of(run: PlantedRun, concept: str) -> dict[str, npt.NDArray[np.bool_]]:

@@ -17,7 +17,13 @@ from support.fake_data.pages import AWKWARD, layer_page
 
 from net2vec_pl.report.columns import concept_columns, filter_columns
 from net2vec_pl.report.layer_page import LayerPage, write_report
-from net2vec_pl.report.packing import pack_cosines, pack_mask, pack_number, pack_picture
+from net2vec_pl.report.packing import (
+    mask_samples,
+    pack_cosines,
+    pack_mask,
+    pack_number,
+    pack_picture,
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,14 @@ def test_a_small_mask_is_kept_as_it_is(mask: np.ndarray) -> None:
     assert (height, width) == mask.shape
     bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))
     np.testing.assert_array_equal(bits[: mask.size].reshape(mask.shape), mask)
+
+
+@pytest.mark.parametrize("side", [1, 39, 40, 80, 100, 224])
+def test_of_a_mask_the_middles_of_equal_stretches_are_kept(side: int) -> None:
+    kept = min(side, 40)
+    middles = [int((i + 0.5) * side / kept) for i in range(kept)]
+    assert mask_samples(side).tolist() == middles
+    assert middles[0] == {80: 1, 100: 1, 224: 2}.get(side, 0)
 
 
 def test_a_large_mask_keeps_its_place() -> None:

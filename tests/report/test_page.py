@@ -82,6 +82,32 @@ def test_a_long_table_says_how_much_of_it_is_shown() -> None:
     assert not PageTable("A table", rows[:1200], "file.csv").cut
 
 
+@pytest.mark.parametrize(
+    ("value", "text", "key"),
+    [
+        ((0.5, 0.25, 1.75), "0.500 [0.250, 1.750]", "0.5"),
+        ((12.0, -999.0, 25.5), "12.000 [-999.000, 25.500]", "12.0"),
+        ((5e-5, -1e-4, 2e-4), "5e-05 [-0.0001, 0.0002]", "5e-05"),
+        ((0.5, np.nan, 0.75), "0.500", "0.5"),
+        (12, "12", "12.0"),
+        (0.0625, "0.062", "0.0625"),
+        (np.nan, "–", "nan"),
+        (4512.3, "4512", "4512.3"),
+        ("sky", "sky", "sky"),
+        (True, "True", "True"),
+        (Link("conv5", "a.html"), "conv5", "conv5"),
+    ],
+)
+def test_a_cell_is_read_with_three_digits_and_sorted_by_all(
+    value: object, text: str, key: str
+) -> None:
+    rows = [{"n": 0.5, "value": value}, {"n": 0.25, "value": "another"}]
+    (_, cell), _ = PageTable("A table", rows, "file.csv").cells
+    assert (cell.text, cell.key) == (text, key)
+    assert cell.number == (not isinstance(value, str | bool | Link))
+    assert cell.address == ("a.html" if isinstance(value, Link) else "")
+
+
 def test_what_every_row_says_is_told_once() -> None:
     rows = [{"layer": f"conv{i}", "model": "vgg16", "score": 0.5 + i, "p": 1.0} for i in range(3)]
     table = PageTable("A table", rows, "file.csv")

@@ -319,6 +319,14 @@ def test_rounded_probabilities_say_the_same_of_one_half() -> None:
     assert [bool(m > 0.5) for m in maps] == [False, False, False, True, True, True, False]
 
 
+def test_a_concept_of_several_categories_is_on_the_sheet_of_its_first() -> None:
+    sky = Concept(1, "sky", "object", ("object", "scene"), True)
+    street = Concept(2, "street", "scene", ("scene", "object"), True)
+    sheets = masks.sheets_of([sky, street])
+    assert [(s.folder, s.columns) for s in sheets] == [("object", [0]), ("scene", [1])]
+    assert [s.concepts for s in sheets] == [[sky], [street]]
+
+
 def test_a_category_of_more_concepts_than_a_palette_takes_several_folders() -> None:
     concepts = [Concept(i + 1, f"c{i}", "a/b", ("a/b",), True) for i in range(600)]
     concepts += [Concept(601, "other", "a_b", ("a_b",), True)]
@@ -393,6 +401,32 @@ def test_a_finished_prediction_is_never_overwritten(
     assert run_cli(monkeypatch, tmp_path, *arguments) == 1
     assert "already holds a prediction" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in kept} == before
+
+
+def test_where_nothing_can_be_read_five_faults_are_told_and_the_rest_counted(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touched(tmp_path, *(f"photos/{i}.png" for i in range(7)))
+    arguments = [*QUIET, f"bank={run.folder}", "images=photos"]
+    assert run_cli(monkeypatch, tmp_path, *arguments) == 1
+    head, *lines, last = capsys.readouterr().err.splitlines()
+    assert head == "error: none of 7 photographs can be read:"
+    assert lines == [f"  image photos/{i}.png is empty" for i in range(5)]
+    assert last == "  and 2 more"
+
+
+def test_of_many_concepts_twenty_are_told_and_the_rest_counted(tmp_path: Path) -> None:
+    concepts = [Concept(i, f"c{i}", "object", ("object",), True) for i in range(1, 26)]
+    console = Console(record=True)
+    with (tmp_path / "scores.csv").open("w") as file:
+        told = ScoreTable(file, concepts, tmp_path, masks=False)
+        told.add(find_photographs([file.name])[0], np.linspace(0.4, 0.6, 25))
+        told.tell(console)
+    text = console.export_text()
+    assert text.splitlines()[-1] == "and 5 more; scores.csv has all."
+    rows = [[c.strip() for c in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    assert rows[0] == ["c14", "object", "1", "-"]  # the first above one half
+    assert [row[2] for row in rows] == ["1"] * 12 + ["0"] * 8
 
 
 def test_an_empty_name_is_refused() -> None:
