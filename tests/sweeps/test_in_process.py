@@ -127,7 +127,8 @@ def test_the_ledger_has_a_whole_row_for_every_job(
             "multi_val": multi,
             "ap_val": precision,
         }
-        assert row["job"].endswith(digest)
+        assert re.fullmatch("[0-9a-f]{8}", digest)
+        assert row["job"] == f"shapes-shapesnet-{layer}-{digest}"
         line = json.loads((sweep.at / row["job"] / "job.json").read_text())
         assert line["state"] == state
     columns = [*read_table(sweep.at / "ledger.csv")[0]]
