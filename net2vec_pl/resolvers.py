@@ -40,11 +40,14 @@ def layer_slug(layer: Any) -> str:
 def quoted(value: object) -> str:
     r"""Write the value of an option so that Hydra reads it as it stands.
 
+    To Hydra a backslash is one, but in front of a quotation mark.
+
     Example:
-        >>> print(quoted('a "b" #1'))
-        "a \"b\" #1"
+        >>> print(quoted('a "b" #1'), quoted("a\\b"))
+        "a \"b\" #1" "a\b"
     """
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    text = re.sub(r'\\*(?="|\Z)', lambda slashes: 2 * slashes[0], str(value))
+    return '"' + text.replace('"', '\\"') + '"'
 
 
 def job_digest(config: DictConfig) -> str:

@@ -1,14 +1,16 @@
 """Names that stay the same when a command is given again, and differ when it differs."""
 
+import re
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from net2vec_pl.resolvers import job_digest, register_resolvers, sweep_name
+from net2vec_pl.resolvers import job_digest, layer_slug, quoted, register_resolvers, sweep_name
 
 
 def test_a_job_is_its_configuration_but_for_where_it_writes() -> None:
     base = {"seed": 0, "model": {"name": "a"}, "run": {"dir": "x"}, "logger": {"name": "csv"}}
-    digest = job_digest(OmegaConf.create(base))
     base["loader"] = {"workers": 0, "batch_size": 64}
     digest = job_digest(OmegaConf.create(base))
     workers = {"loader": {"workers": 2, "batch_size": 64}}
@@ -60,3 +62,43 @@ def test_a_job_takes_the_name_over_that_its_sweep_had() -> None:
     job = OmegaConf.create({"given": ["a=1"], "name": text})
     OmegaConf.copy_cache(sweep, job)
     assert job.name == name
+
+
+@pytest.mark.parametrize(
+    ("layer", "slug"),
+    [("conv5", "conv5"), (["b", "a"], "b+a"), (None, "last"), ("", "last"), ("a/b c", "a_b_c")],
+)
+def test_a_layer_makes_a_folder_name(layer: object, slug: str) -> None:
+    assert layer_slug(layer) == slug
+
+
+@pytest.mark.parametrize(
+    "value", ["plain", 'a "b"', "back\\slash", "it's, a=[b] {c} #1", '\\"', "end\\"]
+)
+def test_a_quoted_value_is_read_by_hydra_as_it_stands(value: str) -> None:
+    override = OverridesParser.create().parse_override(f"name={quoted(value)}")
+    assert override.value() == value
+
+
+def test_names_of_sweeps_have_one_form() -> None:
+    name = sweep_name(["experiment=layers", "seed=0,1", "model=alexnet"], {"layer": "a,b"})
+    assert re.fullmatch(r"layers-layer\+seed-[0-9a-f]{8}", name)
+    long = sweep_name([f"{'x' * 70}=0,1"])
+    assert re.fullmatch(r"x{60}-[0-9a-f]{8}", long)
+    assert sweep_name(["a=1"]) != sweep_name(["a=2"])  # what is fixed counts too
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "choice(a,b)",
+        "range(3)",
+        "interval(0,1)",
+        "glob(*)",
+        "shuffle(a,b)",
+        "sort(a,b)",
+        "tag(t,a)",
+    ],
+)
+def test_what_a_function_lists_is_varied(values: str) -> None:
+    assert sweep_name([f"seed={values}"]).startswith("seed-")

@@ -1,4 +1,7 @@
-"""Sweeps from the command line: each job a fresh process, and a ledger that survives anything."""
+"""Sweeps from the command line: each job a fresh process, and a ledger that survives anything.
+
+``test_in_process.py`` has what needs no process.
+"""
 
 import os
 import signal
@@ -8,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.cli import run_cli
 from support.sweeps import SMALL, banks, ledger_of, run_sweep, sweep_command
 
 from net2vec_pl.probes import BankFile
@@ -19,7 +23,7 @@ def wait_for(folder: Path, finished: int, sweep: "subprocess.Popen[bytes]") -> N
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("jobs", [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_sweep_killed_in_the_middle_runs_only_the_rest(jobs: int, tmp_path: Path) -> None:
     layers = ["conv2", "conv3", "conv4", "conv5"][: jobs // 2]
     options = ["model=shapesnet", f"layer={','.join(layers)}", "seed=0,1", "protocol.epochs=40"]
@@ -47,49 +51,64 @@ def test_a_sweep_killed_in_the_middle_runs_only_the_rest(jobs: int, tmp_path: Pa
     assert f"{jobs} jobs: {jobs} finished" in again.stdout
 
 
-def test_a_job_that_fails_is_named_with_its_cause_and_stops_no_other(tmp_path: Path) -> None:
-    done = run_sweep(tmp_path, "layer=conv9,conv4,conv5")
-    assert done.returncode == 1
-    found = ledger_of(tmp_path)
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a sweep of two jobs, composed from a configuration of the user's own."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "mine.yaml").write_text("defaults: [config, _self_]\nseed: 7\n")
+    flags = ["--config-dir", "mine", "--config-name", "mine"]
+    done = run_sweep(folder, "layer=conv9,conv5", *flags)
+    (folder / "stdout").write_text(done.stdout)
+    (folder / "stderr").write_text(done.stderr)
+    assert done.returncode == 1, done.stderr
+    return folder
+
+
+def test_a_job_that_fails_is_named_with_its_cause_and_stops_no_other(swept: Path) -> None:
+    found = ledger_of(swept)
     assert {name: row["state"] for name, row in found.items()} == {
         "layer=conv9": "failed",
-        "layer=conv4": "finished",
         "layer=conv5": "finished",
     }
     assert "unknown layer of shapesnet 'conv9'" in found["layer=conv9"]["cause"]
     assert found["layer=conv9"]["multi_val"] == ""
-    assert "3 jobs: " in done.stdout
-    assert "Traceback" not in done.stderr
+    assert "2 jobs: " in (swept / "stdout").read_text()
+    assert "Traceback" not in (swept / "stderr").read_text()
 
 
-def test_a_crash_that_is_not_ours_leaves_its_last_words(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
-        "import os\n\ndef net(how):\n"
-        "    if how == 'raise':\n        raise MemoryError('no room')\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-    custom = ["model=custom", "model._target_=mine.net", "+model.kwargs.how=raise,die"]
-    assert run_sweep(tmp_path, *custom).returncode == 1
-    causes = {name.split("=")[-1]: row["cause"] for name, row in ledger_of(tmp_path).items()}
-    assert "no room" in causes["raise"]
-    assert "SIGKILL" in causes["die"]
-
-
-def test_jobs_of_one_sweep_are_what_single_runs_are(tmp_path: Path) -> None:
-    done = run_sweep(tmp_path, "layer=conv4,conv5", "seed=1")
-    assert done.returncode == 0, done.stderr
-    single = [sys.executable, "-m", "net2vec_pl", *SMALL, "layer=conv5", "seed=1", "run.dir=alone"]
-    subprocess.run(
-        single, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=120
-    )
-    (job,) = tmp_path.glob("sweep/*conv5*")
+def test_a_job_composes_what_its_sweep_composed_and_is_what_a_single_run_is(
+    swept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (bank,) = banks(swept)
+    assert BankFile.load(bank).header["seed"] == 7
+    assert run_cli(monkeypatch, tmp_path, *SMALL, "layer=conv5", "seed=7", "run.dir=alone") == 0
     for name in ("bank.safetensors", "concepts.csv", "filters.csv"):
-        assert (job / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+        assert (bank.parent / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    before = bank.read_bytes()
+    bank.unlink()
+    assert run_cli(monkeypatch, swept, f"run.resume={bank.parent}") == 0
+    assert bank.read_bytes() == before
 
 
-def test_jobs_may_have_several_processes_each(tmp_path: Path) -> None:
+def test_a_crash_that_is_not_ours_leaves_its_last_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("net2vec_pl.tasks.build.trainer_from", full)
+    monkeypatch.setenv("NET2VEC_CAUSE", str(tmp_path / "cause.txt"))
+    with pytest.raises(MemoryError):
+        run_cli(monkeypatch, tmp_path, *SMALL, "run.dir=out")
+    assert (tmp_path / "cause.txt").read_text() == "MemoryError('no room')"
+
+
+def test_jobs_may_have_several_processes_each(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     several = [a for a in SMALL if a != "trainer=cpu"]
-    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2", "seed=1"]
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "seed=1"]
     command = [sys.executable, "-m", "net2vec_pl", "-m", "hydra.sweep.dir=sweep", *several, *ddp]
     # What SLURM tells a job of one task must not keep it from starting its own processes.
     slurm = {
@@ -108,29 +127,12 @@ def test_jobs_may_have_several_processes_each(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    folders = sorted(path.parent for path in banks(tmp_path))
-    assert len(folders) == 2
-    assert sorted(p.name for p in (tmp_path / "sweep").iterdir() if p.is_dir()) == sorted(
-        f.name for f in folders
-    )
-    one, two = (BankFile.load(f / "bank.safetensors") for f in folders)
+    (found,) = banks(tmp_path)
+    assert [p for p in (tmp_path / "sweep").iterdir() if p.is_dir()] == [found.parent]
+    assert run_cli(monkeypatch, tmp_path, *SMALL, "seed=1", "run.dir=alone") == 0
+    one, two = map(BankFile.load, (tmp_path / "alone" / "bank.safetensors", found))
     assert one.header["seed"] == two.header["seed"] == 1
     assert float((one.weight - two.weight).abs().max()) < 1e-5
-
-
-def test_a_job_composes_what_its_sweep_composed(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "mine.yaml").write_text("defaults: [config, _self_]\nseed: 7\n")
-    flags = ["--config-dir", "mine", "--config-name", "mine"]
-    done = run_sweep(tmp_path, "layer=conv5", *flags)
-    assert done.returncode == 0, done.stderr
-    (bank,) = banks(tmp_path)
-    assert BankFile.load(bank).header["seed"] == 7
-    before = bank.read_bytes()
-    bank.unlink()
-    again = [sys.executable, "-m", "net2vec_pl", f"run.resume={bank.parent}"]
-    subprocess.run(again, cwd=tmp_path, check=True, timeout=120, capture_output=True)
-    assert bank.read_bytes() == before
 
 
 def test_a_sweep_that_is_killed_takes_its_workers_and_their_jobs_along(tmp_path: Path) -> None:
@@ -157,20 +159,3 @@ def _runs_in(process: Path, folder: Path) -> bool:
         return Path(os.readlink(process / "cwd")) == folder
     except OSError:
         return False
-
-
-@pytest.mark.parametrize("name", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
-def test_several_processes_from_outside_are_refused(name: str, tmp_path: Path) -> None:
-    done = run_sweep(tmp_path, "seed=0,1", **{name: "2"})
-    assert done.returncode == 1
-    assert "each would go through the whole sweep" in done.stderr
-    assert not banks(tmp_path)
-
-
-def test_the_same_command_means_the_same_folders(tmp_path: Path) -> None:
-    options = [*SMALL, "layer=conv9", "seed=0"]
-    for order in (options, options[::-1]):
-        command = [sys.executable, "-m", "net2vec_pl", "-m", *order]
-        subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
-    (sweep,) = (tmp_path / "multirun").iterdir()
-    assert len([path for path in sweep.iterdir() if path.is_dir()]) == 1

@@ -41,7 +41,7 @@ def test_every_layer_of_a_run_is_found_and_what_only_classifies_too() -> None:
     Path("runs/two/.hydra").mkdir()
     Path("runs/two/figures").mkdir()
     assert found("runs") == ["runs/two/conv4", "runs/two/conv5"]
-    assert found("runs/two") == ["runs/two/conv4", "runs/two/conv5"]
+    assert found("runs/two", "runs") == ["runs/two/conv4", "runs/two/conv5"]  # once
 
 
 @pytest.mark.parametrize(("line", "expected"), [("task: compare", 1), ("task: run", 2)])
