@@ -13,6 +13,7 @@ from support.cli import run_cli
 
 from net2vec_pl import cli
 from net2vec_pl.errors import DataError, RunFolderError, SweepError
+from net2vec_pl.sweeps import DIGEST
 
 
 def stopped_run(folder: Path, *options: str) -> Path:
@@ -238,7 +239,7 @@ def test_a_job_that_is_not_its_sweeps_does_nothing(
     monkeypatch.setattr(cli, "_task", lambda _name: done.append)
     monkeypatch.setattr(cli, "job_digest", lambda _config: "abcd")
     for digest, status in (("abcd", 0), ("abce", 1)):
-        monkeypatch.setenv(cli.DIGEST, digest)
+        monkeypatch.setenv(DIGEST, digest)
         assert run_cli(monkeypatch, tmp_path) == status
     assert len(done) == 1
     assert "the options of this job give another configuration than its sweep's." in (

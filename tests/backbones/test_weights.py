@@ -167,7 +167,8 @@ def test_a_name_means_torchvisions_weights_checked_by_their_hash(
 
     def state(self: object, **options: bool) -> dict[str, torch.Tensor]:
         given[str(self)] = options
-        return source.state_dict()
+        values: dict[str, torch.Tensor] = source.state_dict()
+        return values
 
     monkeypatch.setattr(torchvision.models.SqueezeNet1_1_Weights, "get_state_dict", state)
     target = torchvision.models.squeezenet1_1(weights=None)

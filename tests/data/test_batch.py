@@ -238,14 +238,13 @@ def test_images_are_annotated_for_a_concept_by_its_primary_category(tmp_path: Pa
         FakeImage("c.png", "val", {"color": [cell * 0 + 2], "scene": [70]}),
     ]
     reader = BrodenReader(write_broden_fixture(tmp_path, images))
-    # A door is an object here, though its parts are listed first; a wheel is listed as an object.
     names = ["door", "wheel", "red-c", "street-s"]
     vocabulary = Vocabulary(
         replace(reader.vocabulary[reader.vocabulary.row(name)], category=category)
-        for name, category in zip(names, ("object", "part", "color", "scene"), strict=True)
+        for name, category in zip(names, ("part", "object", "color", "scene"), strict=True)
     )
     assert annotated_for(vocabulary, reader, np.array([2, 0, 1])).tolist() == [
         [False, False, True, True],
-        [True, False, False, False],
-        [False, True, True, False],
+        [False, True, False, False],
+        [True, False, True, False],
     ]

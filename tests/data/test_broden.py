@@ -502,4 +502,5 @@ def test_elements_of_a_row_come_by_the_order_of_the_categories(golden: Path) -> 
     (golden / "category.csv").write_text("\n".join([lines[0], *(rows[name] for name in order)]))
     reader = BrodenReader(golden)
     assert [category.name for category in reader.categories] == order
+    assert [category.pixels for category in reader.categories] == [0, 1, 1, 1, 0, 1]
     assert reader[0].map_categories == ("part", "part", "object", "color")

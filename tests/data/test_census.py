@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,10 @@ import pytest
 from support import oracles
 from support.fake_data.broden import random_images, set_cell, write_broden_fixture
 
+from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.census import Census, RowFacts, take_census
+from net2vec_pl.data.shapes.reader import ShapesReader
 from net2vec_pl.errors import ConfigError, DataError
 
 
@@ -181,3 +184,11 @@ def test_of_many_unreadable_rows_twelve_are_named_and_the_others_counted(tmp_pat
         *(f"row {row} ({names[row]}): image {absent[row - 2]} is absent" for row in range(2, 14)),
         "and 3 more",
     ]
+
+
+def test_the_digest_changes_with_names_and_the_size_of_masks() -> None:
+    plain, renamed, wider = (ShapesReader(num_images=2, image_size=32) for _ in range(3))
+    first, *others = renamed.vocabulary
+    renamed.vocabulary = Vocabulary([replace(first, name="soot-c"), *others])
+    wider.mask_size = (16, 8)
+    assert len({take_census(reader).digest for reader in (plain, renamed, wider)}) == 3

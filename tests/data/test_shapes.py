@@ -1,5 +1,6 @@
 import itertools
 import pickle
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -7,8 +8,11 @@ import torch
 
 from net2vec_pl.data.reader import Sample
 from net2vec_pl.data.shapes import reader as shapes
+from net2vec_pl.data.shapes.paints import Paint
+from net2vec_pl.data.shapes.patterns import TEXTURES, compose_texture
+from net2vec_pl.data.shapes.picture import Picture, Region
 from net2vec_pl.data.shapes.reader import ShapesReader
-from net2vec_pl.data.shapes.vocabulary import COLORS
+from net2vec_pl.data.shapes.vocabulary import COLORS, NUMBERS
 from net2vec_pl.errors import ConfigError
 
 
@@ -218,3 +222,118 @@ def test_a_row_beyond_the_last_is_an_index_error(reader: ShapesReader) -> None:
 def test_an_argument_out_of_range_is_named_with_what_is_allowed(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"{name} .* is {value}; it must be"):
         ShapesReader(**{name: value})  # type: ignore[arg-type]
+
+
+# -------------------- what the shipped network and its data's digest rely on
+
+
+def test_a_fingerprint_names_seed_row_size_and_split() -> None:
+    reader = ShapesReader(num_images=4, image_size=48, seed=7)
+    splits = ["train" if train else "val" for train in reader.is_train]
+    expected = [f"shapes 1 7 {row} 48 {splits[row]}".encode() for row in range(4)]
+    assert [reader.fingerprint(row) for row in range(4)] == expected
+    assert len({*splits}) == 2
+
+
+def test_splits_fall_evenly_from_a_turn_that_the_seed_draws() -> None:
+    for seed in (0, 5):
+        turn = np.random.default_rng(seed).random()
+        expected = [(turn + row * (5**0.5 - 1) / 2) % 1 < 0.7 for row in range(80)]
+        assert ShapesReader(num_images=80, seed=seed).is_train.tolist() == expected
+
+
+def test_sources_and_kinds_have_their_shares() -> None:
+    reader = ShapesReader(num_images=4000, image_size=32)
+    place = [category.name for category in reader.categories]
+    shares = {name: reader.annotated[:, place.index(name)].mean() for name in place}
+    expected = {
+        "color": 1,
+        "object": 0.60,
+        "part": 0.54,
+        "material": 0.24,
+        "scene": 0.60,
+        "texture": 0.16,
+    }
+    assert shares == pytest.approx(expected, abs=0.03)
+    sources = [name.split("/")[0] for name in reader.image_names]
+    found = {source: sources.count(source) / 4000 for source in set(sources)}
+    assert found == pytest.approx({"scene": 0.60, "surface": 0.24, "texture": 0.16}, abs=0.03)
+
+
+def test_every_second_pixel_of_a_picture_is_labelled() -> None:
+    table = (
+        Region(Paint("red-c", (200, 0, 0)), "house", "wall"),
+        Region(Paint("blue-c", (0, 0, 200)), "house", "door", "knob", "wood"),
+    )
+    regions = np.zeros((16, 16), dtype=np.uint8)
+    regions[4:8, 8:] = 1  # in dots, of which a pixel has two by two
+    light = np.ones((8, 8), dtype=np.float32)
+    light[:, :4] = 0.5
+    picture = Picture(regions, table, light, ())
+    labelled = {
+        "color": ("red-c", "blue-c"),
+        "object": ("house", "house"),
+        "part": ("wall", "door"),
+        "nested": ("", "knob"),
+        "material": ("", "wood"),
+    }
+    for layer, (around, inside) in labelled.items():
+        expected = np.full((4, 4), NUMBERS[around])
+        expected[1, 2:] = NUMBERS[inside]
+        assert picture.label_map(layer).tolist() == expected.tolist(), layer
+    plain = picture.render(np.random.default_rng(0), noise=0.0)
+    assert plain[:, 0, 0].tolist() == [100, 0, 0]
+    assert plain[:, 0, 7].tolist() == [200, 0, 0]
+    assert plain[:, 2, 7].tolist() == [0, 0, 200]
+    grey = Picture(regions * 0, (Region(Paint("grey-c", (128, 128, 128))),), light * 0 + 1, ())
+    noisy = grey.render(np.random.default_rng(0), noise=4.0).astype(float)
+    assert (noisy == noisy[0]).all()  # grey noise
+    many = [grey.render(np.random.default_rng(n), noise=4.0).astype(float) for n in range(40)]
+    assert abs(np.mean(many) - 127.5) < 0.5  # half a level less, by truncation
+    assert abs(np.std(many) - 4) < 0.3
+
+
+def test_the_dominant_texture_of_two_comes_first() -> None:
+    reader = ShapesReader(num_images=200, image_size=32)
+    pairs = 0
+    for row, name in enumerate(reader.image_names):
+        if name.startswith("texture"):
+            rng = np.random.default_rng([0, row])
+            picture = compose_texture(32, rng)
+            assert 1 <= len(picture.image_labels) <= 2
+            if len(picture.image_labels) == 2:
+                pairs += 1
+                areas = np.bincount(picture.regions.ravel() // 2, minlength=2)
+                first, second = (label for _, label in reader[row].image_labels)
+                names = texture_names(row)
+                expected = [names[patch] for patch in np.argsort(-areas, kind="stable")]
+                assert [first, second] == [NUMBERS[name] for name in expected]
+    assert pairs > 3
+
+
+def texture_names(row: int) -> list[str]:
+    """Return the textures of a picture in the order in which its patches are drawn."""
+    rng = np.random.default_rng([0, row])
+    names, weights = zip(*((name, w) for name, (_, w) in TEXTURES.items()), strict=True)
+    count = 1 + int(rng.random() < 0.3)
+    shares = np.array(weights) / sum(weights)
+    chosen: list[int] = rng.choice(len(names), count, replace=False, p=shares).tolist()
+    return [names[index] for index in chosen]
+
+
+def test_labels_of_the_pictures_move_only_with_the_format_version(reader: ShapesReader) -> None:
+    """The shipped network was trained on these; a change of them needs another one."""
+    digest = blake2b(digest_size=8)
+    for row in range(len(reader)):
+        sample = reader[row]
+        digest.update(sample.label_maps.numpy().astype("<i4").tobytes())
+        digest.update(repr((sample.map_categories, sample.image_labels)).encode())
+    assert {1: "2620789db2bc859b"}[shapes.FORMAT_VERSION] == digest.hexdigest(), (
+        "labels of data=shapes moved: raise FORMAT_VERSION, and `make shapesnet`"
+    )
+
+
+def test_pixels_of_the_pictures_are_as_bright_as_ever(reader: ShapesReader) -> None:
+    images = np.stack([reader[row].image.numpy() for row in range(len(reader))]).astype(float)
+    assert images.mean((0, 2, 3)).tolist() == pytest.approx([134.0, 114.8, 107.9], abs=0.1)
+    assert images.std((0, 2, 3)).tolist() == pytest.approx([78.3, 64.6, 75.3], abs=0.1)

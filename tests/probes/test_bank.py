@@ -1,5 +1,7 @@
 """The bank: a 1x1 convolution whose rows start from seed, layer and concept alone."""
 
+from zlib import crc32
+
 import numpy as np
 import torch
 
@@ -40,3 +42,39 @@ def test_logits_are_weighted_sums_of_filters() -> None:
 
 def test_the_paper_has_no_bias() -> None:
     assert ConceptBank(torch.zeros(1, 2)).bias is None
+
+
+def test_a_row_is_numpys_draw_from_seed_number_and_layer() -> None:
+    rows = initial_rows([700, 3], 9, seed=4, layer="features.29")
+    for row, number in zip(rows, (700, 3), strict=True):
+        draw = np.random.default_rng([4, number, crc32(b"features.29")])
+        assert row.tolist() == draw.uniform(-1 / 3, 1 / 3, 9).astype(np.float32).tolist()
+    assert initial_rows([], 9, seed=4).shape == (0, 9)
+
+
+def test_a_bank_starts_with_the_filters_it_keeps_and_no_bias() -> None:
+    weight = torch.tensor([[1.0, -2, 3], [4, 5, -6]])
+    kept = torch.tensor([[True, False, True], [False, True, True]])
+    bank = ConceptBank(weight, bias=True, kept=kept)
+    assert bank.weight.tolist() == [[1, 0, 3], [0, 5, -6]]
+    assert bank.bias is not None
+    assert bank.bias.tolist() == [0, 0]
+    assert ConceptBank(weight).weight.tolist() == weight.tolist()
+
+
+def test_rows_that_have_stepped_lose_what_they_may_not_use_and_shrink() -> None:
+    kept = torch.tensor([[True, False, True], [False, True, True]])
+    both, second = torch.tensor([True, True]), torch.tensor([False, True])
+    weight = torch.tensor([[1.0, -2, 0.25], [4, 5, -6]])
+    bank = ConceptBank(weight, kept=kept)
+    with torch.no_grad():
+        bank.weight.copy_(weight)
+    bank.constrain(second)
+    assert bank.weight.tolist() == [[1, -2, 0.25], [0, 5, -6]]
+    bank.constrain(both)
+    assert bank.weight.tolist() == [[1, 0, 0.25], [0, 5, -6]]
+    shrinking = ConceptBank(weight, shrink=torch.tensor([0.5, 5.0]))
+    shrinking.constrain(second)
+    assert shrinking.weight.tolist() == [[1, -2, 0.25], [0, 0, -1]]
+    shrinking.constrain(both)
+    assert shrinking.weight.tolist() == [[0.5, -1.5, 0], [0, 0, 0]]

@@ -180,3 +180,40 @@ def test_the_choice_does_not_depend_on_the_size_of_chunks(monkeypatch: pytest.Mo
     parts = best_single_classifiers(torch.from_numpy(pooled), present)
     assert torch.equal(whole.filter, parts.filter)
     torch.testing.assert_close(whole.slope, parts.slope, rtol=1e-4, atol=0)
+
+
+def test_a_filter_that_says_nothing_puts_every_image_on_the_line_which_is_wrong() -> None:
+    pooled = torch.tensor([[0.0], [0.0], [1.0], [1.0]])
+    found = best_single_classifiers(pooled, np.array([[True], [False], [True], [False]]))
+    assert found.filter.tolist() == [0]
+    assert (found.slope.tolist(), found.bias.tolist()) == ([0], [0])
+    assert found.train_accuracy.tolist() == [0]
+
+
+def test_activations_below_zero_are_as_good_as_any() -> None:
+    pooled, present = world()
+    pooled = pooled[:, 2:4] / 8
+    above, below = (best_single_classifiers(torch.from_numpy(pooled - s), present) for s in (0, 99))
+    assert (pooled - 99 < 0).all()
+    assert (above.filter >= 0).all()
+    assert torch.equal(above.filter, below.filter)
+    torch.testing.assert_close(above.slope, below.slope, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(above.bias + 99 * above.slope, below.bias, rtol=1e-2, atol=1e-1)
+
+
+def test_a_missing_class_is_the_reason_before_filters_that_do_not_vary() -> None:
+    present = np.array([[True, True], [True, False]])
+    found = best_single_classifiers(torch.ones(2, 3), present)
+    assert found.reason == [
+        "no train images without it",
+        "no filter varies over the train images",
+    ]
+    assert found.filter.tolist() == [-1, -1]
+
+
+def test_both_classes_weigh_alike_in_what_is_reported() -> None:
+    # 2 of 3 positives and 3 of 5 negatives are right at the best of all thresholds.
+    values = np.array([3, 3, 0, 0, 0, 0, 3, 3], dtype=np.float32)
+    present = np.array([True] * 3 + [False] * 5)
+    found = best_single_classifiers(torch.from_numpy(values[:, None]), present[:, None])
+    assert found.train_accuracy.tolist() == pytest.approx([(2 / 3 + 3 / 5) / 2])

@@ -53,3 +53,26 @@ def test_a_planted_filter_reaches_set_iou_one() -> None:
     baseline = SingleFilterBaseline(counts.set_iou(), counts.set_iou())
     assert baseline.best_filter().tolist() == [2, 0]
     assert baseline.train.amax(1).tolist() == [1.0, 1.0]
+
+
+def test_several_images_at_once_count_as_each_by_itself() -> None:
+    torch.manual_seed(2)
+    cells = BilinearCells(GRID, MASK, align_corners=False)
+    fired, image = torch.rand(4, 7, *GRID) > 0.7, torch.tensor([0, 0, 2, 3, 3, 3])
+    concept, masks = torch.tensor([2, 0, 1, 0, 1, 2]), torch.rand(6, *MASK) > 0.5
+    together, alone = (SingleFilterCounts(3, 7, torch.device("cpu")) for _ in range(2))
+    together.add(fired, masks, image, concept, cells)
+    for i in range(4):
+        mine = image == i
+        none = torch.zeros(int(mine.sum())).long()
+        alone.add(fired[i : i + 1], masks[mine], none, concept[mine], cells)
+    assert torch.equal(together.intersection, alone.intersection)
+    assert torch.equal(together.union, alone.union)
+    assert len({*together.union.flatten().tolist()}) > 10
+
+
+def test_filters_choose_concepts_and_concepts_filters_on_train_by_the_least_difference() -> None:
+    train = torch.tensor([[0.300, 0.301, 0.1], [0.2, 0.0, 0.1001], [0.1, 0.3, 0.0]]).double()
+    baseline = SingleFilterBaseline(train, train.flip(0, 1))
+    assert baseline.best_filter().tolist() == [1, 0, 1]
+    assert baseline.best_concept().tolist() == [0, 0, 1]

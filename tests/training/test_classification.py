@@ -273,3 +273,48 @@ def test_activations_that_are_not_finite_are_refused() -> None:
     pooled[3, 1], pooled[5, 2] = np.nan, np.inf
     with pytest.raises(DataError, match="2 of 630 pooled activations are not finite"):
         ClassificationProbe(torch.from_numpy(pooled), present, NUMBERS, SHORT, seed=SEED)
+
+
+# -------------------- starts and losses
+
+
+def test_classifiers_start_from_the_vectors_of_seed_layer_and_number() -> None:
+    pooled, present = world()
+    mask = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0)) < 0.5
+    probe = ClassificationProbe(
+        torch.from_numpy(pooled), present, NUMBERS, SHORT, seed=SEED, layer="conv4", mask=mask
+    )
+    bank = probe.bank()
+    start = initial_rows(NUMBERS, 7, SEED, "conv4")
+    for c in (0, 1, 3):
+        assert torch.equal(bank.weight[:, c], start[c] * mask[:, c])
+        assert bank.bias[:, c].tolist() == [0, 0]
+    assert bank.weight[:, [2, 4]].isnan().all()
+
+
+def test_the_logged_loss_is_the_mean_over_the_batches_of_all_classifiers() -> None:
+    pooled, present = world()
+    protocol = ClassificationProtocol(lr=1e-12, epochs=1, batch_size=8)
+    probe = ClassificationProbe(
+        torch.from_numpy(pooled), present, NUMBERS, protocol, seed=SEED, layer="fc"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = quiet_trainer(1)
+        trainer.fit(probe)
+    losses = []
+    for c in (0, 1, 3):
+        w = initial_rows([NUMBERS[c]], 7, SEED, "fc")[0].double().numpy()
+        images = BalancedSampler(present[:, [c]], [NUMBERS[c]], SEED).draw(0).image
+        for first in range(0, len(images), 8):
+            f = 1 / (1 + np.exp(-(pooled[images[first : first + 8]] @ w)))
+            right = np.where(present[images[first : first + 8], c], f, 1 - f)
+            losses.append(-np.log(right).mean())
+    assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_all_that_is_not_finite_is_counted_in_the_refusal() -> None:
+    pooled, present = world(images=10)
+    pooled[[0, 3], [1, 2]] = np.nan, np.inf
+    with pytest.raises(DataError, match=r"^2 of 70 pooled activations are not finite"):
+        train(pooled, present)

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from support import oracles
 from support.planted import PlantedReader, World, quiet_trainer
+from torch import Tensor
 
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.data import epoch_order
@@ -182,3 +183,87 @@ def test_a_checkpoint_of_another_network_is_refused(reader: PlantedReader, tmp_p
     trainer = pl.Trainer(max_epochs=9, accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(BackboneError, match=_other_network(world)):
         trainer.fit(other, datamodule=world.stream(), ckpt_path=tmp_path / "last.ckpt")
+
+
+# -------------------- what is logged and predicted
+
+
+class Epochs(pl.Callback):
+    """Note, at the end of every validation, the bank and what the metrics say of it."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationProbe)
+        metrics = pl_module.set_iou.compute().clone(), pl_module.ap.compute().clone()
+        self.noted.append((pl_module.bank.weight.detach().clone(), *metrics))
+
+
+def test_every_epoch_is_scored_by_itself(reader: PlantedReader) -> None:
+    world = World(reader, replace(FAST, epochs=3), seeds=(0, 5))
+    probe, epochs = world.probe(), Epochs()
+    trainer = quiet_trainer(3, callbacks=[epochs], num_sanity_val_steps=0)
+    trainer.fit(probe, datamodule=world.stream())
+    assert len(epochs.noted) == 3
+    for weight, set_iou, ap in epochs.noted:
+        with torch.no_grad():
+            probe.bank.weight.copy_(weight)
+        expected = scores(probe, world)
+        assert torch.equal(set_iou, expected[0].flatten())
+        assert torch.equal(ap, expected[1].flatten())
+    assert len({tuple(set_iou.tolist()) for _, set_iou, _ in epochs.noted}) == 3
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_logged_loss_is_the_mean_over_all_pairs_of_all_banks(
+    reader: PlantedReader, bias: bool
+) -> None:
+    protocol = replace(FAST, lr=1e-12, epochs=1, bias=bias)  # the bank stays where it is
+    world = World(reader, protocol, batch_size=7, seeds=(0, 5))
+    probe = world.probe()
+    if probe.bank.bias is not None:
+        with torch.no_grad():
+            probe.bank.bias.copy_(torch.linspace(-1, 1, 6))
+    trainer = quiet_trainer(1, num_sanity_val_steps=0)
+    trainer.fit(probe, datamodule=world.stream())
+    losses = []
+    for row in np.flatnonzero(reader.is_train):
+        bits = probe.backbone(reader.images[row][None])[0] > probe.thresholds[:, None, None]
+        for place in range(6):
+            mask = (reader.maps[row] == place % 3 + 1).any(0).double()
+            if mask.any():
+                logits = (probe.bank.weight[place].double()[:, None, None] * bits).sum(0)
+                if probe.bank.bias is not None:
+                    logits = logits + probe.bank.bias[place].double()
+                m, alpha = logits.sigmoid(), float(probe.alpha[place])
+                right = alpha * mask * m + (1 - alpha) * (1 - mask) * (1 - m)
+                losses.append(-float(right.sum()))
+    assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_masks_are_those_of_the_first_bank_where_its_logit_is_above_zero(
+    reader: PlantedReader,
+) -> None:
+    world = World(reader, FAST, seeds=(0, 5))
+    probe = world.probe()
+    with torch.no_grad():
+        probe.bank.weight[:3] = torch.tensor([[1.0, -1, 0], [0, 0, 0], [-1, 2, -1]])
+    (batch,) = world.stream().rows_dataloader(np.array([4, 5, 7]))
+    found = probe.masks(batch)
+    rows, concepts = batch.row[batch.image].tolist(), batch.concept.tolist()
+    for mask, row, concept in zip(found, rows, concepts, strict=True):
+        bits = (probe.backbone(reader.images[row][None])[0] > 150 / 255).int()
+        first, second, third = bits
+        on = [first > second, torch.zeros_like(first).bool(), 2 * second > first + third][concept]
+        assert torch.equal(mask, on)
+    assert set(concepts) == {0, 1, 2}
+
+
+def test_average_precision_that_is_not_wanted_is_not_a_number(reader: PlantedReader) -> None:
+    world = World(reader, FAST, seeds=(0, 5))
+    stream, probe = world.stream(), world.probe()
+    counts, ap = score_bank(probe, stream, stream.pair_rows["val"], ap=False)
+    assert ap.shape == (2, 3)
+    assert ap.isnan().all()
+    assert torch.equal(counts.set_iou(3), scores(probe, world)[0])
