@@ -455,7 +455,7 @@ def test_images_are_classified_by_vectors_too_but_not_segmented(
 
 
 def test_another_python_than_is_needed_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions.platform, "python_version", lambda: "3.9.1")
+    monkeypatch.setattr("platform.python_version", lambda: "3.9.1")
     mends = [check.text for check in versions.check_versions() if check.verdict == "mend"]
     assert mends == ["python>=3.11 is needed, not 3.9.1"]
 
