@@ -16,6 +16,7 @@ from support.planted_run import CONCEPTS, FILTERS, SIZE, PlantedImages
 from net2vec_pl import load_bank
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.inference import Bank
+from net2vec_pl.inference.pixels import fit
 from proofs.conftest import PlantedRun
 
 Floats = npt.NDArray[np.float64]
@@ -86,6 +87,28 @@ def test_probabilities_are_those_of_logits_upsampled_corner_on_corner(
         wanted[:, :, i, j] = np.einsum("y,ncyx,x->nc", down, square, right)
     np.testing.assert_allclose(found, sigmoid(wanted), atol=1e-5)
     np.testing.assert_allclose(bank.probabilities(images), sigmoid(logits), atol=1e-6)
+
+
+def test_masks_have_the_size_of_those_that_the_bank_was_learned_on(
+    bank: Bank, weights: str, images: torch.Tensor
+) -> None:
+    data = bank.header["data"] | {"mask_size": [8, 9]}
+    other = Bank(replace(bank.file, header=bank.header | {"data": data}), weights=weights)
+    found = other.segment(images[:2])
+    assert found.shape == (2, len(SEGMENTED), 8, 9)
+    assert torch.equal(found, bank.segment(images[:2], size=(8, 9)))
+
+
+def test_an_image_that_shrinks_is_smoothed() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 24, 24)).astype(np.uint8)
+    shares = np.zeros((12, 24))  # a triangle two pixels wide on either side of each middle
+    for i in range(12):
+        near = 1 - np.abs(np.arange(24) + 0.5 - 2 * (i + 0.5)) / 2
+        shares[i] = near.clip(0) / near.clip(0).sum()
+    wanted = np.einsum("iy,cyx,jx->cij", shares, image, shares)
+    found = fit(torch.from_numpy(image), (12, 12)).numpy()
+    assert np.abs(found - wanted).max() <= 1.01  # rounded along each side
+    assert fit(torch.from_numpy(image), (24, 24)).numpy().tolist() == image.tolist()
 
 
 def test_an_image_scores_the_largest_probability_anywhere(
