@@ -207,3 +207,21 @@ def classified(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> Plan
             f"analysis.wordnet={folder}",
             *FEW,
         )
+
+
+@pytest.fixture(scope="session")
+def own_weights(make_run: Make) -> PlantedRun:
+    """A network with weights of its own, no answers in memory, and a concept asked for."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep_figures(patch)
+        return make_run(
+            "own_weights",
+            "layer=early",
+            "model._target_=support.planted_networks.OwnWeights",
+            "model.weights=null",
+            "cache=none",
+            "report=false",
+            "analysis.names=[synthesis,controls]",
+            "analysis.concepts=[ear]",
+            *FEW,
+        )

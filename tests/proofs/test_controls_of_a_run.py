@@ -18,7 +18,7 @@ from support.planted_run import CONCEPTS, FILTERS, SIZE, PlantedImages, PlantedN
 from support.rows import assert_rows
 
 from net2vec_pl.probes import initial_rows
-from proofs.conftest import FEW, Make, PlantedRun
+from proofs.conftest import PlantedRun
 
 Array = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.bool_]
@@ -297,18 +297,9 @@ def test_findings_say_how_far_the_bank_leads_and_what_a_random_network_gains(rea
 # -------------------- controls that cannot be made
 
 
-def test_controls_that_are_left_out_say_why(make_run: Make) -> None:
+def test_controls_that_are_left_out_say_why(own_weights: PlantedRun) -> None:
     """Without answers in memory, of a network that has weights of its own."""
-    run = make_run(
-        "own_weights",
-        "layer=early",
-        "model._target_=support.planted_networks.OwnWeights",
-        "model.weights=null",
-        "cache=none",
-        "report=false",
-        "analysis.names=[controls]",
-        *FEW,
-    )
+    run = own_weights
     rows = {row["control"]: row for row in run.table("analysis/control_means")}
     memory = "needs answers kept in memory: cache=memory or device"
     assert {name: row["status"] for name, row in rows.items()} == {

@@ -68,6 +68,7 @@ RUNS = {
     "run": (0, ["ball", "cup", "dog"]),
     "looked": (3, ["dog", "grey-c", "ball"]),
     "classified": (0, []),
+    "own_weights": (0, ["ear"]),
 }
 
 
@@ -119,6 +120,12 @@ def test_tables_hold_what_images_and_noise_reach(made: Made) -> None:
             }
         )
     assert_rows(made.run.table("analysis/synthesis"), expected, close=1e-4)
+
+
+def test_what_is_reached_is_not_the_most_on_the_way(request: pytest.FixtureRequest) -> None:
+    """The finished image counts; here an image on the way excited more."""
+    course = made_of(request, "own_weights").again().course[0]
+    assert course.max() > course[-1]
 
 
 def test_directions_without_an_answer_have_their_reason(
