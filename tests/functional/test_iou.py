@@ -36,6 +36,7 @@ def test_nothing_to_score_is_not_a_number() -> None:
     score = set_iou(torch.tensor([0, 0]), torch.tensor([0, 3]))
     assert score[0].isnan()
     assert score[1] == 0
+    assert set_iou(torch.tensor([1, 0]), torch.tensor([1, 1])).tolist() == [1, 0]
 
 
 def test_any_shape_and_none_at_all() -> None:

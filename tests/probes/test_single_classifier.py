@@ -5,6 +5,7 @@ import pytest
 import torch
 from jaxtyping import Bool, Float32
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from torch import Tensor
 
 from net2vec_pl.probes import single_classifier
@@ -217,3 +218,18 @@ def test_both_classes_weigh_alike_in_what_is_reported() -> None:
     present = np.array([True] * 3 + [False] * 5)
     found = best_single_classifiers(torch.from_numpy(values[:, None]), present[:, None])
     assert found.train_accuracy.tolist() == pytest.approx([(2 / 3 + 3 / 5) / 2])
+
+
+def test_the_best_accuracy_wins_though_another_filter_has_the_lower_loss() -> None:
+    sharp = np.r_[np.ones(9), -3, -np.ones(9), 3]  # 9 of 10 on their side, one far on the other
+    broad = np.r_[[3.0] * 8, [-0.1] * 2, [-3.0] * 8, [0.1] * 2]  # 8 of 10, the others near by
+    pooled = torch.from_numpy(np.stack([broad, sharp], axis=1)).float()
+    positive = np.arange(20) < 10
+    losses = [
+        log_loss(positive, LogisticRegression(C=1e4).fit(x, positive).predict_proba(x))
+        for x in (broad[:, None], sharp[:, None])
+    ]
+    assert losses[0] < losses[1] - 0.1
+    found = best_single_classifiers(pooled, positive[:, None])
+    assert found.filter.tolist() == [1]
+    assert found.train_accuracy.tolist() == [0.9]
