@@ -11,8 +11,8 @@ from scipy import stats
 from support.axes import heights, lines
 from support.kept_figures import kept_figure
 from support.planted_run import CONCEPTS, FILTERS
-from support.planted_variants import NETWORK
-from support.relearned import SEGMENTED, Floats, Layer
+from support.planted_variants import NETWORK, FaintLayer
+from support.relearned import SEGMENTED, Floats, Layer, learn_all
 from support.tables import check_table
 
 from net2vec_pl.analysis.intervals import mean_over_concepts
@@ -271,6 +271,27 @@ def test_what_is_detected_on_train_alone_is_not_detected(make_run: Make) -> None
     # One is nowhere better than several, so that there is nothing to say of failures.
     assert failing(narrow.table("analysis/failures"))[0] == []
     assert "several below one" not in narrow.console
+
+
+def test_combinations_must_score_more_than_filters_to_count_as_detectors(make_run: Make) -> None:
+    run = make_run(
+        "faint",
+        NETWORK,
+        "layer=faint",
+        "seed=3",
+        "protocol.epochs=4",
+        "report=false",
+        "analysis.names=[sharing]",
+        *FEW,
+    )
+    layer = FaintLayer(run.drawn, "faint", epochs=4)
+    w = {name: epochs[-1] for name, epochs in learn_all(layer, 3).items()}
+    assert layer.filter_iou("cup", 1) == 1 / 6
+    assert 0.04 < layer.set_iou("cup", w["cup"]) < 0.2
+    found = detected(layer, w)
+    assert found["by_one"] == ["ball", "cup", "dog", "ear", "fin"]
+    assert found["by_several"] == ["ball", "dog", "ear", "fin", "red-c"]
+    check_detectors(run, found)
 
 
 def failing(rows: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]:

@@ -13,7 +13,17 @@ from matplotlib.axes import Axes
 from support.axes import lines
 from support.kept_figures import kept_figure
 from support.planted_run import CONCEPTS, FILTERS
-from support.relearned import LR, NAMES, SEGMENTED, Bools, Classifier, Floats, Layer, Pooled
+from support.relearned import (
+    LR,
+    NAMES,
+    SEGMENTED,
+    Bools,
+    Classifier,
+    Floats,
+    Layer,
+    Pooled,
+    learn_all,
+)
 from support.tables import check_table
 
 from net2vec_pl.analysis.subsets import needed_intervals
@@ -266,11 +276,23 @@ def path(layer: Layer, strengths: Sequence[float]) -> dict[str, list[tuple[int, 
 def test_under_a_penalty_concepts_keep_the_filters_that_they_keep_alone(
     mixed: PlantedRun, mixed_layer: Layer, mixed_banks: Banks
 ) -> None:
+    reached = check_path(mixed, mixed_layer, mixed_banks[SEED])
+    assert 0 < len(reached) < 6
+
+
+def test_under_a_penalty_one_filter_can_be_enough(run: PlantedRun) -> None:
+    layer = Layer(run.drawn)
+    w = {name: epochs[-1] for name, epochs in learn_all(layer, 0).items()}
+    assert min(check_path(run, layer, w)) == 1
+
+
+def check_path(run: PlantedRun, layer: Layer, bank: dict[str, Floats]) -> list[int]:
+    """Compare a run's path; return the fewest filters of the concepts that reach 80 %."""
     strengths = [0.4, 0.4**2]
-    found, expected = path(mixed_layer, strengths), []
+    found, expected = path(layer, strengths), []
     reached = []
     for name in SEGMENTED:
-        full = mixed_layer.set_iou(name, mixed_banks[SEED][name])
+        full = layer.set_iou(name, bank[name])
         for strength, (filters, score) in zip(strengths, found[name], strict=True):
             expected.append(
                 {
@@ -284,8 +306,7 @@ def test_under_a_penalty_concepts_keep_the_filters_that_they_keep_alone(
         enough = [f for f, score in found[name] if full > 0 and score >= 0.8 * full - 1e-9]
         if enough:
             reached.append(min(enough))
-    check_table(mixed.table("analysis/l1_path"), expected)
-    assert 0 < len(reached) < 6
+    check_table(run.table("analysis/l1_path"), expected)
     measure = "median filters for 80 % of the full score, L1 penalty"
     finding = {
         "question": QUESTION,
@@ -297,7 +318,8 @@ def test_under_a_penalty_concepts_keep_the_filters_that_they_keep_alone(
         "statement": f"Under an L1 penalty {len(reached)} of 6 concepts reach 80% of the full "
         f"score, with {np.median(reached):.0f} filters in the median.",
     }
-    check_table([mixed.finding(measure)], [finding])
+    check_table([run.finding(measure)], [finding])
+    return reached
 
 
 def test_what_was_planted_needs_what_was_planted(run: PlantedRun) -> None:

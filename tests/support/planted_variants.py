@@ -1,9 +1,10 @@
-"""The planted network with three layers more, on which things are less simple than on ``early``.
+"""The planted network with four layers more, on which things are less simple than on ``early``.
 
 On ``early`` no two filters tell of the same tile, so that each weight is learned as if alone, and
 most scores are 1 or 1/2. On ``mixed`` a filter fires where any of five filters of ``early`` does.
-``narrow`` has lost filter 5, which makes ears. ``coarse`` has one position for each tile, so that
-its maps are upsampled.
+``narrow`` has lost filter 5, which makes ears. On ``faint`` filter 6 is lost, and filter 1 tells of
+cups and of noise: of six val tiles that are cup or light up, one is both. ``coarse`` has one
+position for each tile, so that its maps are upsampled.
 """
 
 from functools import cached_property
@@ -27,11 +28,12 @@ class VariedNetwork(PlantedNetwork):
         super().__init__()
         self.mixed = Mixed()
         self.narrow = Narrow()
+        self.faint = Faint()
         self.coarse = nn.AvgPool2d(TILE)
 
     def forward(self, x: Tensor) -> Tensor:
         early = self.early(x)
-        layers = (self.mixed, self.narrow, self.coarse)
+        layers = (self.mixed, self.narrow, self.faint, self.coarse)
         pooled: Tensor = sum(layer(early).mean((2, 3)) for layer in layers)
         return pooled
 
@@ -52,6 +54,27 @@ class Narrow(nn.Module):
         rest = x.clone()
         rest[:, 5] = 0
         return rest
+
+
+class Faint(nn.Module):
+    """A filter less, and one that tells of noise too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        faint = x.clone()
+        faint[:, 6] = 0
+        faint[:, 1] += x[:, 3] + x[:, 8]
+        return faint
+
+
+class FaintLayer(Layer):
+    """What is where on ``faint``."""
+
+    @cached_property
+    def fired(self) -> Bools:
+        fired = self.drawn.fired.copy()
+        fired[:, 6] = False
+        fired[:, 1] |= fired[:, 3] | fired[:, 8]
+        return fired
 
 
 class MixedLayer(Layer):
