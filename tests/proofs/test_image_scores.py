@@ -327,7 +327,7 @@ def test_the_best_filter_is_cut_before_or_after_it_is_enlarged(make_run: Make, o
         keep_figures(patch)
         run = make_run(
             f"coarse_{order}",
-            "layer=coarse",
+            "layer=late",
             "model._target_=support.planted_networks.CoarseNetwork",
             f"protocol.threshold_order={order}",
             "report=false",
@@ -335,8 +335,9 @@ def test_the_best_filter_is_cut_before_or_after_it_is_enlarged(make_run: Make, o
             "analysis.concepts=[ball]",
             *FEW,
         )
-    assert run.concepts()["ball"]["best_filter"] == "0"  # which answers nothing where it is silent
-    shape = (-1, 16, 3, TILE, 3, TILE)
+    last = LATE.index(0)  # filter 0 answers nothing where it is silent
+    assert run.concepts()["ball"]["best_filter"] == str(last)
+    shape = (-1, FILTERS, 3, TILE, 3, TILE)
     answers = run.drawn.activation.reshape(shape).mean((3, 5))[:, 0]
     corner = np.linspace(0, 2, SIZE)  # the outer samples of grid and mask coincide
     lines = np.array([np.interp(corner, range(3), np.eye(3)[i]) for i in range(3)])
@@ -345,7 +346,12 @@ def test_the_best_filter_is_cut_before_or_after_it_is_enlarged(make_run: Make, o
         return np.asarray(np.einsum("nhw,hy,wx->nyx", maps, lines, lines))
 
     cut = enlarged((answers > 0) * 1.0) > 0.5 + 1e-6 if order == "before" else enlarged(answers) > 0
-    axes = kept_figure(run.folder, "examples_ball").axes
+    assert_single_masks(run, "ball", cut)
+
+
+def assert_single_masks(run: PlantedRun, concept: str, masks: Bits) -> None:
+    """Compare the lowest row of a strip with the masks of the images that its highest row shows."""
+    axes = kept_figure(run.folder, f"examples_{concept}").axes
     n, pictures = len(axes) // 3, PlantedImages()
     for i in range(n):
         shown = np.asarray(axes[i].images[0].get_array())
@@ -355,4 +361,16 @@ def test_the_best_filter_is_cut_before_or_after_it_is_enlarged(make_run: Make, o
             if (pictures[row].image.numpy().transpose(1, 2, 0) == shown).all()
         ]
         drawn = np.asarray(axes[2 * n + i].images[0].get_array())
-        np.testing.assert_array_equal(drawn, dark_outside(pictures[row].image.numpy(), cut[row]))
+        expected = dark_outside(pictures[row].image.numpy(), masks[row])
+        np.testing.assert_array_equal(drawn, expected)
+
+
+def test_a_concept_without_a_best_filter_has_no_mask(make_run: Make) -> None:
+    """Not that of the last filter either, which here does fire."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep_figures(patch)
+        names, concepts = "analysis.names=[examples]", "analysis.concepts=[grey-c]"
+        run = make_run("no_mask", "layer=late", "report=false", names, concepts, *FEW)
+    assert run.concepts()["grey-c"]["best_filter"] == "nan"
+    assert run.drawn.fired[~run.drawn.is_train, LATE[-1]].any()
+    assert_single_masks(run, "grey_c", np.zeros_like(run.drawn.masks[:, 0]))
