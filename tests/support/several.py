@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from support.cli import QUICK, run_cli, without
 
 CODE = "from net2vec_pl.cli import main; main()"
@@ -75,6 +77,43 @@ def run_forked(folder: Path, processes: int, *options: str) -> Done:
         assert child.exitcode is not None, "a process does not end"
     said = ("".join(p.read_text() for p in sorted(folder.glob(f"*.{k}"))) for k in ("out", "err"))
     return Done(max(abs(child.exitcode or 0) for child in children), *said)
+
+
+class Forked:
+    """The command line in a fork of this process, to be killed at any moment."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        fork = multiprocessing.get_context("fork")
+        self._process = fork.Process(target=_alone, args=(folder, arguments))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float = 120) -> int | None:
+        """Wait for the end, and return the exit status."""
+        self._process.join(timeout)
+        return self.poll()
+
+    def kill(self) -> None:
+        """End the fork, and what it has started, with no last words."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid or 0, signal.SIGKILL)
+        self._process.join()
+
+
+def _alone(folder: Path, arguments: tuple[str, ...]) -> None:
+    os.setsid()
+    torch.set_num_threads(1)
+    with Path(os.devnull).open("w") as nothing, pytest.MonkeyPatch.context() as patch:
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            status = run_cli(patch, folder, *arguments)
+        except BaseException:
+            status = 1
+    os._exit(status)
 
 
 def _one(folder: Path, words: list[str], environment: dict[str, object]) -> None:

@@ -39,7 +39,9 @@ def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Pa
 
 def test_shares_may_be_empty(tmp_path: Path) -> None:
     few = [a for a in JOB if not a.startswith(("trainer", "data.num_images"))]
-    done = run_forked(tmp_path, 3, *few, "data.num_images=4")  # three train images and one val image
+    done = run_forked(
+        tmp_path, 3, *few, "data.num_images=4"
+    )  # three train images and one val image
     assert done.returncode == 0, done.stderr
 
 
