@@ -5,8 +5,8 @@ Lightning starts them when it begins to fit; thresholds, bits and single filters
 
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -31,8 +31,9 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         trainer.strategy.setup_environment()
+        logs = processes.from_first(_logs)
         if not processes.is_first():
-            _be_quiet()
+            _be_quiet(logs)
         yield
     except BaseException as error:
         ended = [child for child in getattr(launcher, "procs", []) if child.poll()]
@@ -60,15 +61,25 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _be_quiet() -> None:
-    """Leave speaking and writing to the first process."""
+def _logs() -> list[str]:
+    """Return the files that this process logs to."""
+    handlers = logging.getLogger().handlers
+    return [h.baseFilename for h in handlers if isinstance(h, logging.FileHandler)]
+
+
+def _be_quiet(logs: Sequence[str]) -> None:
+    """Leave speaking and writing to the first process.
+
+    Args:
+        logs: The first process's; those of processes started from outside may be the same.
+    """
+    own = [Path(file) for file in _logs() if file not in logs]
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)
         handler.close()
-        if isinstance(handler, logging.FileHandler):
-            path = Path(handler.baseFilename)
-            path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir()):  # Hydra's, of a process started from outside
-                path.parent.rmdir()
+    for path in own:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another process has removed it, or it is not empty
+            path.parent.rmdir()  # Hydra's, of a process started from outside
     root.addHandler(logging.NullHandler())

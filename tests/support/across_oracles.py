@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ Values = npt.NDArray[np.float64]
 REPLICATES, FLIPS = 1000, 10_000
 
 
+@cache
 def _draws(count: int) -> npt.NDArray[np.int64]:
     """Return how often each concept is in each resample."""
     chances = [1 / count] * count
@@ -19,10 +21,7 @@ def _draws(count: int) -> npt.NDArray[np.int64]:
 
 def interval(values: Values) -> tuple[float, float]:
     """Take the 2.5th and 97.5th percentile of the mean over resampled concepts."""
-    means = [
-        sum(times * value for times, value in zip(draw, values, strict=True)) / len(values)
-        for draw in _draws(len(values))
-    ]
+    means = [float(draw @ values) / len(values) for draw in _draws(len(values))]
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
@@ -32,7 +31,8 @@ def flip_p(first: Values, second: Values) -> float:
     difference = first - second
     observed = abs(float(difference.mean()))
     signs = np.random.default_rng(0).integers(2, size=(FLIPS, len(difference))) * 2 - 1
-    reached = sum(abs(float((sign * difference).mean())) >= observed - 1e-12 for sign in signs)
+    means = [float(sign @ difference) / len(difference) for sign in signs]
+    reached = sum(abs(mean) >= observed - 1e-12 for mean in means)
     return (1 + reached) / (1 + FLIPS)
 
 

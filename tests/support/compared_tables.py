@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import cache
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -75,6 +76,7 @@ def having(group: str, names: Sequence[str]) -> list[Made]:
 # -------------------- categories.csv
 
 
+@cache
 def categories(group: str) -> list[Row]:
     """Return the rows of a group, without columns that none of them has."""
     rows = []
@@ -136,6 +138,7 @@ def _median(needed: Mapping[str, float] | None, mine: Sequence[str]) -> float:
 # -------------------- pairs.csv
 
 
+@cache
 def pairs(group: str) -> list[Row]:
     """Return a row for every two settings and score."""
     rows = []
@@ -172,6 +175,7 @@ def _pair(first: Made, second: Made, name: str, names: Sequence[str]) -> Row:
 # -------------------- embedding_distances.csv
 
 
+@cache
 def distances(group: str) -> list[Row]:
     """Return a row for every two embeddings and target."""
     rows = []

@@ -161,6 +161,7 @@ def test_only_what_has_not_finished_is_run_again(
     sweep.outcomes["conv9"] = (-9, "killed")
     assert go("layer=conv4,conv9") == 1
     before = sweep.rows()
+    assert [row["cause"] for row in before if row["state"] == "failed"] == ["killed"]
     capsys.readouterr()
     sweep.outcomes["conv9"] = {"multi_val": 0.5}
     assert go("layer=conv4,conv9", "loader.workers=0", "logger=none") == 0  # the same jobs

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.cli import run_cli
-from support.several import CODE, JOB, UNEVEN, run_in
+from support.several import CODE, JOB, UNEVEN, run_forked, run_in
 
 from net2vec_pl.probes import BankFile
 
@@ -24,7 +24,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("cache", ["memory", "none", "disk"])
 def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Path) -> None:
     arguments = [a for a in JOB if a != "trainer=cpu"]
-    done = run_in(tmp_path, 2, *arguments, f"cache={cache}")
+    start = run_in if cache == "memory" else run_forked
+    done = start(tmp_path, 2, *arguments, f"cache={cache}")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     one, both = (BankFile.load(folder / "bank.safetensors") for folder in (alone, out))
@@ -38,7 +39,9 @@ def test_two_processes_give_what_one_gives(cache: str, alone: Path, tmp_path: Pa
 
 def test_shares_may_be_empty(tmp_path: Path) -> None:
     few = [a for a in JOB if not a.startswith(("trainer", "data.num_images"))]
-    done = run_in(tmp_path, 3, *few, "data.num_images=4")  # three train images and one val image
+    done = run_forked(
+        tmp_path, 3, *few, "data.num_images=4"
+    )  # three train images and one val image
     assert done.returncode == 0, done.stderr
 
 
@@ -63,6 +66,6 @@ def test_sigterm_ends_all_processes_and_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_what_one_process_refuses_is_said_once(tmp_path: Path) -> None:
     plain = [a for a in UNEVEN if a != "trainer=cpu"]
-    done = run_in(tmp_path, 2, *plain, "layer=conv9")
+    done = run_forked(tmp_path, 2, *plain, "layer=conv9")
     assert done.returncode == 1
     assert done.stderr.count("error: unknown layer of shapesnet 'conv9'") == 1

@@ -2,34 +2,16 @@
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from support.cli import QUICK, run_cli
+from support.several import Forked
 
 RESULTS = ("bank.safetensors", "concepts.csv", "filters.csv")
 LONGER = [*(a for a in QUICK if "epochs" not in a), "protocol.epochs=25"]
-CODE = "from net2vec_pl.cli import main; main()"
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CODE, *arguments],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def kill(run: subprocess.Popen[bytes]) -> None:
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, where: str, *options: str) -> None:
@@ -61,15 +43,15 @@ def test_killed_three_times_at_random_moments_it_ends_with_the_same_bytes(
 ) -> None:
     moments = random.Random(os.environ.get("PYTEST_SEED", "7"))
     out = tmp_path / "out"
-    run = start(tmp_path, *LONGER, "run.dir=out")
+    run = Forked(tmp_path, *LONGER, "run.dir=out")
     for _ in range(3):
         while not (out / ".hydra" / "overrides.yaml").exists() and run.poll() is None:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 4))
+        time.sleep(moments.uniform(0, 1.5))
         if run.poll() is not None:
             break
-        kill(run)
-        run = start(tmp_path, "run.resume=out")
+        run.kill()
+        run = Forked(tmp_path, "run.resume=out")
     assert run.wait(timeout=120) == 0
     assert_same(undisturbed, out)
     assert not (out / "state").exists()
@@ -80,15 +62,15 @@ def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
     epochs: int, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run = start(tmp_path, *LONGER, "run.dir=out")
+    run = Forked(tmp_path, *LONGER, "run.dir=out")
     rows = 1 + 2 * epochs  # a header, and two an epoch
     while run.poll() is None:
         log = out / "metrics.csv"
         if log.exists() and log.read_text().count("\n") >= rows:
             break
         time.sleep(0.002)
-    kill(run)
-    assert start(tmp_path, "run.resume=out").wait(timeout=120) == 0
+    run.kill()
+    assert Forked(tmp_path, "run.resume=out").wait(timeout=120) == 0
     assert_same(undisturbed, out)
     assert "fit: goes on after epoch" in (out / "train.log").read_text()
     assert "thresholds: done before" in (out / "train.log").read_text()
