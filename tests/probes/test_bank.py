@@ -64,7 +64,7 @@ def test_a_bank_starts_with_the_filters_it_keeps_and_no_bias() -> None:
 
 def test_rows_that_have_stepped_lose_what_they_may_not_use_and_shrink() -> None:
     kept = torch.tensor([[True, False, True], [False, True, True]])
-    both, second = torch.tensor([True, True]), torch.tensor([False, True])
+    both, second = torch.tensor([0, 1]), torch.tensor([1])
     weight = torch.tensor([[1.0, -2, 0.25], [4, 5, -6]])
     bank = ConceptBank(weight, kept=kept)
     with torch.no_grad():

@@ -80,6 +80,12 @@ def make_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Make:
         with FileLock(world / "lock"):
             if not (world / "data").exists():
                 write_world(world)
+        with FileLock(world / f"{name}.lock"):
+            asked = "\n".join(options).replace(str(base), "")  # each worker has its own folder
+            note = world / f"{name}.options"
+            if note.exists():
+                assert note.read_text() == asked, f"two runs are called {name}"
+            note.write_text(asked)
             if not (world / name / "console.txt").exists():
                 said = io.StringIO()
                 with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
@@ -198,7 +204,7 @@ def classified(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> Plan
     with pytest.MonkeyPatch.context() as patch:
         keep_figures(patch)
         return make_run(
-            "classified",
+            "words",
             "layer=early",
             "target=classification",
             "report=false",

@@ -326,7 +326,7 @@ def test_the_best_filter_is_cut_before_or_after_it_is_enlarged(make_run: Make, o
     with pytest.MonkeyPatch.context() as patch:
         keep_figures(patch)
         run = make_run(
-            f"coarse_{order}",
+            f"looked_coarse_{order}",
             "layer=late",
             "model._target_=support.planted_networks.CoarseNetwork",
             f"protocol.threshold_order={order}",

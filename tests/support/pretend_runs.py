@@ -74,7 +74,14 @@ def told_of(jobs: Jobs, folder: Path) -> Told:
     """
     (folder / "jobs.json").write_text(json.dumps(asdict(jobs)), encoding="utf-8")
     command = [sys.executable, "-m", "support.pretend_runs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    places = [str(Path(__file__).parents[n]) for n in (2, 1)]  # of the package and of the tests
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return Told(**json.loads((folder / "told.json").read_text(encoding="utf-8")))
 
