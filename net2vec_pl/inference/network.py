@@ -24,7 +24,8 @@ def network_of(
     """
     header = file.header
     model, transform = header["model"], header["input_transform"]
-    scaling = InputScaling(transform["name"], tuple(transform["mean"]), tuple(transform["std"]))
+    mean, std = (tuple(map(float, transform[name])) for name in ("mean", "std"))
+    scaling = InputScaling(transform["name"], mean, std)  # type: ignore[arg-type]  # checked: three
     size = tuple(transform["image_size"])
     precision = Precision(file.protocol.precision)
     vectors = not file.segments
