@@ -24,6 +24,7 @@ from net2vec_pl.sweeps import flags_of
 
 _log = logging.getLogger(__name__)
 _NEEDED_BYTES = 64 << 20
+_LAST_MOMENTS = 10.0  # seconds that a job needs to end whose sweep has been killed
 
 
 @contextmanager
@@ -51,13 +52,17 @@ def run_folder(config: DictConfig) -> Iterator[Path]:
 def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:
     if not config.run.dir:
         raise RunFolderError("run.dir is empty; name a folder.")
-    if finished(folder):
-        raise RunFolderError(f"{folder} already holds a finished run; choose another run.dir.")
+    _check_unfinished(folder)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_LAST_MOMENTS)
     except TimeoutError:
         message = f"another run is at work in {folder}; choose another run.dir."
         raise RunFolderError(message) from None
+    try:
+        _check_unfinished(folder)  # it may have ended as it should
+    except RunFolderError:
+        lock.release()
+        raise
     free = shutil.disk_usage(folder).free
     if free < _NEEDED_BYTES:
         raise RunFolderError(
@@ -72,6 +77,11 @@ def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:
     OmegaConf.save(hydra.overrides.task, hydra_folder / "overrides.yaml")
     if flags := flags_of(cast(DictConfig, hydra)):
         OmegaConf.save(flags, hydra_folder / "flags.yaml")
+
+
+def _check_unfinished(folder: Path) -> None:
+    if finished(folder):
+        raise RunFolderError(f"{folder} already holds a finished run; choose another run.dir.")
 
 
 def tidy(folder: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from filelock import FileLock
@@ -136,7 +137,37 @@ def test_another_configuration_takes_nothing_over(
 def test_two_runs_in_one_folder_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("net2vec_pl.tasks.folder._LAST_MOMENTS", 0.1)
     (tmp_path / "out").mkdir()
     with FileLock(tmp_path / "out" / ".lock"):
         assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
     assert "another run is at work in" in capsys.readouterr().err
+
+
+def test_a_run_waits_for_the_last_moments_of_one_that_has_been_killed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    lock = FileLock(tmp_path / "out" / ".lock", thread_local=False)
+    lock.acquire()
+    Timer(1.0, lock.release).start()
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 0
+
+
+def test_a_run_that_ends_while_another_waits_is_not_overwritten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    lock = FileLock(out / ".lock", thread_local=False)
+    lock.acquire()
+
+    def end() -> None:
+        (out / "bank.safetensors").write_text("the other's")
+        (out / "concepts.csv").write_text("the other's")
+        lock.release()
+
+    Timer(1.0, end).start()
+    assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
+    assert "already holds a finished run" in capsys.readouterr().err
+    assert (out / "bank.safetensors").read_text() == "the other's"
