@@ -37,7 +37,7 @@ test-browser: $(STAMP) ## the pages in headless Chromium; installs playwright an
 	  || { echo "No Chromium was found, and apt-get could not install it: install chromium, or run as root."; exit 1; }
 	$(BIN)/python -m pytest -m browser
 
-mutants: $(STAMP) ## plant errors and count how many the tests catch, an hour or two on two cores
+mutants: $(STAMP) ## plant errors and count how many the tests catch, hours on two cores
 	$(BIN)/python scripts/mutants.py --write
 
 docs: $(STAMP) ## the pages of docs/ as a site, with the Python reference; installs sphinx

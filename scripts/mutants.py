@@ -1,6 +1,6 @@
 """Plant one-line errors, one at a time, and count by room how many the tests catch.
 
-    python scripts/mutants.py                   # all lists of tests/mutants; an hour or two
+    python scripts/mutants.py                   # all lists of tests/mutants; hours
     python scripts/mutants.py compare page      # some of them
     python scripts/mutants.py --sample 10       # so many errors of each list, drawn from a seed
     python scripts/mutants.py --tree ../older --tests tests/tasks compare
@@ -150,8 +150,16 @@ class Worker:
             os._exit(status)
 
 
-def tried(mutants: Sequence[Mutant], tree: Path, count: int) -> dict[Mutant, bool]:
+def tried(
+    mutants: Sequence[Mutant], tree: Path, count: int, *, unchecked: bool
+) -> dict[Mutant, bool]:
     """Return of every error that fits the checkout whether it was caught.
+
+    Args:
+        mutants: The errors.
+        tree: The checkout.
+        count: Of workers.
+        unchecked: Leave out to see first that the tests pass where no error is planted.
 
     Raises:
         ValueError: If a test fails where no error is planted.
@@ -160,7 +168,7 @@ def tried(mutants: Sequence[Mutant], tree: Path, count: int) -> dict[Mutant, boo
     with tempfile.TemporaryDirectory() as scratch:
         idle = [Worker(tree, Path(scratch) / f"worker{i}") for i in range(count)]
         jobs: list[tuple[tuple[str, ...], Mutant | None]] = [
-            *((tests, None) for tests in dict.fromkeys(mutant.tests for mutant in mutants)),
+            *((tests, None) for tests in ([] if unchecked else _all_tests(mutants))),
             *((mutant.tests, mutant) for mutant in mutants if idle[0].fits(mutant)),
         ]
         at_work: list[tuple[Worker, tuple[str, ...], Mutant | None]] = []
@@ -186,6 +194,10 @@ def tried(mutants: Sequence[Mutant], tree: Path, count: int) -> dict[Mutant, boo
     return found
 
 
+def _all_tests(mutants: Sequence[Mutant]) -> list[tuple[str, ...]]:
+    return [*dict.fromkeys(mutant.tests for mutant in mutants)]
+
+
 def table(found: dict[Mutant, bool]) -> str:
     """Tabulate by room, in Markdown."""
     lines = ["| room | planted | caught | |", "|---|---|---|---|"]
@@ -207,6 +219,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", help="in place of those that a list names")
     parser.add_argument("--sample", type=int, help="errors of each list")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--unchecked", action="store_true", help="do not try the tests first")
     parser.add_argument("--write", action="store_true", help=f"the table into {PAGE.name}")
     given = parser.parse_args()
     mutants: list[Mutant] = []
@@ -218,7 +231,7 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         for name in _LIBRARIES:
             importlib.import_module(name)
-    found = tried(mutants, given.tree.resolve(), given.workers)
+    found = tried(mutants, given.tree.resolve(), given.workers, unchecked=given.unchecked)
     ordered = {mutant: found[mutant] for mutant in mutants if mutant in found}
     print(table(ordered))
     if given.write:

@@ -32,15 +32,8 @@ SHAPES = ["data.num_images=100", "data.image_size=48", *FEW]
 CASES = [
     *(pytest.param(f"shapes-small-{p}", [*SHAPES, f"protocol={p}"]) for p in PROTOCOLS),
     pytest.param("shapes-layers", [*SHAPES[:3], "layer=[conv3,conv5]", "seeds=2", *FEW[-2:]]),
-    *(
-        pytest.param(f"shapes-{p}", ["analysis=all", f"protocol={p}"], marks=pytest.mark.slow)
-        for p in PROTOCOLS
-    ),
+    pytest.param("shapes-paper", ["analysis=all"], marks=pytest.mark.slow),
     *(pytest.param(f"camvid-small-{p}", [*FEW, f"protocol={p}"]) for p in PROTOCOLS),
-    *(
-        pytest.param(f"camvid-{p}", ["analysis=all", f"protocol={p}"], marks=pytest.mark.slow)
-        for p in PROTOCOLS
-    ),
 ]
 
 
