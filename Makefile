@@ -24,7 +24,7 @@ run: $(STAMP) ## the default job: data=shapes, model=shapesnet, about a minute
 
 test: lint types rooms pytest ## lint, types, import order, tests: all that CI runs
 
-quick: $(STAMP) ## for people at work: lint, types, import order and the fast tests, in under 90 s
+quick: $(STAMP) ## for people at work: lint, types, import order and the fast tests, some two minutes
 	$(MAKE) --jobs 2 --output-sync=target lint types rooms fast
 
 test-slow: $(STAMP) ## the tests that take minutes, on the real images beside the project

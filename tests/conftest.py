@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 
 # What runs whole jobs: functions that a module imports, and fixtures that a test asks for.
-_JOBS = {"run_cli", "run_in", "run_sweep", "subprocess", "composed", "in_processes"}
+_JOBS = {"run_cli", "run_in", "run_sweep", "subprocess", "composed", "in_processes", "pl", "World"}
 _FIXTURES_OF_JOBS = {"make_run", "run_of", "told"}
 
 
