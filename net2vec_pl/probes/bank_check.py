@@ -205,7 +205,7 @@ _FIELDS = (
     _Field("model.weights", "a name or file of weights, or null", _is_name_or_null),
     _Field("model._target_", "an import path, or null", _is_name_or_null, optional=True),
     _Field("model.kwargs", f"{_GROUP}, or null", lambda v: v is None or _is_group(v), True),
-    _Field("model.seed", f"{_SEED}, or null", lambda v: v is None or _is_seed(v), True),
+    _Field("model.seed", _SEED, _is_seed, optional=True),
     _Field("weights_digest", "the digest of the network's weights", _is_name),
     _Field("layer", _NAME, _is_name),
     _Field("module_path", "the path of a module", _is_name),
