@@ -42,8 +42,11 @@ def on_camvid(shared: Path, folder: Path, name: str) -> list[str]:
     root = shared / "data" / "camvid_broden_224"
     if "small" in name:
         root = first_rows(root, folder / "few", 40)
-    weights = (shared / "weights" / "mobilenet_v2_imagenet_plain_fp16.pth").resolve()
-    network = ["model=mobilenet_v2", f"model.weights={weights}", f"layer={LAYER}"]
+    # A bank's header names the file as it was given: not by where it lies on this machine.
+    (folder / "imagenet.pth").symlink_to(
+        (shared / "weights" / "mobilenet_v2_imagenet_plain_fp16.pth").resolve()
+    )
+    network = ["model=mobilenet_v2", "model.weights=imagenet.pth", f"layer={LAYER}"]
     return ["data=broden", f"data.root={root}", *network]
 
 

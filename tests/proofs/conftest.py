@@ -88,9 +88,15 @@ def make_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Make:
             note.write_text(asked)
             if not (world / name / "console.txt").exists():
                 said = io.StringIO()
-                with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+                fault = io.StringIO()
+                with (
+                    pytest.MonkeyPatch.context() as patch,
+                    contextlib.redirect_stdout(said),
+                    contextlib.redirect_stderr(fault),
+                ):
                     patch.setenv("COLUMNS", "400")
-                    assert run_cli(patch, world, *OPTIONS, *options, f"run.dir={name}") == 0
+                    status = run_cli(patch, world, *OPTIONS, *options, f"run.dir={name}")
+                assert status == 0, f"{fault.getvalue()}\n{said.getvalue()}"
                 (world / name / "console.txt").write_text(said.getvalue(), encoding="utf-8")
         return PlantedRun(world / name, draw())
 
