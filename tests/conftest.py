@@ -15,20 +15,6 @@ from support.planted import PlantedReader
 torch.set_num_threads(1)
 
 
-# What runs whole jobs: functions that a module imports, and fixtures that a test asks for.
-_JOBS = {"run_cli", "run_in", "run_sweep", "subprocess", "composed", "in_processes", "pl", "World"}
-_FIXTURES_OF_JOBS = {"make_run", "run_of", "told"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that run whole jobs, which ``make quick`` leaves out."""
-    for item in items:
-        imported = vars(getattr(item, "module", None) or object).keys()
-        asked_for = getattr(item, "fixturenames", ())
-        if _JOBS & imported or not _FIXTURES_OF_JOBS.isdisjoint(asked_for):
-            item.add_marker(pytest.mark.job)
-
-
 @pytest.fixture(scope="session")
 def reader() -> PlantedReader:
     return PlantedReader()
