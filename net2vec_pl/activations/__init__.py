@@ -12,7 +12,11 @@ from net2vec_pl.activations.pairs import BankCounts, count_pairs
 from net2vec_pl.activations.pooled import PooledAnswers
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.activations.survey import Sink, survey
-from net2vec_pl.activations.upsampled import count_chosen_upsampled, count_upsampled_filters
+from net2vec_pl.activations.upsampled import (
+    count_chosen_upsampled,
+    count_upsampled_filters,
+    upsampled_above,
+)
 
 __all__ = [
     "BankCounts",
@@ -33,4 +37,5 @@ __all__ = [
     "fire",
     "respond",
     "survey",
+    "upsampled_above",
 ]

@@ -23,6 +23,21 @@ from net2vec_pl.probes import SingleFilterCounts
 Enlarge = Callable[[Float[Tensor, "P h w"]], Float[Tensor, "P sh sw"]]
 
 
+def upsampled_above(
+    enlarge: Enlarge, maps: Float[Tensor, "P h w"], thresholds: Float[Tensor, "P"]
+) -> Bool[Tensor, "P sh sw"]:
+    """Return where upsampled maps are above their thresholds.
+
+    Not as up(A) > T: where A is T all around, rounding would decide, and constant filters fire.
+
+    Args:
+        enlarge: Upsamples maps to mask resolution.
+        maps: Activations, each of one filter.
+        thresholds: T of that filter.
+    """
+    return enlarge(maps - thresholds[:, None, None]) > 0
+
+
 def count_upsampled_filters(
     backbone: FrozenBackbone,
     thresholds: Float[Tensor, "K"],
@@ -43,7 +58,7 @@ def count_upsampled_filters(
     for batch in on_device(batches, backbone):
         answers = respond(backbone, batch)
         for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
-            on = _on(enlarge, answer, thresholds).flatten(1).float()
+            on = upsampled_above(enlarge, answer, thresholds).flatten(1).float()
             masks = batch.masks(pairs).flatten(1).float()
             # Whole numbers below 2^24 are exact in float32.
             inside = (masks @ on.T).long()
@@ -75,15 +90,8 @@ def count_chosen_upsampled(
         answers, filter_ = respond(backbone, batch), chosen[batch.concept]
         counts = torch.empty(len(filter_), 2, dtype=torch.int64, device=device)
         for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
-            on = _on(enlarge, answer[filter_[pairs]], thresholds[filter_[pairs]])
+            on = upsampled_above(enlarge, answer[filter_[pairs]], thresholds[filter_[pairs]])
             counts[pairs] = overlap(on, batch.masks(pairs))
         return counts * (filter_ >= 0)[:, None]  # -1 has read the last filter
 
     return count_pairs(stream, rows, count, device)
-
-
-def _on(
-    enlarge: Enlarge, maps: Float[Tensor, "K h w"], thresholds: Float[Tensor, "K"]
-) -> Bool[Tensor, "K sh sw"]:
-    # Not up(A) > T: where A is T all around, rounding would decide, and constant filters fire.
-    return enlarge(maps - thresholds[:, None, None]) > 0

@@ -33,6 +33,15 @@ class InputScaling:
         return _SCALINGS[name]
 
     @classmethod
+    def of(
+        cls, name: str, mean: Sequence[float | int], std: Sequence[float | int]
+    ) -> "InputScaling":
+        """Return a scaling of three numbers each, whole or not."""
+        r, g, b = map(float, mean)
+        by_r, by_g, by_b = map(float, std)
+        return cls(name, (r, g, b), (by_r, by_g, by_b))
+
+    @classmethod
     def parse(cls, given: object) -> "InputScaling":
         """Read a scaling from a configuration: a name, or ``{mean: [...], std: [...]}``.
 
@@ -48,7 +57,7 @@ class InputScaling:
                 f"model.scaling={given} must be one of {', '.join(_SCALINGS)} or "
                 "{mean: [r, g, b], std: [r, g, b]} with std above 0."
             )
-        return cls("custom", tuple(map(float, mean)), tuple(map(float, std)))  # type: ignore[arg-type]
+        return cls.of("custom", mean, std)
 
 
 def _is_rgb(value: Any) -> bool:

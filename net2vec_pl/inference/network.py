@@ -24,8 +24,7 @@ def network_of(
     """
     header = file.header
     model, transform = header["model"], header["input_transform"]
-    mean, std = (tuple(map(float, transform[name])) for name in ("mean", "std"))
-    scaling = InputScaling(transform["name"], mean, std)  # type: ignore[arg-type]  # checked: three
+    scaling = InputScaling.of(transform["name"], transform["mean"], transform["std"])
     size = tuple(transform["image_size"])
     precision = Precision(file.protocol.precision)
     vectors = not file.segments

@@ -64,11 +64,7 @@ def write_card(
         deviations=[
             text
             for text in bank.header["deviations"]
-            if (
-                not text.startswith("classification.")
-                if bank.segments
-                else text.startswith(_OF_IMAGES)
-            )
+            if (not text.startswith("classification.") if segments else text.startswith(_OF_IMAGES))
         ],
         example=ranked[0]["name"] if ranked else bank.vocabulary.names[0],
         means=_means(table, headings),

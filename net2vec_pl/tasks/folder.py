@@ -40,8 +40,8 @@ def run_folder(config: DictConfig) -> Iterator[Path]:
     # Processes started from outside each composed a folder of their own; the first one's counts.
     folder = processes.from_first(lambda: Path(HydraConfig.get().runtime.output_dir))
     lock = FileLock(folder / ".lock")
-    processes.from_first(lambda: _prepare(folder, lock, config))
     try:
+        processes.from_first(lambda: _prepare(folder, lock, config))
         yield folder
     finally:
         if lock.is_locked:
@@ -58,11 +58,7 @@ def _prepare(folder: Path, lock: FileLock, config: DictConfig) -> None:
     except TimeoutError:
         message = f"another run is at work in {folder}; choose another run.dir."
         raise RunFolderError(message) from None
-    try:
-        _check_unfinished(folder)  # it may have ended as it should
-    except RunFolderError:
-        lock.release()
-        raise
+    _check_unfinished(folder)  # the other one may have ended as it should
     free = shutil.disk_usage(folder).free
     if free < _NEEDED_BYTES:
         raise RunFolderError(

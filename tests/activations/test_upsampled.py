@@ -16,7 +16,7 @@ from net2vec_pl.activations import (
     count_single_filters,
     count_upsampled_filters,
     extract,
-    upsampled,
+    upsampled_above,
 )
 from net2vec_pl.activations.upsampled import Enlarge
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
@@ -203,4 +203,4 @@ def test_two_processes_count_what_one_counts(rows: list[int]) -> None:
 def test_a_filter_at_its_threshold_everywhere_fires_nowhere(align_corners: bool) -> None:
     flat = torch.tensor([1 / 3, 0.140625, 1e-3])
     maps = flat[:, None, None].expand(-1, GRID, GRID)
-    assert not upsampled._on(enlarger(align_corners), maps, flat).any()
+    assert not upsampled_above(enlarger(align_corners), maps, flat).any()

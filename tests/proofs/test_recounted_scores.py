@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.planted_run import CONCEPTS, FILTERS
 from support.planted_variants import MixedLayer
-from support.relearned import NAMES, SEGMENTED, Floats, Layer
+from support.relearned import NAMES, SEGMENTED, Floats, Layer, seed_rows
 from support.tables import check_table
 
 from proofs.conftest import PlantedRun
@@ -60,26 +60,7 @@ def test_filters(mixed: PlantedRun, mixed_layer: MixedLayer) -> None:
 
 
 def test_seeds(mixed: PlantedRun, mixed_layer: Layer, mixed_banks: Banks) -> None:
-    expected = []
-    for name in SEGMENTED:
-        first = mixed_banks[3][name]
-        for seed, bank in mixed_banks.items():
-            w = bank[name]
-            lengths = np.linalg.norm(w) * np.linalg.norm(first)
-            expected.append(
-                {
-                    "id": CONCEPTS[name][0],
-                    "name": name,
-                    "category": CONCEPTS[name][1],
-                    "seed": seed,
-                    "multi_train": mixed_layer.set_iou(name, w, train=True),
-                    "multi_val": mixed_layer.set_iou(name, w),
-                    "ap_val": mixed_layer.ap(name, w),
-                    "norm": float(np.linalg.norm(w)),
-                    "cosine": float(w @ first / lengths),
-                }
-            )
-    check_table(mixed.table("seeds"), expected, within=1e-5)
+    check_table(mixed.table("seeds"), seed_rows(mixed_layer, mixed_banks), within=1e-5)
 
 
 def test_the_bank(mixed: PlantedRun, mixed_layer: MixedLayer, mixed_banks: Banks) -> None:

@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.planted_run import CONCEPTS, FILTERS, LATE, PlantedNetwork, floor
-from support.relearned import SEGMENTED, Floats, Layer, learn_all
+from support.relearned import SEGMENTED, Floats, Layer, learn_all, seed_rows
 from support.tables import check_table
 
 import net2vec_pl
@@ -128,26 +128,8 @@ def test_every_filter_has_the_concept_that_was_planted(run: PlantedRun) -> None:
 def test_every_seed_has_its_own_row_after_that_of_the_seed_before(
     run: PlantedRun, banks: dict[int, dict[str, list[Floats]]]
 ) -> None:
-    layer, expected = Layer(run.drawn), []
-    for name in SEGMENTED:
-        first = banks[0][name][-1]
-        for seed in SEEDS:
-            w = banks[seed][name][-1]
-            lengths = np.linalg.norm(w) * np.linalg.norm(first)
-            expected.append(
-                {
-                    "id": CONCEPTS[name][0],
-                    "name": name,
-                    "category": CONCEPTS[name][1],
-                    "seed": seed,
-                    "multi_train": layer.set_iou(name, w, train=True),
-                    "multi_val": layer.set_iou(name, w),
-                    "ap_val": layer.ap(name, w),
-                    "norm": float(np.linalg.norm(w)),
-                    "cosine": float(w @ first / lengths),
-                }
-            )
-    check_table(run.table("seeds"), expected, within=1e-6)
+    last = {s: {name: banks[s][name][-1] for name in SEGMENTED} for s in SEEDS}
+    check_table(run.table("seeds"), seed_rows(Layer(run.drawn), last), within=1e-6)
     cups = [float(row["multi_val"]) for row in run.table("seeds") if row["name"] == "cup"]
     assert cups == [1, 4 / 5]  # so that it shows which seed a table has
 

@@ -5,9 +5,10 @@ by the mean gradient over all its train images, whatever their order. Grid and m
 so nothing is upsampled. Letters as in :mod:`support.oracles`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -259,3 +260,32 @@ class Pooled:
             float(average_precision_score(present[some], logits)),
             float(roc_auc_score(present[some], logits)),
         )
+
+
+def seed_rows(layer: Layer, banks: Mapping[int, Mapping[str, Floats]]) -> list[dict[str, Any]]:
+    """Return the rows of ``seeds.csv``.
+
+    Args:
+        layer: What lies where.
+        banks: Seed -> concept -> embedding; the first seed is the one that cosines are taken with.
+    """
+    rows = []
+    for name in SEGMENTED:
+        first = next(iter(banks.values()))[name]
+        for seed, bank in banks.items():
+            w = bank[name]
+            lengths = np.linalg.norm(w) * np.linalg.norm(first)
+            rows.append(
+                {
+                    "id": CONCEPTS[name][0],
+                    "name": name,
+                    "category": CONCEPTS[name][1],
+                    "seed": seed,
+                    "multi_train": layer.set_iou(name, w, train=True),
+                    "multi_val": layer.set_iou(name, w),
+                    "ap_val": layer.ap(name, w),
+                    "norm": float(np.linalg.norm(w)),
+                    "cosine": float(w @ first / lengths),
+                }
+            )
+    return rows

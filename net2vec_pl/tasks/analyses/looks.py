@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from net2vec_pl.activations import upsampled_above
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.tasks.analyses.study import Study
 
@@ -67,10 +68,10 @@ def single_masks(
     job, segmented = study.job, study.segmented
     chosen = segmented.baseline.best_filter().to(concept.device)[concept]
     answer = activation[image, chosen]
-    threshold = job.answers.thresholds[chosen][:, None, None]
+    thresholds = job.answers.thresholds[chosen]
     enlarge = segmented.probe.pixels.enlarge
     if job.setup.options.protocol.threshold_order == "after":
-        on = enlarge(answer - threshold) > 0  # as the scores are counted
+        on = upsampled_above(enlarge, answer, thresholds)
     else:
-        on = enlarge((answer > threshold).float()) > 0.5
+        on = enlarge((answer > thresholds[:, None, None]).float()) > 0.5
     return on & (chosen >= 0)[:, None, None]  # -1 has read the last filter
