@@ -232,12 +232,14 @@ def main() -> None:
         for name in _LIBRARIES:
             importlib.import_module(name)
     found = tried(mutants, given.tree.resolve(), given.workers, unchecked=given.unchecked)
-    ordered = {mutant: found[mutant] for mutant in mutants if mutant in found}
-    print(table(ordered))
+    told = table({mutant: found[mutant] for mutant in mutants if mutant in found})
+    print(told)
     if given.write:
+        if given.sample:
+            told += f"\n\nThis is a sample, {given.sample} of each list, drawn from a seed."
         text = PAGE.read_text(encoding="utf-8")
         before, after = text.split(_BEGIN)[0], text.split(_END)[1]
-        PAGE.write_text(f"{before}{_BEGIN}\n{table(ordered)}\n{_END}{after}", encoding="utf-8")
+        PAGE.write_text(f"{before}{_BEGIN}\n{told}\n{_END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
