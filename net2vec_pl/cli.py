@@ -1,57 +1,18 @@
-"""The one entry: compose the configuration, call the task, end in one message if that fails.
-
-Heavy imports happen inside the task, so that ``--help`` and a mistyped option answer at once.
-"""
+"""The one entry: do the task of the command line, and end in one message if that fails."""
 
 import errno
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from importlib import import_module
-from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import NoReturn
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from net2vec_pl.config import Config
+from net2vec_pl.config.command_line import COMPOSITION_ERRORS, explain, run_task
+from net2vec_pl.errors import Net2VecError
+from net2vec_pl.sweeps import begin_sweep, hold_lifeline, note_cause
 
-from net2vec_pl.errors import Net2VecError, RunFolderError, SweepError, unknown
-from net2vec_pl.resolvers import job_digest, quoted, register_resolvers
-from net2vec_pl.sweeps import (
-    DIGEST,
-    SweepFolder,
-    begin_sweep,
-    hold_lifeline,
-    note_cause,
-    run_job,
-    summary,
-    write_ledger,
-)
-
-# Plug-in of Hydra -> the extra that brings it.
-_EXTRAS = {
-    "joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray",
-    "optuna": "optuna",
-}  # fmt: skip
-_MULTIRUN = ("-m", "--multirun")
 _UNWRITABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
-
-register_resolvers()  # here, since the workers of some launchers import this file and no more
-
-
-def config_dir() -> Path:
-    """Return conf/: at the top of a checkout, inside the package of an installed wheel."""
-    package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def main() -> None:
@@ -59,26 +20,13 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let us, not Hydra, word the message
     hold_lifeline()
     begin_sweep()
-    SweepFolder.current = None
     logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
     sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
     try:
-        # Stable: -m comes first, for Hydra reads options on one side of it only.
-        arguments = sorted(sys.argv[1:], key=lambda argument: argument not in _MULTIRUN)
-        sys.argv[1:] = recalled(arguments)
-        _register_other_models(sys.argv[1:])
-        failed: list[Exception] = []
-        try:
-            hydra.main(config_path=str(config_dir()), config_name="config", version_base="1.3")(
-                partial(_dispatch, failed)
-            )()
-        finally:
-            _tell_sweep()
-        for error in failed:
-            raise error
+        run_task(_do)
     except Net2VecError as error:
         _fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    except COMPOSITION_ERRORS as error:
         _fail(explain(error))
     except KeyboardInterrupt:
         _fail("interrupted. What was written before stays.", status=130)
@@ -96,81 +44,10 @@ def main() -> None:
         raise
 
 
-def recalled(arguments: Sequence[str]) -> list[str]:
-    """Put the options of a stopped run before those given, if ``run.resume=FOLDER`` is among them.
-
-    So the run that goes on is the run that was stopped. What is given besides wins: another number
-    of processes, say. Recalling twice changes nothing, as processes started by this one do.
-
-    Args:
-        arguments: Of the command line.
-
-    Raises:
-        RunFolderError: If the folder holds no run.
-    """
-    given = [a for a in arguments if a.startswith("run.resume=")]
-    if not given or given[-1] == "run.resume=null":
-        return list(arguments)
-    folder = _value_of(given[-1])
-    if not folder:
-        raise RunFolderError("run.resume is empty; name the folder of the run to go on with.")
-    if {*_MULTIRUN} & {*arguments}:
-        raise RunFolderError("run.resume names one run; leave --multirun out.")
-    at = Path(folder).absolute()
-    recorded = at / ".hydra" / "overrides.yaml"
-    if not recorded.exists():
-        raise RunFolderError(
-            f"run.resume={folder} holds no run: {recorded} is absent. "
-            "Name the folder that a run printed, or that holds its .hydra/."
-        )
-    before = [str(option) for option in OmegaConf.load(recorded)]
-    options = {option.partition("=")[0]: option for option in [*before, *arguments]}
-    options |= {name: f"{name}={quoted(at)}" for name in ("run.resume", "run.dir")}
-    options["hydra.mode"] = "hydra.mode=RUN"  # the run may have been a job of a sweep
-    flags = recorded.with_name("flags.yaml")
-    return [*(OmegaConf.load(flags) if flags.exists() else ()), *options.values()]
-
-
-def _value_of(option: str) -> str:
-    """Return the value of an option as Hydra reads it, or as it stands if Hydra cannot."""
-    try:
-        return str(OverridesParser.create().parse_override(option).value() or "")
-    except HydraException:
-        return option.partition("=")[2]
-
-
-def _dispatch(failed: list[Exception], config: DictConfig) -> float | None:
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return _dispatch_job(config)  # Hydra must know which job has failed
-    try:
-        digest = job_digest(config)
-        if os.environ.get(DIGEST, digest) != digest:
-            raise SweepError("the options of this job give another configuration than its sweep's.")
-        _task(str(config.task))(config)
-    except Exception as error:
-        failed.append(error)  # Hydra would say something before we do
-    return None
-
-
-def _task(name: str) -> Callable[[DictConfig], None]:
-    """Return the function of a task; it stands in the module of its name."""
-    if name not in _choices("task"):
-        raise Net2VecError(unknown("task", name, _choices("task")))
-    task: Callable[[DictConfig], None] = getattr(import_module(f"net2vec_pl.tasks.{name}"), name)
-    return task
-
-
-def _dispatch_job(config: DictConfig) -> float:
-    if config.task != "run":
-        raise SweepError(f"task={config.task} is no job of a sweep; leave --multirun out.")
-    return run_job(cast(DictConfig, HydraConfig.get()), job_digest(config))
-
-
-def _tell_sweep() -> None:
-    """Say what became of the jobs of a sweep, once Hydra has gone through them."""
-    if SweepFolder.current is not None and SweepFolder.current.is_dir():
-        write_ledger(SweepFolder.current)  # some may have been killed
-        sys.stdout.write(summary(SweepFolder.current))
+def _do(name: str, config: Config) -> None:
+    """Do a task: the function of its name, in the module of its name."""
+    # Imported here, for the task brings all that is heavy.
+    getattr(import_module(f"net2vec_pl.tasks.{name}"), name)(config)
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
@@ -178,70 +55,3 @@ def _fail(message: str, status: int = 1) -> NoReturn:
         note_cause(message)
         sys.stderr.write(f"error: {message}\n")
     sys.exit(status)
-
-
-def _choices(group: str) -> list[str]:
-    return sorted(
-        p.stem for p in (config_dir() / group).glob("*.yaml") if not p.stem.startswith("_")
-    )
-
-
-def _register_other_models(arguments: Iterable[str]) -> None:
-    """Let ``model=NAME`` mean any torchvision model; the registry refuses unknown names."""
-    given = [a.removeprefix("model=").split(",") for a in arguments if a.startswith("model=")]
-    plain = OmegaConf.load(config_dir() / "model" / "torchvision.yaml")
-    for name in {name for names in given for name in names} - set(_choices("model")):
-        if re.fullmatch(r"[\w-]+", name):
-            node = OmegaConf.merge(plain, {"name": name})
-            ConfigStore.instance().store(group="model", name=name, node=node)
-
-
-def explain(error: Exception) -> str:
-    """Turn what Hydra says of a command line into one message that names the near options.
-
-    Args:
-        error: From composing the configuration.
-    """
-    text = str(error)
-    if isinstance(error, MissingConfigException):
-        missing = str(error.missing_cfg_file or "")
-        group, _, choice = missing.rpartition("/")
-        if choice in _EXTRAS and group.startswith("hydra/"):
-            return f"{missing} is a plug-in: pip install 'net2vec_pl[{_EXTRAS[choice]}]' brings it."
-        if group and (config_dir() / group).is_dir():
-            return unknown(f"choice of {group}", choice, _choices(group))
-    if match := re.search(r"Could not override '([^']+)'", text):
-        group, _, key = match[1].rpartition("@")
-        name = group or key
-        if name in _all_options():
-            other = f"choice of {name.split('.')[0]}=" if "." in name else "task"
-            return f"the option {name} belongs to another {other}."
-        return unknown("option", name, _all_options()) + " `--help` shows every option."
-    if isinstance(error, MissingMandatoryValue):
-        return f"the option {error.full_key} must be given: {error.full_key}=VALUE."
-    cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) not in text else ""
-    kind = (
-        "the command line" if isinstance(error, ConfigCompositionException) else "the configuration"
-    )
-    return f"{kind} cannot be read: {text.strip()}{cause}"
-
-
-def _all_options() -> list[str]:
-    """List every dotted option of the tree, over all choices of every group."""
-    options: dict[str, None] = {}
-    for path in sorted(config_dir().rglob("*.yaml")):
-        group = path.relative_to(config_dir()).parent.as_posix().replace("/", ".")
-        if group.startswith("hydra") or group == "experiment":
-            continue
-        plain = OmegaConf.to_container(OmegaConf.load(path))
-        prefix = "" if group in (".", "task") else f"{group}."
-        options.update(dict.fromkeys(_leaves(plain, prefix)))
-        options.update({} if group == "." else {group: None})
-    return list(options)
-
-
-def _leaves(node: Any, prefix: str) -> list[str]:
-    if not isinstance(node, dict) or not node:
-        return [prefix.rstrip(".")]
-    names = [key for key in node if key not in ("defaults", "hydra")]
-    return [leaf for key in names for leaf in _leaves(node[key], f"{prefix}{key}.")]

@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_message_and_what_was_written_stays(
     def full(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("net2vec_pl.tasks.run.write_csv", full)
+    monkeypatch.setattr("net2vec_pl.job.write_csv", full)
     assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
     assert "error: the disk is full" in capsys.readouterr().err
     assert (tmp_path / "out" / "state" / "scores.safetensors").exists()

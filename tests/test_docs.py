@@ -22,7 +22,9 @@ COMMAND = re.compile(
     r"^(?:srun |torchrun .*)?(?:python )?train\.py ?(.*?)(?:\s+#.*)?$", re.MULTILINE
 )
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
-NOT_INTERFACES = {"tasks"}
+NOT_INTERFACES = {
+    "tasks", "doctor", "config", "page", "compare", "predict", "studies", "pipeline", "tracking",
+}  # fmt: skip
 
 
 def _name(page: Path) -> str:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from support.cli import QUICK, composed, read_table, run_cli
 
 from net2vec_pl import runs
-from net2vec_pl.cli import config_dir
+from net2vec_pl.config.command_line import config_dir
 
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
 PAPER = [path.stem for path in FILES if path.stem.startswith("paper_")]

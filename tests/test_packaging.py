@@ -1,9 +1,11 @@
-"""What setup.cfg ships is what there is: rooms, configuration files, the shipped weights."""
+"""What setup.py and setup.cfg ship is what there is: rooms, configuration, the shipped weights."""
 
 import configparser
+import runpy
 from pathlib import Path
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,14 +17,18 @@ def setup() -> configparser.ConfigParser:
     return parser
 
 
-def test_every_room_is_in_the_wheel(setup: configparser.ConfigParser) -> None:
-    listed = set(setup["options"]["packages"].split())
+def test_every_room_is_in_the_wheel() -> None:
+    asked: dict[str, list[str]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr(setuptools, "setup", lambda **given: asked.update(given))
+        runpy.run_path(str(ROOT / "setup.py"))
     package = ROOT / "net2vec_pl"
     rooms = {
         ".".join(("net2vec_pl", *p.parent.relative_to(package).parts))
-        for p in package.rglob("__init__.py")
+        for p in package.rglob("*.py")
     }
-    assert listed == rooms | {"net2vec_pl.conf"}
+    assert set(asked["packages"]) == rooms | {"net2vec_pl.conf"}
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_run_gives_what_it_gave(
     if name.startswith("camvid"):
         options = [*on_camvid(request.getfixturevalue("shared"), tmp_path, name), *options]
     # Pictures take most of the time, and are not compared.
-    monkeypatch.setattr("net2vec_pl.tasks.analyses.study.save_figure", lambda *_: None)
+    monkeypatch.setattr("net2vec_pl.studies.study.save_figure", lambda *_: None)
     with threadpool_limits(1):
         assert run_cli(monkeypatch, tmp_path, *COMMON, *options, "run.dir=out") == 0
     found = Reference.of(tmp_path / "out")

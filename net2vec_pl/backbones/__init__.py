@@ -2,6 +2,7 @@
 
 from net2vec_pl.backbones.frozen import FrozenBackbone, build_backbone, read_layers
 from net2vec_pl.backbones.layers import LayerInfo, trace_layers
+from net2vec_pl.backbones.network import NetworkSpec
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import ARCHITECTURES, known_models
 from net2vec_pl.backbones.scaling import InputScaling
@@ -11,6 +12,7 @@ __all__ = [
     "FrozenBackbone",
     "InputScaling",
     "LayerInfo",
+    "NetworkSpec",
     "Precision",
     "build_backbone",
     "known_models",

@@ -19,7 +19,7 @@ from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import ConfigError, RunFolderError
 from net2vec_pl.functional.resize import enlarger
-from net2vec_pl.inference import export
+from net2vec_pl.inference.export import to_cavs, to_conv2d, to_csv, to_numpy
 from net2vec_pl.inference.network import network_of
 from net2vec_pl.inference.onnx_model import write_onnx
 from net2vec_pl.inference.pixels import Images
@@ -249,7 +249,7 @@ class Bank:
         Raises:
             ConfigError: If a concept is unknown.
         """
-        return export.to_conv2d(self.file, self._rows(concepts))
+        return to_conv2d(self.file, self._rows(concepts))
 
     def to_onnx(
         self,
@@ -302,7 +302,7 @@ class Bank:
         Raises:
             ConfigError: If a concept is unknown, or captum is missing (the extra ``captum``).
         """
-        return export.to_cavs(self.file, self._rows(concepts))
+        return to_cavs(self.file, self._rows(concepts))
 
     def to_numpy(self, path: str | PathLike[str]) -> None:
         """Write all as ``.npz``, to be loaded without pickle.
@@ -313,7 +313,7 @@ class Bank:
         Args:
             path: Of the file.
         """
-        export.to_numpy(self.file, Path(path))
+        to_numpy(self.file, Path(path))
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write a row per concept: id, name, category, its weight of every filter, its bias if any.
@@ -321,7 +321,7 @@ class Bank:
         Args:
             path: Of the file.
         """
-        export.to_csv(self.file, Path(path))
+        to_csv(self.file, Path(path))
 
     def _rows(self, concepts: Sequence[str] | None) -> list[int]:
         if isinstance(concepts, str):  # which is a sequence of strings too

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from net2vec_pl.errors import ConfigError
-from net2vec_pl.files import whole
 from net2vec_pl.functional.inputs import inverse_scale
 from net2vec_pl.probes import BankFile
+from net2vec_pl.runs.files import whole
 
 if TYPE_CHECKING:
     from captum.concept import CAV

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.errors import BackboneError, ConfigError
-from net2vec_pl.files import whole
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference.export import to_conv2d
 from net2vec_pl.probes import BankFile
+from net2vec_pl.runs.files import whole
 
 if TYPE_CHECKING:
     import onnx

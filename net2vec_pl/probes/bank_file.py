@@ -13,9 +13,9 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import RunFolderError
-from net2vec_pl.files import whole
 from net2vec_pl.probes.bank_check import check_bank, vocabulary_of
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.runs.files import whole
 
 FORMAT_VERSION = 1
 _HEADER = "net2vec_pl"

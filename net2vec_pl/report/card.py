@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from net2vec_pl.files import whole
 from net2vec_pl.probes import BankFile
 from net2vec_pl.report.page import templates
 from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.runs.files import whole
 
 _SHOWN = 5
 # Choices that matter to classifiers of images.

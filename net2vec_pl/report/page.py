@@ -17,9 +17,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from PIL import Image
 
-from net2vec_pl.files import whole
 from net2vec_pl.report.packing import data_uri
 from net2vec_pl.report.tables import Row
+from net2vec_pl.runs.files import whole
 
 _LARGEST_SVG = 300_000  # bytes; a larger figure is shown as a picture
 _QUALITY = 85  # of that picture

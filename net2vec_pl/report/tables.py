@@ -13,9 +13,9 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import Selection
-from net2vec_pl.files import whole
 from net2vec_pl.functional.classifier_scores import ClassificationScores
 from net2vec_pl.probes import SingleClassifiers, SingleFilterBaseline
+from net2vec_pl.runs.files import whole
 
 Row = dict[str, Any]
 

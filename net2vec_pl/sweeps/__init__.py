@@ -1,7 +1,6 @@
 """Sweeps: every job a fresh process, and a ledger of what became of each."""
 
-from net2vec_pl.sweeps.callback import SweepFolder
-from net2vec_pl.sweeps.jobs import flags_of, run_job
+from net2vec_pl.sweeps.jobs import SweepJob, run_job
 from net2vec_pl.sweeps.ledger import read_ledger, summary, write_ledger
 from net2vec_pl.sweeps.lifeline import (
     DIGEST,
@@ -13,9 +12,8 @@ from net2vec_pl.sweeps.lifeline import (
 
 __all__ = [
     "DIGEST",
-    "SweepFolder",
+    "SweepJob",
     "begin_sweep",
-    "flags_of",
     "hold_lifeline",
     "is_job",
     "note_cause",

@@ -11,33 +11,44 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from omegaconf import DictConfig
 
 from net2vec_pl import runs
 from net2vec_pl.errors import SweepError
-from net2vec_pl.resolvers import quoted
 from net2vec_pl.sweeps import ledger
 from net2vec_pl.sweeps.lifeline import CAUSE, DIGEST, LIFELINE, end_with_starter
 
 _log = logging.getLogger(__name__)
-# What belongs to the sweep and not to a run of its own.
-_OF_THE_SWEEP = ("hydra.mode", "hydra.launcher", "hydra/launcher", "hydra.sweep", "hydra/sweeper",
-                 "hydra.callbacks", "run.dir")  # fmt: skip
 
 
-def run_job(hydra: DictConfig, digest: str) -> float:
+@dataclass(frozen=True)
+class SweepJob:
+    """A job of a sweep.
+
+    Args:
+        folder: Of its run.
+        digest: Of its configuration.
+        overrides: The options that make it differ from the default.
+        command: Runs it as a run of its own.
+    """
+
+    folder: Path
+    digest: str
+    overrides: list[str]
+    command: list[str]
+
+
+def run_job(job: SweepJob) -> float:
     """Run one job of a sweep, unless it was finished before, and enter it in the ledger.
 
     Args:
-        hydra: Hydra's own configuration of the job.
-        digest: Of the job's configuration.
+        job: The job.
 
     Returns:
         Mean val set IoU, or mean accuracy where nothing is segmented; always a number.
@@ -46,18 +57,17 @@ def run_job(hydra: DictConfig, digest: str) -> float:
         SweepError: If the job fails, or nothing of it could be scored; or if several processes were
             started from outside, which would each go through the whole sweep.
     """
-    overrides = [str(o) for o in hydra.overrides.task]
-    _check(overrides)
+    _check(job.overrides)
     end_with_starter()
-    folder = Path(hydra.runtime.output_dir)
+    folder = job.folder
     with ledger.taken(folder):
-        line = {"job": folder.name, "digest": digest, "overrides": " ".join(overrides)}
+        line = {"job": folder.name, "digest": job.digest, "overrides": " ".join(job.overrides)}
         if runs.finished(folder):
             _log.info("%s: done before", folder.name)
             _enter_late(folder, line)
         else:
             _log.info("%s: %s", folder.name, line["overrides"])
-            _run(folder, _begun(line), _command(hydra, overrides, folder))
+            _run(folder, _begun(line), job.command)
     score = runs.score(folder)
     if math.isnan(score):
         raise SweepError(
@@ -143,25 +153,6 @@ def _died(status: int) -> str:
     if status < 0:
         return f"killed ({signal.Signals(-status).name})"
     return f"exit status {status}"
-
-
-def _command(hydra: DictConfig, overrides: list[str], folder: Path) -> list[str]:
-    """Return the command line that runs one job of a sweep as a run of its own."""
-    kept = [o for o in [*hydra.overrides.hydra, *overrides] if not _is_of_the_sweep(str(o))]
-    options = [*kept, f"run.dir={quoted(folder)}", "hydra.mode=RUN"]
-    return [sys.executable, "-m", "net2vec_pl", *flags_of(hydra), *options]
-
-
-def flags_of(hydra: DictConfig) -> list[str]:
-    """Return the flags with which Hydra finds the same configuration again; none as a rule."""
-    sources = [s.path for s in hydra.runtime.config_sources if s.provider == "command-line"]
-    flags = [word for path in sources for word in ("--config-dir", path)]
-    name = hydra.job.config_name
-    return flags if name == "config" else [*flags, "--config-name", name]
-
-
-def _is_of_the_sweep(override: str) -> bool:
-    return override.lstrip("+~").startswith(_OF_THE_SWEEP)
 
 
 def _begun(line: Mapping[str, Any]) -> ledger.Line:

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from net2vec_pl.files import whole
+from net2vec_pl.runs.files import whole
 
 LINE, LEDGER, LOCK = "job.json", "ledger.csv", ".job.lock"
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"

@@ -1,1 +1,1 @@
-"""Whole jobs, one file each; ``train.py task=NAME`` runs one."""
+"""The tasks of the command line: each turns options into objects and calls the room behind it."""

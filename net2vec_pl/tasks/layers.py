@@ -1,94 +1,17 @@
-"""``task=layers``: the layers of a network that ``layer=`` can name, as a table.
+"""``task=layers``: the layers of a network that ``layer=`` can name."""
 
-Shapes do not depend on weights, so none are loaded and nothing is downloaded.
-"""
-
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-from torch import nn
-
-from net2vec_pl.backbones.layers import (
-    LayerInfo,
-    Trace,
-    all_layers,
-    resolve_layer,
-    stride,
-    trace_layers,
-)
-from net2vec_pl.backbones.registry import architecture, build_custom, build_network
-from net2vec_pl.errors import BackboneError, ConfigError, unknown
-from net2vec_pl.report import LastWords
-from net2vec_pl.tasks import build
+from net2vec_pl.config import Config
+from net2vec_pl.config.known import check_options
+from net2vec_pl.config.plan import Plan
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.report.network_layers import print_layers
 
 _SHOW = ("named", "all")
-_WIDER = 64  # pixels by which an image grows to show strides, most of which divide it
-_GIVES = {
-    "map": "maps",
-    "filters last": "maps with filters last",
-    "vector": "vectors",
-    "tokens": "tokens",
-    "other": "something else",
-}
-_NOTES = {
-    "filters last": "A map with its filters last, as of Swin, cannot be read.",
-    "vector": "A vector is read with target=classification only.",
-    "tokens": "Tokens are no map: they cannot be read.",
-}
-Size = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A row of the table.
-
-    Args:
-        name: What ``layer=`` takes: the name in the literature, or else the module path; empty
-            where that path is the name of another module.
-        info: What the layer gives.
-        stride: Pixels of the image between neighbouring cells, along h and w; None where there is
-            no map.
-    """
-
-    name: str
-    info: LayerInfo
-    stride: tuple[float, float] | None
-
-    @property
-    def gives(self) -> str:
-        """What it gives, one of ``_GIVES``."""
-        if self.info.filters_last:
-            return "filters last"
-        if self.info.is_map:
-            return "map"
-        if self.info.is_vector:
-            return "vector"
-        return "tokens" if len(self.info.shape or ()) == 2 else "other"
-
-    @property
-    def cells(self) -> tuple[str, str, str]:
-        """Filters, places and stride, in words."""
-        shape = self.info.shape or ()
-        match self.gives:
-            case "filters last":
-                return str(shape[2]), f"{shape[0]} x {shape[1]}", ""
-            case "map":
-                steps = dict.fromkeys(f"{step:.3g}" for step in self.stride or ())
-                return str(shape[0]), f"{shape[1]} x {shape[2]}", " x ".join(steps)
-            case "vector":
-                return str(shape[0]), "vector", ""
-            case "tokens":
-                return str(shape[1]), f"{shape[0]} tokens", ""
-        return "", " x ".join(map(str, shape)), ""
-
-
-def layers(config: DictConfig) -> None:
+def layers(config: Config) -> None:
     """Print the layers of the network of ``model=``.
 
     Args:
@@ -99,119 +22,28 @@ def layers(config: DictConfig) -> None:
         BackboneError: If there is no such network, or it has no such layer, or cannot take such an
             image.
     """
-    build.check_options(config, ("image_size", "show"))
-    size = image_size_from(config.image_size)
+    check_options(config, ("image_size", "show"))
+    size = _image_size(config.image_size)
     if config.show not in _SHOW:
         raise ConfigError(unknown("value of show", str(config.show), _SHOW))
-    vectors, model = config.target == "classification", str(config.model.name)
-    network = network_from(config.model)
-    traced = trace_layers(network, size)
-    read = _read(config.layer, traced, model, vectors=vectors)
-    given = "default" if config.layer == config.model.default_layer else "chosen"
-    rows = list(_rows(network, traced, size, model))
-    named = architecture(model).layers.values() or all_layers({}, traced, vectors=vectors)
-    wanted = {*traced} if config.show == "all" else {*named, *read}
-    shown = [row for row in rows if row.info.module_path in wanted]
-    title = f"{model} on images of {size[0]} x {size[1]}"
-    table = _table(shown, dict.fromkeys(read, given), title)
-    console = LastWords()
-    if not console.is_terminal:  # a file has no edge to cut at
-        endless = console.options.update(max_width=1 << 16)
-        console.width = console.measure(table, options=endless).maximum
-    console.print(table)
-    for line in _notes(network, traced, shown, [row for row in rows if row not in shown]):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    plan = Plan(config)
+    print_layers(
+        plan.network.build(),
+        plan.network.name,
+        size,
+        plan.layers,
+        default=config.layer == config.model.default_layer,
+        everything=config.show == "all",
+        vectors=config.target == "classification",
+    )
 
 
-def network_from(model: DictConfig) -> nn.Module:
-    """Build the network of ``model=`` with random weights.
-
-    Raises:
-        BackboneError: If there is none.
-    """
-    options = build.plain(model)
-    if target := options.get("_target_"):
-        return build_custom(target, options["kwargs"]).float()
-    return build_network(str(options["name"])).float()
-
-
-def image_size_from(given: object) -> Size:
-    """Read an option that is one number, or ``[height,width]``.
-
-    Raises:
-        ConfigError: If it is neither.
-    """
-    sides: list[Any] = list(given) if isinstance(given, ListConfig) else [given, given]
+def _image_size(given: Any) -> tuple[int, int]:
+    """Read an option that is one number, or ``[height,width]``."""
+    alone = given is None or isinstance(given, int | float | str)
+    sides: list[Any] = [given, given] if alone else list(given)
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ConfigError(
             f"image_size={given} must be a number of pixels above 0, or two: [height,width]."
         )
     return sides[0], sides[1]
-
-
-def _read(layer: object, traced: Trace, model: str, *, vectors: bool) -> list[str]:
-    """Return the module paths that a run would read, as it would find them."""
-    names = architecture(model).layers
-    given: Sequence[str | None] = build.name_list("layer", layer) or [None]
-    if given == ["all"]:
-        given = all_layers(names, traced, vectors=vectors)
-    if given == [None] and (traced.fault or not any(info.is_map for info in traced.values())):
-        return []  # the table says what there is to choose from
-    found = [resolve_layer(name, names, traced, model, vectors=vectors)[1] for name in given]
-    return [info.module_path for info in found]
-
-
-def _rows(network: nn.Module, traced: Trace, size: Size, model: str) -> Iterator[Layer]:
-    paths = architecture(model).layers
-    names = dict.fromkeys(paths, "") | {path: name for name, path in paths.items()}
-    wider_size = (size[0] + _WIDER, size[1] + _WIDER)
-    try:
-        wider = trace_layers(network, wider_size)
-    except BackboneError:  # it takes images of one size only
-        wider, wider_size = traced, size
-    for path, info in traced.items():
-        other = wider.get(path, info)
-        if info.shape is not None:
-            known = info.is_map and other.is_map
-            steps = stride(info, size, other, wider_size) if known else None
-            yield Layer(names.get(path, path), info, steps)
-
-
-def _table(rows: Sequence[Layer], marks: Mapping[str, str], title: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("layer= (module)", no_wrap=True)
-    table.add_column("type", overflow="fold")
-    for name in ("filters", "h x w", "stride"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("values", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for row in rows:
-        path = row.info.module_path
-        name = path if path == row.name else f"{row.name} ({path})".strip()
-        values = ">= 0" if row.info.rectified else "any sign"
-        layout = row.gives if row.info.filters_last else ""
-        notes = ", ".join(filter(None, (marks.get(path), layout)))
-        cells = [escape(name), row.info.kind, *row.cells, values, notes]
-        table.add_row(*cells, style="bold" if path in marks else None)
-    return table
-
-
-def _notes(
-    network: nn.Module, traced: Trace, shown: Sequence[Layer], hidden: Sequence[Layer]
-) -> Iterator[str]:
-    """Say what cannot be read of the table, and what it leaves out."""
-    given = {row.gives for row in shown}
-    yield from (note for what, note in _NOTES.items() if what in given)
-    if traced.fault:
-        yield f"The network does not run to its end on such an image: {traced.fault}"
-    if hidden:
-        counts = Counter(row.gives for row in hidden)
-        parts = [f"{words}: {counts[what]}" for what, words in _GIVES.items() if counts[what]]
-        yield f"Not shown, but by show=all: {', '.join(parts)}."
-    idle = [path for path, _ in network.named_modules() if path and path not in traced]
-    empty = [path for path, info in traced.items() if info.shape is None]
-    if idle or empty:
-        yield (
-            f"Modules that give nothing: {len(idle) + len(empty)} ({len(idle)} never run by "
-            f"themselves, {len(empty)} return no tensor)."
-        )

@@ -10,7 +10,7 @@ from torch import nn
 from net2vec_pl.backbones import ARCHITECTURES, known_models, trace_layers
 from net2vec_pl.backbones.layers import LayerInfo, Trace, all_layers
 from net2vec_pl.backbones.registry import architecture, build_network
-from net2vec_pl.cli import config_dir
+from net2vec_pl.config.command_line import config_dir
 from net2vec_pl.errors import BackboneError
 
 # Published shapes at 224 (alexnet: 227), K x h x w.

@@ -16,12 +16,12 @@ from support.fake_data.runs import write_run
 from torch import Tensor
 
 from net2vec_pl import load_bank
+from net2vec_pl.compare.entry import read_entries
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.errors import Net2VecError, RunFolderError
 from net2vec_pl.inference import Bank
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.tasks.compare.entry import read_entries
 
 MEANING = "The file is damaged, was edited, or was not written by a run of net2vec_pl."
 # What older versions did not write.

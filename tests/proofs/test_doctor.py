@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
 from support import planted_run
 from support.cli import composed
 from support.planted_run import CONCEPTS, FILTERS, LATE, OPTIONS, SIZE, draw, write_world
 
 from net2vec_pl.backbones.weights import load_weights, weights_digest
-from net2vec_pl.tasks.doctor import NotReadyError, data, doctor, forecast, machine, versions
-from net2vec_pl.tasks.doctor import options as checks
-from net2vec_pl.tasks.doctor.checks import in_gib
-from net2vec_pl.tasks.doctor.found import Found
+from net2vec_pl.config.plan import Plan
+from net2vec_pl.doctor import data, forecast, machine, versions
+from net2vec_pl.doctor import options as checks
+from net2vec_pl.doctor.checks import in_gib
+from net2vec_pl.doctor.examination import NotReadyError
+from net2vec_pl.doctor.found import Found
+from net2vec_pl.tasks.doctor import doctor
 
 GIB = 1 << 30
 DRAWN = draw()
@@ -393,11 +395,10 @@ def test_gpus_are_told_and_one_that_is_left_idle_is_a_warning(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 + gpu, 9 + gpu))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: f"card {gpu}")
     config = composed("task=doctor", *OPTIONS, "run.dir=new")
-    found = Found(1)
-    run = {k: v for k, v in config.items() if k != "sample"}
-    list(checks.options(DictConfig(run), found))
-    list(checks.trainer(DictConfig(run), found))
-    told = [(check.verdict, check.text) for check in machine.devices(config, found)]
+    found, plan = Found(1), Plan(config, ("sample",))
+    list(checks.options(plan, found))
+    list(checks.trainer(plan, found))
+    told = [(check.verdict, check.text) for check in machine.devices(plan, found)]
     assert told[2:] == [
         ("ok", "GPU 0: card 0, 9 bytes, 3 bytes of it free"),
         ("ok", "GPU 1: card 1, 10 bytes, 4 bytes of it free"),

@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from net2vec_pl import cli
-from net2vec_pl.resolvers import register_resolvers
+from net2vec_pl.config import command_line
+from net2vec_pl.config.resolvers import register_resolvers
 
 # A small main job without analyses and page: some 2 s.
 QUICK = [
@@ -45,7 +46,7 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> i
 def composed(*overrides: str) -> DictConfig:
     """Compose the tree of conf/."""
     register_resolvers()
-    with initialize_config_dir(str(cli.config_dir()), version_base="1.3"):
+    with initialize_config_dir(str(command_line.config_dir()), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 
 

@@ -14,7 +14,7 @@ def keep_figures(patch: pytest.MonkeyPatch) -> None:
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.pickle").write_bytes(pickle.dumps(figure))
 
-    patch.setattr("net2vec_pl.tasks.analyses.study.save_figure", keep)
+    patch.setattr("net2vec_pl.studies.study.save_figure", keep)
 
 
 def kept_figure(folder: Path, name: str) -> Figure:

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import net2vec_pl
-from net2vec_pl.tasks.stages import Stages
+from net2vec_pl.runs.stages import Stages
 from net2vec_pl.training import SegmentationProbe
 from support import pretend_device
 from support.cli import run_cli

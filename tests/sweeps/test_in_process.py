@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from support.cli import read_table, run_cli
 
-from net2vec_pl.resolvers import quoted
+from net2vec_pl.options import quoted
 from net2vec_pl.sweeps import jobs, ledger
 
 # What the stand-in for a job of a layer does: the mean scores that it leaves, or its fault.

@@ -195,7 +195,7 @@ def test_no_weights_are_asked_for(
 def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train.py", "task=layers"])
-    monkeypatch.setattr(cli, "_task", lambda _name: layers)
+    monkeypatch.setattr(cli, "_do", lambda _name, config: layers(config))
     GlobalHydra.instance().clear()
     cli.main()
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, where: str, *opti
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(f"net2vec_pl.tasks.{where}", stop)
+        broken.setattr(f"net2vec_pl.{where}", stop)
         assert run_cli(broken, folder, *LONGER, *options, "run.dir=out") == 130
 
 
@@ -79,7 +79,12 @@ def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
 
 
 @pytest.mark.parametrize(
-    "stage", ["segmentation.count_single_filters", "segmentation.score_bank", "run.write_csv"]
+    "stage",
+    [
+        "pipeline.segmentation.count_single_filters",
+        "pipeline.segmentation.score_bank",
+        "job.write_csv",
+    ],
 )
 def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
     stage: str, undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -93,7 +98,7 @@ def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(
 def test_a_damaged_checkpoint_or_state_is_made_anew(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    interrupted(monkeypatch, tmp_path, "segmentation.score_bank")
+    interrupted(monkeypatch, tmp_path, "pipeline.segmentation.score_bank")
     for path in ("checkpoints/last.ckpt", "state/baseline.safetensors"):
         whole = (tmp_path / "out" / path).read_bytes()
         (tmp_path / "out" / path).write_bytes(whole[: len(whole) // 2])
@@ -129,7 +134,7 @@ def test_a_folder_of_any_name_can_be_gone_on_with(
 def test_another_configuration_takes_nothing_over(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    interrupted(monkeypatch, tmp_path, "segmentation.score_bank", "seed=4")
+    interrupted(monkeypatch, tmp_path, "pipeline.segmentation.score_bank", "seed=4")
     assert run_cli(monkeypatch, tmp_path, *LONGER, "run.dir=out") == 0
     assert_same(undisturbed, tmp_path / "out")
 
@@ -137,7 +142,7 @@ def test_another_configuration_takes_nothing_over(
 def test_two_runs_in_one_folder_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("net2vec_pl.tasks.folder._LAST_MOMENTS", 0.1)
+    monkeypatch.setattr("net2vec_pl.runs.folder._LAST_MOMENTS", 0.1)
     (tmp_path / "out").mkdir()
     with FileLock(tmp_path / "out" / ".lock"):
         assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1

@@ -13,8 +13,7 @@ from support.cli import read_table, run_cli
 from support.compared_runs import EXPORTS, write_all
 from support.html_parts import HtmlParts
 
-from net2vec_pl.tasks import compare
-from net2vec_pl.tasks.compare import draw
+from net2vec_pl.compare import comparison, draw
 
 FIGURES = ("curves_over_depth", "concept_heat_map", "concept_scatters", "distance_heat_maps")
 
@@ -68,7 +67,7 @@ def compared(patch: pytest.MonkeyPatch, top: Path, runs: str, columns: int = 400
 
     for name in FIGURES:
         patch.setattr(draw, name, noting(name, getattr(draw, name)))
-    patch.setattr(compare, "save_figure", saved)
+    patch.setattr(comparison, "save_figure", saved)
     patch.setenv("COLUMNS", str(columns))
     said = io.StringIO()
     with contextlib.redirect_stdout(said):

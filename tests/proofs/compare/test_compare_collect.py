@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.fake_data.runs import Classified, write_run
 
+from net2vec_pl.compare.collect import Collected, collect
 from net2vec_pl.errors import RunFolderError
-from net2vec_pl.tasks.compare.collect import Collected, collect
 
 SCORES = {"sky": 0.5, "sea": 0.4, "ear": 0.3}
 

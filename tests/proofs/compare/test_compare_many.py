@@ -8,10 +8,10 @@ from rich.console import Console
 from support.cli import run_cli
 from support.fake_data.runs import Classified, write_run
 
+from net2vec_pl.compare import draw, tables, tell
+from net2vec_pl.compare.collect import collect
+from net2vec_pl.compare.settings import Group, Scores, Setting, grouped
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.compare import draw, tables, tell
-from net2vec_pl.tasks.compare.collect import collect
-from net2vec_pl.tasks.compare.settings import Group, Scores, Setting, grouped
 
 from .conftest import compared
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from support.fake_data.runs import Classified, Extras, OtherSeed, write_run
 
+from net2vec_pl.compare import check, tables
+from net2vec_pl.compare.collect import collect
+from net2vec_pl.compare.settings import Group, grouped
 from net2vec_pl.protocol import ClassificationProtocol, Protocol
 from net2vec_pl.report.tables import Row
-from net2vec_pl.tasks.compare import check, tables
-from net2vec_pl.tasks.compare.collect import collect
-from net2vec_pl.tasks.compare.settings import Group, grouped
 
 SCORES = {"sky": 0.5, "sea": 0.4, "ear": 0.3}
 DATA = {"name": "made up", "digest": "d1g35t", "mask_size": [8, 8], "readable": 10}

@@ -1,0 +1,203 @@
+"""An entry of a comparison: one layer of a run, as learned from one seed; read from its files."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from net2vec_pl.concepts import Concept
+from net2vec_pl.errors import RunFolderError
+from net2vec_pl.options import flat
+from net2vec_pl.probes import BankFile
+from net2vec_pl.runs import BANK, CLASSIFIERS
+
+SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+# What is compared of each target: the learned combination first.
+SCORES = {
+    SEGMENTATION: ("multi_val", "single_val", "ap_val"),
+    CLASSIFICATION: ("accuracy", "best_accuracy"),
+}
+_BANKS = {SEGMENTATION: BANK, CLASSIFICATION: CLASSIFIERS}
+_TABLES = {SEGMENTATION: "concepts.csv", CLASSIFICATION: "classification.csv"}
+_NEEDED = {SEGMENTATION: "filters_needed", CLASSIFICATION: "filters_needed_classification"}
+_LEVEL = "for_80%"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """A bank of one seed.
+
+    Args:
+        concepts: The concepts by row.
+        weight: Their embeddings.
+    """
+
+    concepts: tuple[Concept, ...]
+    weight: Float[np.ndarray, "C K"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One layer of a run, learned from one seed.
+
+    Args:
+        folder: Of the layer.
+        header: Of its bank: what the bank belongs to.
+        seed: Of its training.
+        embeddings: By target: segmentation, classification.
+        scores: Score -> concept -> value, of the concepts that have it.
+        n_images: Train and val images of every concept.
+        detected: Concept -> the largest val set IoU among the filters that detect it, the first
+            seed's; empty without filters.csv.
+        needed: Target -> concept -> filters for 80 % of the full score, where that was asked.
+        gains: Rows of analysis/gains.csv by category: means with intervals over images.
+    """
+
+    folder: Path
+    header: Mapping[str, Any]
+    seed: int
+    embeddings: Mapping[str, Embeddings]
+    scores: Mapping[str, Mapping[str, float]]
+    n_images: Mapping[str, tuple[float, float]]
+    detected: Mapping[str, float] = field(default_factory=dict)
+    needed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    gains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Name of the network; a network of the user's own goes by its class."""
+        model = self.header["model"]
+        return str(model.get("_target_") or model["name"])
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer."""
+        return str(self.header["layer"])
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        """Every option of the protocol by its dotted name."""
+        return flat(self.header["protocol"])
+
+    @cached_property
+    def concepts(self) -> dict[str, Concept]:
+        """The probed concepts by name."""
+        return {c.name: c for bank in self.embeddings.values() for c in bank.concepts}
+
+    @cached_property
+    def vocabularies(self) -> dict[str, str]:
+        """Number of probed concepts, and a digest of their ids and names, by target."""
+        told = {}
+        for target, bank in self.embeddings.items():
+            pairs = sorted((c.number, c.name) for c in bank.concepts)
+            digest = blake2b(json.dumps(pairs).encode(), digest_size=4).hexdigest()
+            told[target] = f"{len(pairs)} concepts, digest {digest}"
+        return told
+
+    @property
+    def vocabulary(self) -> str:
+        """What stands for the probed concepts: those that are segmented, if any are."""
+        return next(iter(self.vocabularies.values()))
+
+
+def read_entries(folder: Path) -> list[Entry]:
+    """Read what a finished layer left: an entry for each of its seeds.
+
+    Args:
+        folder: With a bank and its table; every other file may be absent.
+
+    Raises:
+        RunFolderError: If a file is damaged, or the bank has no table.
+    """
+    banks = {
+        target: BankFile.load(folder / name)
+        for target, name in _BANKS.items()
+        if (folder / name).exists()
+    }
+    header = next(iter(banks.values())).header
+    tables = {target: read_table(folder / _TABLES[target]) for target in banks}
+    try:
+        return list(_by_seed(folder, header, banks, tables))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        fault = f"{type(error).__name__} {error}"
+        raise RunFolderError(f"{folder} is damaged, or of another version: {fault}") from error
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file.
+
+    Raises:
+        RunFolderError: If it is absent, empty or cut off.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunFolderError(f"table {path} cannot be read: {error}") from error
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise RunFolderError(f"table {path} is damaged: it is empty, or a row is cut off.")
+    return rows
+
+
+def _by_seed(
+    folder: Path,
+    header: dict[str, Any],
+    banks: dict[str, BankFile],
+    tables: dict[str, list[dict[str, str]]],
+) -> Iterator[Entry]:
+    n_images = {
+        row["name"]: (float(row["n_train"]), float(row["n_val"]))
+        for rows in tables.values()
+        for row in rows
+    }
+    detected = _detected(_optional(folder / "filters.csv"))
+    needed = {
+        target: _column(_optional(folder / "analysis" / f"{name}.csv"), _LEVEL)
+        for target, name in _NEEDED.items()
+    }
+    gains = {row["category"]: row for row in _optional(folder / "analysis" / "gains.csv")}
+    scores = {name: _column(rows, name) for t, rows in tables.items() for name in SCORES[t]}
+    seed = int(header["seed"])
+    first = {target: _embeddings(bank, bank.weight) for target, bank in banks.items()}
+    yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains)
+    others = _optional(folder / "seeds.csv")
+    bank = banks.get(SEGMENTATION)
+    if bank is None or bank.other_seeds is None or not others:
+        return
+    for i, weight in enumerate(bank.other_seeds, start=1):
+        rows = [row for row in others if int(row["seed"]) == seed + i]
+        of_seed = {name: _column(rows, name) for name in ("multi_val", "ap_val")}
+        single = {"single_val": scores["single_val"]}
+        learned = {SEGMENTATION: _embeddings(bank, weight)}
+        yield Entry(folder, header, seed + i, learned, of_seed | single, n_images, detected)
+
+
+def _optional(path: Path) -> list[dict[str, str]]:
+    return read_table(path) if path.exists() else []
+
+
+def _embeddings(bank: BankFile, weight: Tensor) -> Embeddings:
+    return Embeddings(tuple(bank.vocabulary), weight.double().numpy())
+
+
+def _column(rows: list[dict[str, str]], name: str) -> dict[str, float]:
+    values = ((row["name"], float(row[name])) for row in rows)
+    return {concept: value for concept, value in values if np.isfinite(value)}
+
+
+def _detected(filters: list[dict[str, str]]) -> dict[str, float]:
+    """Score concepts as NetDissect does: each filter speaks for the concept it detects best."""
+    best: dict[str, float] = {}
+    for row in filters:
+        if row["best_concept"]:
+            score = float(row["single_val"])
+            best[row["best_concept"]] = max(best.get(row["best_concept"], -1.0), score)
+    return best

@@ -1,0 +1,230 @@
+"""What the command line asks of a run, as checked, plain objects."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from net2vec_pl.backbones import NetworkSpec
+from net2vec_pl.config.known import check_options
+from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
+from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
+from net2vec_pl.pipeline.setup import Subject
+from net2vec_pl.protocol import Protocol
+from net2vec_pl.studies import possible
+from net2vec_pl.studies.study import AnalysisOptions
+from net2vec_pl.tracking import TrackingOptions, check_tracking
+
+_log = logging.getLogger(__name__)
+_TARGETS = {
+    "segmentation": ("segmentation",),
+    "classification": ("classification",),
+    "both": ("segmentation", "classification"),
+}
+_CACHES = ("memory", "device", "disk", "none")
+_ON_ERROR = ("raise", "skip")
+
+
+class Plan:
+    """A run as it is asked for; every part is read and checked when it is first wanted.
+
+    Args:
+        config: The composed tree of conf/.
+        own: Options that the task has besides those of a run.
+    """
+
+    def __init__(self, config: DictConfig, own: Sequence[str] = ()) -> None:
+        self._config, self._own = config, own
+
+    @cached_property
+    def options(self) -> RunOptions:
+        """How the run does its work.
+
+        Raises:
+            ConfigError: If an option is unknown, of another type or out of range.
+        """
+        config = self._config
+        check_options(config, self._own)
+        chunk = config.fit.pairs_per_chunk
+        if config.cache.name not in _CACHES:
+            raise ConfigError(unknown("cache", str(config.cache.name), _CACHES))
+        if config.target not in _TARGETS:
+            raise ConfigError(unknown("target", str(config.target), _TARGETS))
+        if config.fit.compile not in ("auto", True, False):
+            raise ConfigError(f"fit.compile={config.fit.compile} must be auto, true or false.")
+        return RunOptions(
+            protocol=Protocol.parse(plain(config.protocol)),
+            seed=whole_number("seed", config.seed, 0, 2**32 - 1),
+            seeds=whole_number("seeds", config.seeds, 1, 1000),
+            batch_size=whole_number("loader.batch_size", config.loader.batch_size, 1),
+            workers=workers_from(config.loader.workers),
+            cache=config.cache.name,
+            cache_bytes=_cache_bytes(config.cache),
+            cache_dir=Path(str(config.cache.get("dir") or "cache")).absolute(),
+            compiled=None if config.fit.compile == "auto" else config.fit.compile,
+            pairs_per_chunk=(
+                None if chunk == "auto" else whole_number("fit.pairs_per_chunk", chunk, 1)
+            ),
+            targets=_TARGETS[config.target],
+            report=config.report,
+            callbacks=FitCallbacks(**plain(config.callbacks)),
+            trainer=self.trainer,
+        )
+
+    @cached_property
+    def trainer(self) -> Mapping[str, Any]:
+        """Arguments of Lightning's trainer; Lightning itself checks them."""
+        return plain(self._config.trainer)
+
+    @cached_property
+    def analyses(self) -> AnalysisOptions:
+        """What the run asks besides scores, of the targets that it has.
+
+        Raises:
+            ConfigError: If an analysis or an option of one is unknown.
+        """
+        return possible(_analyses(self._config.analysis), self.options.targets)
+
+    @cached_property
+    def tracking(self) -> TrackingOptions:
+        """What the run logs to.
+
+        Raises:
+            ConfigError: If it is unknown, or would have to ask for an API key.
+        """
+        logger = self._config.logger
+        options = TrackingOptions(str(logger.name), logger.get("project"), logger.get("mode"))
+        check_tracking(options)
+        return options
+
+    @cached_property
+    def reader(self) -> ConceptReader:
+        """The dataset.
+
+        Raises:
+            ConfigError: If its name is unknown or an argument is missing.
+            DataError: If it cannot be opened.
+        """
+        data = self._config.data
+        if data.name == "broden":
+            if data.root is None:
+                raise ConfigError(
+                    "data=broden needs data.root=DIR, the folder that holds index.csv."
+                )
+            return BrodenReader(data.root)
+        if data.name == "shapes":
+            return ShapesReader(
+                num_images=whole_number("data.num_images", data.num_images, 1),
+                image_size=whole_number("data.image_size", data.image_size, 1),
+                seed=whole_number("data.seed", data.seed, 0),
+            )
+        raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes"]))
+
+    @cached_property
+    def concepts(self) -> ConceptChoice:
+        """Which concepts of the dataset are probed.
+
+        Raises:
+            ConfigError: If a choice is no list of names, or a number out of range.
+        """
+        data = self._config.data
+        return ConceptChoice(
+            name_list("data.categories", data.categories),
+            name_list("data.names", data.names),
+            whole_number("data.min_train", data.min_train, 1),
+            whole_number("data.min_val", data.min_val, 1),
+        )
+
+    @cached_property
+    def on_error(self) -> str:
+        """What becomes of unreadable images: ``raise`` or ``skip``.
+
+        Raises:
+            ConfigError: If it is neither.
+        """
+        given = str(self._config.data.on_error)
+        if given not in _ON_ERROR:
+            raise ConfigError(unknown("value of data.on_error", given, _ON_ERROR))
+        return given
+
+    @cached_property
+    def network(self) -> NetworkSpec:
+        """The network.
+
+        Raises:
+            ConfigError: If ``model.seed``, from which random weights are drawn, is no seed.
+        """
+        model = plain(self._config.model)
+        whole_number("model.seed", model.get("seed", 0), 0, 2**32 - 1)
+        return NetworkSpec(model)
+
+    @cached_property
+    def layers(self) -> Sequence[str | None]:
+        """The layers to read; see :class:`~net2vec_pl.pipeline.setup.Subject`.
+
+        Raises:
+            ConfigError: If they are no names.
+        """
+        return name_list("layer", self._config.layer) or [None]
+
+    @cached_property
+    def subject(self) -> Subject:
+        """Network and dataset.
+
+        Raises:
+            Net2VecError: If the dataset cannot be opened, or an option cannot be used.
+        """
+        return Subject(self.network, self.layers, self.reader, self.concepts, self.on_error)
+
+    @property
+    def folder(self) -> str:
+        """The run folder; may be empty."""
+        return str(self._config.run.dir or "")
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The whole configuration, resolved."""
+        return plain(self._config)
+
+
+def _cache_bytes(config: DictConfig) -> int:
+    gib = config.get("max_gib", 1)
+    if not isinstance(gib, int | float) or isinstance(gib, bool) or gib <= 0:
+        raise ConfigError(f"cache.max_gib={gib} must be a number above 0.")
+    return int(gib * 2**30)
+
+
+def _analyses(config: DictConfig) -> AnalysisOptions:
+    """Read ``analysis=``."""
+
+    def whole(name: str, minimum: int) -> int:
+        return whole_number(f"analysis.{name}", config[name], minimum)
+
+    def names(name: str) -> list[str] | None:
+        return None if config[name] == "auto" else name_list(f"analysis.{name}", config[name])
+
+    return AnalysisOptions(
+        names=name_list("analysis.names", config.names) or [],
+        replicates=whole("replicates", 1),
+        permutations=whole("permutations", 1),
+        sizes=_sizes(plain(config)["sizes"]),
+        penalties=whole("penalties", 0),
+        neighbours=whole("neighbours", 1),
+        arithmetic=names("arithmetic"),
+        wordnet=None if config.wordnet is None else str(config.wordnet),
+        words=None if config.words is None else str(config.words),
+        concepts=names("concepts"),
+        steps=whole("steps", 0),
+    )
+
+
+def _sizes(given: Any) -> list[int] | None:
+    if given == "auto":
+        return None
+    sizes = given if isinstance(given, list) else [given]
+    return sorted({whole_number("analysis.sizes", size, 1) for size in sizes})

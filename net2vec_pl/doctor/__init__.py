@@ -1,0 +1,1 @@
+"""Whether a run would work, checked before hours are spent on it."""

@@ -1,0 +1,179 @@
+"""The way of a run: from a network and a dataset to tables, a page and a bank of embeddings.
+
+Read :func:`do_job` first, then :func:`_layer`, which does all that is done for one layer. Every
+step lives in the room of its name; ``docs/architecture.md`` lists them.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from net2vec_pl import processes
+from net2vec_pl.activations import MemoryCache
+from net2vec_pl.page.layer import leave_overview, leave_report
+from net2vec_pl.pipeline.at_hand import find_answers
+from net2vec_pl.pipeline.classification import classify
+from net2vec_pl.pipeline.layer import LayerJob, key_of
+from net2vec_pl.pipeline.options import RunOptions
+from net2vec_pl.pipeline.segmentation import Segmented, bank_file, segment
+from net2vec_pl.pipeline.setup import Subject, set_up
+from net2vec_pl.pipeline.side_by_side import num_cores, side_by_side
+from net2vec_pl.report import (
+    LastWords,
+    concept_table,
+    filter_table,
+    layer_row,
+    print_classified,
+    print_summary,
+    seed_table,
+    write_card,
+    write_csv,
+)
+from net2vec_pl.report.tables import Row
+from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT
+from net2vec_pl.runs.folder import layer_folder
+from net2vec_pl.runs.stages import Stages
+from net2vec_pl.studies import analyse, check_analyses, share
+from net2vec_pl.studies.controls import QUESTION as IS_IT_REAL
+from net2vec_pl.studies.study import AnalysisOptions, Study
+from net2vec_pl.tracking import JobLog
+
+_log = logging.getLogger(__name__)
+
+
+def do_job(
+    subject: Subject,
+    options: RunOptions,
+    analyses: AnalysisOptions,
+    folder: Path,
+    device: torch.device,
+    log: JobLog,
+    command: str,
+) -> None:
+    """Learn a vector per concept at every layer, compare it with the best filter, and leave all.
+
+    Args:
+        subject: The network and its layers, the dataset and its concepts.
+        options: How the run does its work.
+        analyses: What it asks besides scores.
+        folder: The run folder, which this run has taken.
+        device: Where the network runs.
+        log: Where the fits are logged.
+        command: The command that started the run, for the page.
+
+    Raises:
+        Net2VecError: If anything the user gave cannot be used.
+    """
+    setup = set_up(subject, options, folder, command, device)
+    check_analyses(analyses, setup)
+    _log.info("device %s, %d process(es)", device, processes.count())
+    stages = [
+        Stages(layer_folder(folder, backbone.layer, len(setup.backbones)), key_of(setup, backbone))
+        for backbone in setup.backbones
+    ]
+    found = zip(setup.backbones, stages, find_answers(setup, stages), strict=True)
+    jobs = [LayerJob(setup, *one, log) for one in found]
+    share(jobs, analyses)
+    rows = _layers(jobs, analyses)
+    if processes.is_first() and len(rows) > 1:
+        if options.report:
+            leave_overview(folder, jobs, rows)
+            _print_path("Report of all layers", folder / REPORT)
+        write_csv(rows, folder / "layers.csv")  # the last: it says that the run has finished
+    for stage in stages:
+        stage.finish()
+    log.leave([stage.folder for stage in stages])
+
+
+def _layers(jobs: Sequence[LayerJob], analyses: AnalysisOptions) -> list[Row]:
+    """Do all that is done for each layer; return their rows in the table of layers."""
+    at_once = _at_once(jobs)
+    if at_once > 1:
+        _log.info("%d layers, %d at a time", len(jobs), at_once)
+    work = side_by_side([partial(_layer, job, analyses, at_once == 1) for job in jobs], at_once)
+    rows = []
+    # Several at a time have one bar, and their tables come when it is done.
+    done = work if at_once == 1 else list(jobs[0].setup.progress("layers")(work))
+    for job, tables in zip(jobs, done, strict=True):
+        if processes.is_first():
+            _tell(job, tables)
+        shown = (tables.get(name) for name in ("concepts.csv", "classification.csv"))
+        rows.append(layer_row(job.backbone.layer, job.backbone.shape, *shown))
+    return rows
+
+
+def _at_once(jobs: Sequence[LayerJob]) -> int:
+    """Return how many layers' jobs share the cores; see :mod:`net2vec_pl.pipeline.side_by_side`."""
+    setup = jobs[0].setup
+    in_memory = all(isinstance(job.answers.stream.source, MemoryCache) for job in jobs)
+    ready = in_memory or "segmentation" not in setup.options.targets
+    alone = processes.count() == 1 and setup.device.type == "cpu" and sys.platform == "linux"
+    return min(len(jobs), num_cores()) if alone and ready and jobs[0].log.forks else 1
+
+
+def _layer(job: LayerJob, analyses: AnalysisOptions, alone: bool) -> dict[str, list[Row]]:
+    """Do all that is done for one layer, and return its tables by the names of their files."""
+    job.setup.progress.enabled &= alone  # bars of several at a time would overwrite each other
+    targets = job.setup.options.targets
+    classified = classify(job) if "classification" in targets else None
+    segmented = segment(job) if "segmentation" in targets else None
+    tables = {}
+    if classified is not None:
+        tables["classification.csv"] = classified.table
+    if segmented is not None:
+        tables |= _tables(job, segmented)
+    if processes.is_first():
+        for name, table in tables.items():
+            write_csv(table, job.folder / name)
+    study = analyse(job, analyses, segmented, classified)
+    if processes.is_first():
+        if job.setup.options.report:
+            leave_report(study, tables)
+        _write_banks(job, study, tables)  # the last: they say that the run has finished
+    return tables
+
+
+def _tables(job: LayerJob, segmented: Segmented) -> dict[str, list[Row]]:
+    scores, baseline = segmented.scores, segmented.baseline
+    tables = {
+        "concepts.csv": concept_table(job.setup.selection, baseline, scores[0]),
+        "filters.csv": filter_table(job.answers.thresholds.cpu(), baseline, job.vocabulary),
+    }
+    if len(scores) > 1:
+        tables["seeds.csv"] = seed_table(job.vocabulary, job.setup.seeds, scores)
+    return tables
+
+
+def _write_banks(job: LayerJob, study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
+    """Write the banks with their cards; the bank that segments is the last of all files."""
+    if study.classification is not None:
+        bank = study.classification.bank_file(job)
+        write_card(job.folder / "classification.md", bank, tables["classification.csv"])
+        bank.save(job.folder / CLASSIFIERS)
+    if study.segmentation is not None:
+        said = [row["statement"] for row in study.findings if row["question"] == IS_IT_REAL]
+        bank = bank_file(job, study.segmentation.probe)
+        write_card(job.folder / "bank.md", bank, tables["concepts.csv"], said)
+        bank.save(job.folder / BANK)
+
+
+def _tell(job: LayerJob, tables: dict[str, list[Row]]) -> None:
+    console = LastWords()
+    if "classification.csv" in tables:
+        print_classified(tables["classification.csv"], console)
+    if "concepts.csv" in tables:
+        print_summary(tables["concepts.csv"], console)
+    findings = job.folder / "findings.md"
+    if findings.exists():
+        console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)
+    _print_path("Run folder", job.folder)
+    if job.setup.options.report:
+        _print_path("Report", job.folder / REPORT)
+
+
+def _print_path(what: str, path: Path) -> None:
+    LastWords().print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)

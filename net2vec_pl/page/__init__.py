@@ -1,0 +1,1 @@
+"""``report.html`` of a run, from what its jobs have found."""

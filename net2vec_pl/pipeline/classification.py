@@ -1,0 +1,161 @@
+"""Classify whole images by pooled activations: with all filters, with subsets, and with one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.data.batch import PairIndex, annotated_for
+from net2vec_pl.functional.balanced import BalancedSampler
+from net2vec_pl.functional.classifier_scores import ClassificationScores, score_classifiers
+from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.probes import BankFile, SingleClassifiers, best_single_classifiers
+from net2vec_pl.report.tables import Row, classification_table
+from net2vec_pl.runs.stages import Tensors
+from net2vec_pl.training import ClassificationBank, ClassificationProbe
+
+# Of the balanced val sets, whatever the seed of a run: what is compared is scored on the same.
+_VAL_SEED = 2018
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is classified: N readable images, split, and C concepts.
+
+    Args:
+        pooled: Mean activation of each filter.
+        present: Whether an image carries a concept.
+        annotated: Whether an image is annotated for the concept's category.
+        is_train: Whether an image is of the train split.
+        vocabulary: The concepts.
+    """
+
+    pooled: Float[Tensor, "N K"]
+    present: Bool[np.ndarray, "N C"]
+    annotated: Bool[np.ndarray, "N C"]
+    is_train: Bool[np.ndarray, "N"]
+    vocabulary: Vocabulary
+
+    @property
+    def numbers(self) -> list[int]:
+        """Label number of each concept."""
+        numbers: list[int] = self.vocabulary.numbers.tolist()
+        return numbers
+
+    def score(self, bank: ClassificationBank | SingleClassifiers) -> ClassificationScores:
+        """Score classifiers on val."""
+        val = ~self.is_train
+        balanced = BalancedSampler(self.present[val], self.numbers, _VAL_SEED).draw()
+        logits = bank.logits(self.pooled[torch.from_numpy(val)])
+        return score_classifiers(logits, self.present[val], self.annotated[val], balanced)
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What a layer's classification came to.
+
+    Args:
+        images: What was classified.
+        bank: The classifiers over all filters, one of each seed.
+        scores: Theirs on val.
+        best: The best filter of all, chosen on train.
+        best_scores: Its scores.
+        table: ``classification.csv``.
+    """
+
+    images: Images
+    bank: ClassificationBank
+    scores: ClassificationScores
+    best: SingleClassifiers
+    best_scores: ClassificationScores
+    table: list[Row]
+
+    def bank_file(self, job: LayerJob) -> BankFile:
+        """Return the bank as it is written."""
+        return BankFile(
+            weight=self.bank.weight[0],
+            threshold=job.answers.thresholds.cpu(),
+            alpha=torch.full((len(self.images.vocabulary),), 0.5),
+            bias=self.bank.bias[0],
+            vocabulary=self.images.vocabulary,
+            header=job.header | {"target": "classification"},
+            other_seeds=self.bank.weight[1:],
+            other_biases=self.bank.bias[1:],
+        )
+
+
+def classify(job: LayerJob) -> Classified:
+    """Train and score the classifiers of a layer."""
+    images = _images(job)
+    seeds = job.setup.seeds
+    banks = [train_classifiers(job, images, f"classifiers-{seed}", seed=seed) for seed in seeds]
+    bank = ClassificationBank(
+        torch.cat([b.weight for b in banks]), torch.cat([b.bias for b in banks])
+    )
+    largest = bank.weight[0].abs().nan_to_num(0).argmax(1)
+    one = torch.nn.functional.one_hot(largest, images.pooled.shape[1]).bool()[None]
+    top = train_classifiers(job, images, "classifiers-top", seed=seeds[0], mask=one)
+    train = images.is_train
+    best = best_single_classifiers(images.pooled[torch.from_numpy(train)], images.present[train])
+    scores = [images.score(b) for b in (bank, top, best)]
+    selection = job.setup.classified
+    assert selection is not None
+    table = classification_table(selection, bank.weight[0], best, largest, *scores)
+    return Classified(images, bank, scores[0], best, scores[2], table)
+
+
+def train_classifiers(
+    job: LayerJob,
+    images: Images,
+    name: str,
+    *,
+    seed: int,
+    mask: Bool[Tensor, "G C K"] | None = None,
+) -> ClassificationBank:
+    """Train classifiers, once.
+
+    Every process trains the same ones: pooled activations are small, and the sums stay in one
+    order.
+
+    Args:
+        job: The layer.
+        images: What is classified.
+        name: Name of the stage.
+        seed: Of draws and initial vectors.
+        mask: The filters that each may use.
+    """
+    protocol = job.setup.options.protocol.classification
+
+    def learn() -> Tensors:
+        train = images.is_train
+        probe = ClassificationProbe(
+            images.pooled[torch.from_numpy(train)],
+            images.present[train],
+            images.numbers,
+            protocol,
+            seed=seed,
+            layer=job.backbone.module_path,
+            mask=mask,
+        )
+        job.fitter(epochs=protocol.epochs).fit(probe, None)
+        return dict(vars(probe.bank()))
+
+    return ClassificationBank(**job.stages.once(name, learn))
+
+
+def _images(job: LayerJob) -> Images:
+    setup, selection = job.setup, job.setup.classified
+    assert selection is not None
+    assert job.answers.pooled is not None
+    reader, rows = setup.reader, setup.census.readable
+    vocabulary = selection.vocabulary
+    return Images(
+        pooled=job.answers.pooled[torch.from_numpy(rows)],
+        present=PairIndex(vocabulary, setup.census, len(reader)).present(rows),
+        annotated=annotated_for(vocabulary, reader, rows),
+        is_train=reader.is_train[rows],
+        vocabulary=vocabulary,
+    )

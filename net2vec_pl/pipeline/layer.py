@@ -1,0 +1,177 @@
+"""What every step of one layer's job needs, and how its banks are trained."""
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pytorch_lightning.callbacks import RichProgressBar
+from torch import Tensor
+
+import net2vec_pl
+from net2vec_pl.activations import BankCounts
+from net2vec_pl.backbones import FrozenBackbone
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.data import ConceptDataModule
+from net2vec_pl.pipeline.at_hand import Answers
+from net2vec_pl.pipeline.fitter import GradientFitter
+from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.probes import ConceptBank, initial_rows
+from net2vec_pl.runs.stages import Stages, Tensors
+from net2vec_pl.tracking.log import JobLog
+from net2vec_pl.training import SegmentationProbe, score_bank
+
+
+@dataclass(frozen=True)
+class LayerJob:
+    """One layer of a run.
+
+    Args:
+        setup: What the layers of a run share.
+        backbone: The network, frozen at the layer.
+        stages: What of the layer's job is done.
+        answers: What the network answers.
+        log: What the fit of the main bank logs to.
+    """
+
+    setup: Setup
+    backbone: FrozenBackbone
+    stages: Stages
+    answers: Answers
+    log: JobLog = field(default_factory=JobLog)
+
+    @property
+    def folder(self) -> Path:
+        """Where the layer's results go."""
+        return self.stages.folder
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The probed concepts."""
+        return self.setup.selection.vocabulary
+
+    @property
+    def alpha(self) -> Float[Tensor, "C"]:
+        """Weight of the positive pixels of each concept, by size."""
+        return torch.tensor([entry.alpha for entry in self.setup.selection.probed])
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What a bank of this layer belongs to."""
+        return header_of(self.setup, self.backbone)
+
+    def initial_rows(self, seed: int) -> Float[Tensor, "C K"]:
+        """Return the embeddings from which the training of a seed's bank starts."""
+        numbers, filters = self.vocabulary.numbers.tolist(), self.backbone.shape[0]
+        return initial_rows(numbers, filters, seed, self.backbone.module_path)
+
+    def probe(self, bank: ConceptBank) -> SegmentationProbe:
+        """Return a bank, or several, ready to be trained on the layer."""
+        options = self.setup.options
+        compiled = options.compiled
+        return SegmentationProbe(
+            self.backbone,
+            self.answers.thresholds,
+            bank,
+            self.alpha,
+            self.setup.reader.mask_size,
+            options.protocol,
+            scale=self.answers.scale,
+            pairs_per_chunk=options.pairs_per_chunk,
+            compiled=self.setup.device.type == "cuda" if compiled is None else compiled,
+            stage_key=self.stages.key,
+        )
+
+    def fitter(self, **options: Any) -> GradientFitter:
+        """Return what trains probes of the layer, with a bar if the run shows any.
+
+        Args:
+            options: Of :class:`GradientFitter`, where they differ from the run's.
+        """
+        run = self.setup.options
+        bar = [RichProgressBar(console_kwargs={"stderr": True})]
+        usual: dict[str, Any] = {
+            "trainer": run.trainer,
+            "epochs": run.protocol.epochs,
+            "folder": self.folder,
+            "callbacks": bar if self.setup.progress.enabled else (),
+        }
+        return GradientFitter(**(usual | options))
+
+    def trained(
+        self, name: str, bank: ConceptBank, stream: ConceptDataModule | None = None
+    ) -> SegmentationProbe:
+        """Train banks beside the main one, once: no log, no validation, no checkpoint.
+
+        Args:
+            name: Name of the stage.
+            bank: The banks.
+            stream: The images; those of the main bank if None.
+        """
+        probe = self.probe(bank)
+        probe.tells_loss = False
+
+        def learn() -> Tensors:
+            self.fitter().fit(probe, stream or self.answers.stream)
+            return {key: value for key, value in probe.state_dict().items() if _is_own(key)}
+
+        probe.load_state_dict(self.stages.once(name, learn), strict=False)
+        return probe.to(self.setup.device)
+
+    def scored(self, name: str, probe: SegmentationProbe) -> BankCounts:
+        """Score banks on val, once.
+
+        Args:
+            name: Name of the stage.
+            probe: The banks.
+        """
+        stream = self.answers.stream
+        track = self.setup.progress(name)
+        probe = probe.to(self.setup.device)
+        found = self.stages.once(
+            name,
+            lambda: vars(
+                score_bank(probe, stream, stream.scored_rows["val"], ap=False, track=track)[0]
+            ),
+        )
+        return BankCounts(**found)
+
+
+def key_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
+    """Return everything that a layer's results depend on."""
+    header = header_of(setup, backbone)
+    del header["versions"]["torch"]  # a newer one may finish what an older one began
+    concepts = [(e.concept.name, e.n_train, e.n_val) for e in setup.selection.probed]
+    return header | {"concepts": concepts, "batch_size": setup.options.batch_size}
+
+
+def header_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
+    """Say what a bank belongs to: enough to rebuild its backbone and to compare runs."""
+    protocol, reader = setup.options.protocol, setup.reader
+    return {
+        "model": dict(setup.subject.network.plain),
+        "weights_digest": backbone.digest,
+        "layer": backbone.layer,
+        "module_path": backbone.module_path,
+        "activation_shape": list(backbone.shape),
+        "input_transform": vars(backbone.scaling) | {"image_size": list(reader.image_size)},
+        "tau": protocol.tau,
+        "protocol": protocol.plain(),
+        "deviations": protocol.deviations(),
+        "data": {
+            "name": reader.name,
+            "digest": setup.census.digest,
+            "mask_size": list(reader.mask_size),
+            "readable": len(setup.census.readable),
+            "unreadable": len(setup.census.unreadable),
+        },
+        "seed": setup.options.seed,
+        "seeds": setup.options.seeds,
+        "versions": {"net2vec_pl": net2vec_pl.__version__, "torch": version("torch")},
+    }
+
+
+def _is_own(key: str) -> bool:
+    return key.startswith("bank.") or key == "alpha"

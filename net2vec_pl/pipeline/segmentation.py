@@ -1,0 +1,199 @@
+"""Segment with the best single filter and with learned combinations, and score both."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from net2vec_pl import processes
+from net2vec_pl.activations import (
+    BankCounts,
+    count_chosen_filters,
+    count_chosen_upsampled,
+    count_single_filters,
+    count_upsampled_filters,
+)
+from net2vec_pl.data import ConceptBatch
+from net2vec_pl.functional.cells import BilinearCells
+from net2vec_pl.functional.iou import set_iou
+from net2vec_pl.functional.resize import enlarger
+from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.pipeline.trainers import callbacks_from
+from net2vec_pl.probes import (
+    BankFile,
+    ConceptBank,
+    SingleFilterBaseline,
+    SingleFilterCounts,
+)
+from net2vec_pl.report import BankScores
+from net2vec_pl.runs.stages import Tensors
+from net2vec_pl.training import SegmentationProbe, score_bank
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What a layer's segmentation came to.
+
+    Args:
+        baseline: Set IoU of every filter on every concept.
+        probe: The trained probe, a bank per seed.
+        scores: Of the bank of each seed.
+        counts: Pixels of every val pair, in the bank of each seed.
+    """
+
+    baseline: SingleFilterBaseline
+    probe: SegmentationProbe
+    scores: list[BankScores]
+    counts: BankCounts
+
+    @property
+    def weight(self) -> Float[Tensor, "C K"]:
+        """The embeddings of the first seed."""
+        return self.scores[0].weight
+
+
+def segment(job: LayerJob) -> Segmented:
+    """Do all of it, or what an earlier start has left undone."""
+    baseline = single_filters(job)
+    probe = _fit(job)
+    return Segmented(baseline, probe, *_score(job, probe))
+
+
+def cells_of(job: LayerJob) -> BilinearCells:
+    """Return the cells of the layer's grid on the masks."""
+    return BilinearCells(
+        job.backbone.shape[1:],
+        job.setup.reader.mask_size,
+        align_corners=job.setup.options.protocol.align_corners,
+    )
+
+
+def enlarge_on(job: LayerJob) -> Callable[[Tensor], Tensor]:
+    """Return what upsamples maps of the layer's grid to mask resolution."""
+    return enlarger(
+        job.backbone.shape[1:],
+        job.setup.reader.mask_size,
+        align_corners=job.setup.options.protocol.align_corners,
+        device=job.setup.device,
+    )
+
+
+def bank_file(job: LayerJob, probe: SegmentationProbe) -> BankFile:
+    """Return the bank as it is written."""
+
+    def by_seed(rows: Float[Tensor, "R *S"]) -> Float[Tensor, "S C *S"]:
+        return torch.stack(rows.detach().cpu().chunk(probe.num_banks))
+
+    weight = by_seed(probe.bank.weight)
+    bias = None if probe.bank.bias is None else by_seed(probe.bank.bias)
+    return BankFile(
+        weight=weight[0],
+        threshold=probe.thresholds.cpu(),
+        alpha=by_seed(probe.alpha)[0],
+        bias=None if bias is None else bias[0],
+        vocabulary=job.vocabulary,
+        header=job.header | {"target": "segmentation"},
+        scale=probe.scale.cpu() if probe.protocol.input != "bits" else None,
+        other_seeds=weight[1:],
+        other_biases=None if bias is None else bias[1:],
+    )
+
+
+def single_filters(job: LayerJob) -> SingleFilterBaseline:
+    """Score every filter on every concept, once."""
+    setup, stream = job.setup, job.answers.stream
+
+    def count() -> Tensors:
+        counted: Tensors = {}
+        for split, rows in stream.scored_rows.items():
+            batches = setup.progress(f"single filters, {split}")(stream.scoring_dataloader(rows))
+            counts = _count(job, batches)
+            counted |= {f"{split}.inside": counts.intersection, f"{split}.union": counts.union}
+        return {name: count.cpu() for name, count in counted.items()}
+
+    counted = job.stages.once("baseline", count)
+    return SingleFilterBaseline(
+        *(set_iou(counted[f"{s}.inside"], counted[f"{s}.union"]) for s in ("train", "val"))
+    )
+
+
+def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> BankCounts:
+    """Count the best filter of each concept on every val pair, once; none counts as nothing."""
+    stream = job.answers.stream
+    common = (
+        job.backbone,
+        job.answers.thresholds,
+        stream,
+        stream.scored_rows["val"],
+        baseline.best_filter(),
+    )
+
+    def count() -> Tensors:
+        if job.setup.options.protocol.threshold_order == "after":
+            return vars(count_chosen_upsampled(*common, enlarge_on(job)))
+        return vars(count_chosen_filters(*common, cells_of(job)))
+
+    return BankCounts(**job.stages.once("chosen", count))
+
+
+def _count(job: LayerJob, batches: Iterable[ConceptBatch]) -> SingleFilterCounts:
+    common = (job.backbone, job.answers.thresholds, batches, len(job.vocabulary))
+    if job.setup.options.protocol.threshold_order == "after":
+        return count_upsampled_filters(*common, enlarge_on(job))
+    return count_single_filters(*common, cells_of(job))
+
+
+def _fit(job: LayerJob) -> SegmentationProbe:
+    options = job.setup.options
+    rows = [job.initial_rows(seed) for seed in job.setup.seeds]
+    probe = job.probe(ConceptBank(torch.cat(rows), bias=options.protocol.bias))
+    checkpoint = job.stages.checkpoint()
+    epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
+    if epochs_done:
+        _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
+    logger = job.log.of_layer(job.folder, epochs_done)
+    # As the first process has it: only there is a run of W&B open, and all must exchange losses.
+    probe.tells_loss = processes.from_first(lambda: logger is not False)
+    progress = job.setup.progress.enabled
+    callbacks = callbacks_from(options.callbacks, job.vocabulary, job.folder, progress=progress)
+    fitter = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
+    fitter.fit(probe, job.answers.stream)
+    return probe
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["epoch"]) + 1
+
+
+def _score(job: LayerJob, probe: SegmentationProbe) -> tuple[list[BankScores], BankCounts]:
+    """Score the bank of every seed on train and val."""
+    stream = job.answers.stream
+
+    def score() -> Tensors:
+        scored: Tensors = {}
+        for split, rows in stream.scored_rows.items():
+            track = job.setup.progress(f"scores, {split}")
+            counts, ap = score_bank(probe, stream, rows, ap=split == "val", track=track)
+            scored |= {f"{split}.{name}": value for name, value in vars(counts).items()}
+            scored[f"{split}.ap"] = ap
+        return scored
+
+    scored = job.stages.once("scores", score)
+    train, val = (
+        BankCounts(*(scored[f"{split}.{n}"] for n in ("image", "concept", "intersection", "union")))
+        for split in ("train", "val")
+    )
+    banks = zip(
+        train.set_iou(len(job.vocabulary)),
+        val.set_iou(len(job.vocabulary)),
+        scored["val.ap"],
+        probe.bank.weight.detach().cpu().chunk(probe.num_banks),
+        strict=True,
+    )
+    return [BankScores(*of_bank) for of_bank in banks], val

@@ -1,0 +1,235 @@
+"""Open and check everything the user gave, the cheap things first."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from net2vec_pl import processes
+from net2vec_pl.backbones import FrozenBackbone, NetworkSpec
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.data import (
+    Census,
+    ConceptDataModule,
+    ConceptReader,
+    Selection,
+    select_concepts,
+    take_census,
+)
+from net2vec_pl.errors import shorten
+from net2vec_pl.pipeline.options import ConceptChoice, RunOptions
+from net2vec_pl.pipeline.progress import Progress
+from net2vec_pl.protocol import Protocol
+from net2vec_pl.report import write_csv
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a run looks into: a network at some layers, and a dataset.
+
+    Args:
+        network: How the network is built.
+        layers: Names or module paths, or ``["all"]``; ``[None]`` is the last layer that gives a
+            map.
+        reader: The dataset.
+        concepts: Which of its concepts are probed.
+        on_error: ``raise`` at an unreadable image, or ``skip`` it.
+    """
+
+    network: NetworkSpec
+    layers: Sequence[str | None]
+    reader: ConceptReader
+    concepts: ConceptChoice = field(default_factory=ConceptChoice)
+    on_error: str = "raise"
+
+    def frozen(
+        self, options: RunOptions, network: NetworkSpec | None = None
+    ) -> list[FrozenBackbone]:
+        """Build the network, or another one of its architecture, frozen at each layer.
+
+        Raises:
+            ConfigError: If a layer is named twice.
+            BackboneError: If network, weights or layer cannot be had.
+        """
+        protocol = options.protocol
+        return (network or self.network).freeze(
+            self.layers,
+            self.reader.image_size,
+            scaling="paper" if protocol.scaling == "paper" else None,
+            precision=protocol.precision,
+            vectors="segmentation" not in options.targets,
+        )
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every step of the job needs.
+
+    Args:
+        options: How the run does its work.
+        subject: Network and dataset.
+        folder: The run folder.
+        command: The command that started the run.
+        backbones: The network, frozen at each layer.
+        census: What is where in the dataset.
+        selection: The concepts asked for; those with masks, where they are segmented.
+        classified: The concepts that are classified; None where nothing is.
+        stream: Images of the dataset with pairs of the probed concepts.
+        progress: Bars.
+        shared: What the job of one layer has made for those of the others, by name.
+    """
+
+    options: RunOptions
+    subject: Subject
+    folder: Path
+    command: str
+    backbones: list[FrozenBackbone]
+    census: Census
+    selection: Selection
+    classified: Selection | None
+    stream: ConceptDataModule
+    progress: Progress
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reader(self) -> ConceptReader:
+        """The dataset."""
+        return self.subject.reader
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next(self.backbones[0].buffers()).device
+
+    def everything(self) -> ConceptDataModule:
+        """Return the same images with pairs of every label of the dataset."""
+        return _stream(self.reader, self.reader.vocabulary, self.census, self.options)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each bank."""
+        return [self.options.seed + s for s in range(self.options.seeds)]
+
+
+def set_up(
+    subject: Subject, options: RunOptions, folder: Path, command: str, device: torch.device
+) -> Setup:
+    """Freeze the network, read every file once, and choose the concepts.
+
+    Args:
+        subject: Network and dataset.
+        options: How the run does its work.
+        folder: The run folder.
+        command: The command that started the run.
+        device: Where the network runs.
+
+    Raises:
+        Net2VecError: If anything the user gave cannot be used.
+    """
+    pl.seed_everything(options.seed, verbose=False)
+    progress = Progress(enabled=options.callbacks.progress and processes.is_first())
+    reader, choice = subject.reader, subject.concepts
+    backbones = subject.frozen(options)
+    _tell_backbones(backbones, options.protocol)
+    census = processes.from_first(
+        lambda: take_census(
+            reader,
+            workers=options.workers,
+            on_error=subject.on_error,
+            track=progress("reading images and masks"),
+        )
+    )
+    chosen = {
+        target: select_concepts(
+            reader,
+            census,
+            categories=choice.categories,
+            names=choice.names,
+            min_train=choice.min_train,
+            min_val=choice.min_val,
+            segmented=target == "segmentation",
+        )
+        for target in options.targets
+    }
+    selection = chosen[options.targets[0]]
+    if processes.is_first():
+        _tell_data(reader, census, chosen, folder)
+    for backbone in backbones:
+        backbone.to(device)
+    return Setup(
+        options,
+        subject,
+        folder,
+        command,
+        backbones,
+        census,
+        selection,
+        chosen.get("classification"),
+        _stream(reader, selection.vocabulary, census, options),
+        progress,
+    )
+
+
+def _stream(
+    reader: ConceptReader, vocabulary: Vocabulary, census: Census, options: RunOptions
+) -> ConceptDataModule:
+    return ConceptDataModule(
+        reader,
+        vocabulary,
+        census,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        seed=options.seed,
+        shuffle=options.protocol.shuffle,
+        score_annotated=options.protocol.denominator == "annotated",
+    )
+
+
+def _tell_backbones(backbones: Sequence[FrozenBackbone], protocol: Protocol) -> None:
+    """Say which layers are read, and where the protocol departs from the paper's code."""
+    for backbone in backbones:
+        filters, h, w = backbone.shape
+        _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
+    _log.info("protocol %s, tau %g", protocol.name, protocol.tau)
+    for deviation in protocol.deviations():
+        _log.info("  departs from the paper's code: %s", deviation)
+
+
+def _tell_data(
+    reader: ConceptReader, census: Census, selections: Mapping[str, Selection], folder: Path
+) -> None:
+    """Say what the run works on and what it leaves out; unreadable rows go to ``skipped.csv``."""
+    train = int(reader.is_train[census.readable].sum())
+    _log.info(
+        "%s: %d images (%d train, %d val), masks %dx%d",
+        reader.name,
+        len(census.readable),
+        train,
+        len(census.readable) - train,
+        *reader.mask_size,
+    )
+    annotated = reader.annotated[census.readable].sum(0)
+    _log.info(
+        "annotated images: %s",
+        ", ".join(f"{c.name} {n}" for c, n in zip(reader.categories, annotated, strict=True)),
+    )
+    if census.unreadable:
+        rows = [
+            {"row": row, "image": reader.image_names[row], "fault": fault}
+            for row, fault in census.unreadable
+        ]
+        write_csv(rows, folder / "skipped.csv")
+        _log.warning("%d unreadable images are left out; skipped.csv lists them", len(rows))
+    for target, selection in selections.items():
+        _log.info("%s: %d concepts are probed", target, len(selection.probed))
+        reasons: dict[str, list[str]] = {}
+        for entry in selection.dropped:
+            reasons.setdefault(entry.status.split(":")[0], []).append(entry.concept.name)
+        for reason, names in reasons.items():
+            _log.info("  %d are not, %s: %s", len(names), reason, shorten(names))

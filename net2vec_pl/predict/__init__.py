@@ -1,0 +1,1 @@
+"""What a bank says of photographs, as masks, overlays and scores."""

@@ -1,0 +1,175 @@
+"""Would the numbers look like this anyway? The same job on what can hold no answer."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+from net2vec_pl.activations import BankCounts, MemoryCache
+from net2vec_pl.analysis.intervals import NOTHING, MeanScores, bootstrap_set_iou
+from net2vec_pl.pipeline.at_hand import find_answers
+from net2vec_pl.pipeline.layer import LayerJob, key_of
+from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
+from net2vec_pl.probes import ConceptBank
+from net2vec_pl.report.tables import Row
+from net2vec_pl.runs.folder import layer_folder
+from net2vec_pl.runs.stages import Stages
+from net2vec_pl.studies.intervals import beside
+from net2vec_pl.studies.study import Study, bounds, columns, interval
+
+_log = logging.getLogger(__name__)
+QUESTION = "Is it real?"
+_RANDOM_NETWORK = "random network"  # in what layers share
+_MEANS = {"mean": "single", "lead": "gain", "share_above": "won"}
+
+
+@dataclass(frozen=True)
+class Control:
+    """Val pixels of something that should do worse than the trained bank.
+
+    Args:
+        name: For tables.
+        text: For statements; or why it was left out.
+        counts: Of every val pair; None if it was left out.
+    """
+
+    name: str
+    text: str
+    counts: BankCounts | None
+
+
+def controls(study: Study) -> None:
+    """Leave ``controls.csv`` by concept and ``control_means.csv``."""
+    segmented = study.segmented
+    found = [
+        Control("single", "the best single filter", chosen_counts(study.job, segmented.baseline)),
+        _random_vector(study),
+        *_shuffled(study),
+        *_random_network(study),
+    ]
+    values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
+    means: dict[str, MeanScores] = {}
+    for control in found:
+        if control.counts is None:
+            _log.info("control %s is left out: %s", control.name, control.text)
+            continue
+        counts = beside(study, segmented.counts, control.counts)
+        drawn = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed)
+        values |= {"several": drawn.several.value, control.name: drawn.single.value}
+        means[control.name] = drawn.means()
+        if control.name != "single":
+            _tell_lead(study, control, means[control.name])
+    study.write([columns(values, c) for c in range(len(study.categories))], "controls")
+    study.write([_row(control, means.get(control.name)) for control in found], "control_means")
+    _tell_gain(study, found)
+
+
+def _row(control: Control, means: MeanScores | None) -> Row:
+    row: Row = {"control": control.name, "n_concepts": means.n_concepts if means else 0}
+    for key, name in _MEANS.items():
+        row |= bounds(key, getattr(means, name) if means else NOTHING)
+    return row | {"status": "ok" if means else control.text}
+
+
+def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
+    """Say how far the trained bank is ahead of a control."""
+    study.find(
+        QUESTION,
+        f"lead over {control.name}",
+        means.gain.array(),
+        means.n_concepts,
+        f"Against {control.text} ({means.single.value:.3f} in mean val set IoU) the trained "
+        f"bank leads by {interval(means.gain.array())} and is ahead for "
+        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts.",
+    )
+
+
+def _start(job: LayerJob) -> ConceptBank:
+    """Return a bank as training starts from it."""
+    return ConceptBank(job.initial_rows(job.setup.seeds[0]), bias=job.setup.options.protocol.bias)
+
+
+def _random_vector(study: Study) -> Control:
+    job = study.job
+    counts = job.scored("random-vector", job.probe(_start(job)))
+    return Control("random_vector", "random vectors", counts)
+
+
+def _shuffled(study: Study) -> list[Control]:
+    """Train on masks of other images of the same concept, and score on the true ones."""
+    job = study.job
+    stream = job.answers.stream
+    if not isinstance(stream.source, MemoryCache):
+        text = "needs answers kept in memory: cache=memory or device"
+        return [Control("shuffled_masks", text, None)]
+    mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
+    probe = job.trained("shuffled", _start(job), mixed)
+    counts = job.scored("shuffled-scores", probe)
+    text = "a bank trained on masks shuffled between images of each concept"
+    return [Control("shuffled_masks", text, counts)]
+
+
+def _random_network(study: Study) -> list[Control]:
+    """Do the whole job once more on the same architecture with random weights."""
+    job = study.job
+    other: LayerJob = job.setup.shared[_RANDOM_NETWORK][job.backbone.module_path]
+    if other.backbone.digest == job.backbone.digest:
+        return [Control("random_network", "the network brings its own weights", None)]
+    baseline = single_filters(other)
+    probe = other.trained("bank", _start(other))
+    counts = other.scored("scores", probe)
+    single = chosen_counts(other, baseline)
+    name = f"{job.backbone.model} with random weights"
+    return [
+        Control("random_network_several", f"several filters of {name}", counts),
+        Control("random_network_single", f"the best single filter of {name}", single),
+    ]
+
+
+def share_random_network(job: LayerJob) -> None:
+    """Ask the same architecture with random weights about all layers, in one pass over the images.
+
+    Args:
+        job: Any layer of the network itself; all find the answers in what they share.
+    """
+    job.setup.shared[_RANDOM_NETWORK] = _random_jobs(job)
+
+
+def _random_jobs(job: LayerJob) -> dict[str, LayerJob]:
+    """Return the jobs of all layers of a network with random weights, by module path."""
+    network = job.setup.subject.network
+    # Of another draw than the network itself, which may be random too.
+    blank = network.with_random_weights((network.seed + 1) % 2**32)
+    backbones = job.setup.subject.frozen(job.setup.options, blank)
+    for backbone in backbones:
+        backbone.to(job.setup.device)
+    # What it answers serves nobody later: no cache on disk.
+    options = replace(job.setup.options, cache="memory")
+    setup = replace(job.setup, backbones=backbones, options=options)
+    stages = [
+        Stages(
+            layer_folder(setup.folder, backbone.layer, len(backbones)) / "state" / "random_network",
+            key_of(setup, backbone) | {"control": "random network"},
+        )
+        for backbone in backbones
+    ]
+    found = zip(backbones, stages, find_answers(setup, stages), strict=True)
+    return {b.module_path: LayerJob(setup, b, stage, a) for b, stage, a in found}
+
+
+def _tell_gain(study: Study, found: list[Control]) -> None:
+    """Say how much of the gain of several over one remains on a random network."""
+    by_name = {control.name: control.counts for control in found}
+    several, single = (by_name.get(f"random_network_{which}") for which in ("several", "single"))
+    if several is None or single is None:
+        return
+    counts = beside(study, several, single)
+    means = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed).means()
+    study.find(
+        QUESTION,
+        "gain on a random network",
+        means.gain.array(),
+        means.n_concepts,
+        f"On the network with random weights several filters gain {interval(means.gain.array())} "
+        f"over one and win {interval(means.won.array(), '{:.0%}')} of the concepts: so much of "
+        "such a gain needs no training of the network.",
+    )

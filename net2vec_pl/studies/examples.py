@@ -1,0 +1,169 @@
+"""What does a vector look at? Images all along its scores, and not only the ones it likes most."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from net2vec_pl import processes
+from net2vec_pl.activations import respond
+from net2vec_pl.analysis.examples import (
+    Choice,
+    Retrieval,
+    choose,
+    image_scores,
+    retrieval,
+    score_histogram,
+)
+from net2vec_pl.analysis.intervals import mean_over_concepts
+from net2vec_pl.concepts import Concept
+from net2vec_pl.data import ImageBatch
+from net2vec_pl.data.batch import collate
+from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
+from net2vec_pl.report.tables import Row
+from net2vec_pl.studies.looks import chosen_concepts, directions, single_masks
+from net2vec_pl.studies.study import Study, interval
+
+QUESTION = "What does a vector look at?"
+_PERCENTILES = (0, 20, 40, 60, 80, 90, 100)
+_EMBEDDING, _FILTER = "embedding", "best filter"
+
+
+def examples(study: Study) -> None:
+    """Leave ``examples.csv``, and for some concepts images, histograms and curves of recall."""
+    job = study.job
+    rows = job.setup.census.readable
+    val = rows[~job.setup.reader.is_train[rows]]
+    embedding, single = directions(study)
+    scores = _scores(study, val, torch.cat([embedding, single]))
+    found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
+    present = job.answers.stream.index.present(val)
+    ranked = {
+        name: [retrieval(values[:, c], present[:, c]) for c in range(len(job.vocabulary))]
+        for name, values in found.items()
+    }
+    study.write(
+        [
+            _row(concept, {name: results[c] for name, results in ranked.items()})
+            for c, concept in enumerate(job.vocabulary)
+        ],
+        "examples",
+    )
+    best = study.segmented.scores[0].val.tolist()
+    for c in chosen_concepts(study, job.vocabulary.names, best):
+        of_concept = {name: values[:, c] for name, values in found.items()}
+        _draw_scores(study, c, of_concept, {n: r[c] for n, r in ranked.items()}, present[:, c])
+        _draw_images(study, c, choose(of_concept[_EMBEDDING], _PERCENTILES), val)
+    _tell(study, {n: np.array([r.auc for r in results]) for n, results in ranked.items()})
+
+
+def _scores(study: Study, val: np.ndarray, vectors: Float[Tensor, "D K"]) -> np.ndarray:
+    """Score every val image along every direction, on raw activations, once."""
+    job = study.job
+    device = job.setup.device
+
+    def ask() -> dict[str, Tensor]:
+        scores = torch.zeros(len(val), len(vectors), device=device)
+        place = torch.zeros(int(val.max()) + 1, dtype=torch.int64)
+        place[torch.from_numpy(val)] = torch.arange(len(val))
+        batches = job.setup.progress("scores of images")(job.setup.stream.rows_dataloader(val))
+        for batch in batches:
+            batch = batch.to(device)
+            answer = respond(job.backbone, batch)
+            scores[place[batch.row.cpu()].to(device)] = image_scores(answer, vectors.to(device))
+        return {"scores": processes.sum_over(scores)}
+
+    scored: np.ndarray = job.stages.once("image-scores", ask)["scores"].numpy()
+    return scored
+
+
+def _row(concept: Concept, results: dict[str, Retrieval]) -> Row:
+    row: Row = {"name": concept.name, "category": concept.category}
+    row["n_val"] = results[_EMBEDDING].positives
+    for name, result in results.items():
+        key, n = name.replace(" ", "_"), result.positives
+        # Recall among as many images as have the concept.
+        row[f"{key}_recall"] = float(result.recall[n - 1]) if n else np.nan
+        row |= {f"{key}_auc": result.auc, f"{key}_status": result.status}
+    return row
+
+
+def _tell(study: Study, aucs: dict[str, np.ndarray]) -> None:
+    """Say how much better embeddings find the images of their concepts."""
+    both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
+    if not both.any():
+        return
+    mean = {name: float(values[both].mean()) for name, values in aucs.items()}
+    lead = mean_over_concepts(
+        (aucs[_EMBEDDING] - aucs[_FILTER])[both], study.options.replicates, seed=study.seed
+    ).array()
+    study.find(
+        QUESTION,
+        "lead of embeddings in the ROC AUC of image scores",
+        lead,
+        int(both.sum()),
+        f"The score of an image (largest response anywhere, raw activations) tells images with "
+        f"the concept from others with a mean ROC AUC of {mean[_EMBEDDING]:.3f}, that of the "
+        f"best single filter with {mean[_FILTER]:.3f}: a lead of "
+        f"{interval(lead)} over {int(both.sum())} concepts that are not in every val "
+        "image (interval over concepts).",
+    )
+
+
+def _draw_scores(
+    study: Study,
+    concept: int,
+    scores: dict[str, np.ndarray],
+    results: dict[str, Retrieval],
+    present: np.ndarray,
+) -> None:
+    name = study.job.vocabulary.names[concept]
+    histograms = {key: score_histogram(values, present) for key, values in scores.items()}
+    study.draw(
+        score_histograms({k: (h.edges, h.present, h.absent) for k, h in histograms.items()}, name),
+        f"scores_{_slug(name)}",
+    )
+    study.draw(
+        recall_curves({k: r.found for k, r in results.items()}, int(present.sum()), name),
+        f"recall_{_slug(name)}",
+    )
+
+
+def _draw_images(study: Study, concept: int, chosen: Choice, val: np.ndarray) -> None:
+    if not len(chosen.image) or not processes.is_first():
+        return
+    name = study.job.vocabulary.names[concept]
+    images, masks, truth = _masks(study, concept, val[chosen.image])
+    captions = [
+        f"{percentile:.0f} %: {score:.2f}"
+        for percentile, score in zip(chosen.percentile, chosen.score, strict=True)
+    ]
+    study.draw(
+        example_strip(images, masks, captions, f"{name}, by percentile of its score", truth),
+        f"examples_{_slug(name)}",
+    )
+
+
+def _masks(
+    study: Study, concept: int, rows: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Return images, the masks of the embedding and of the best filter, and the ground truth."""
+    job = study.job
+    reader = job.setup.reader
+    samples = [reader[row] for row in rows.tolist()]
+    size = reader.image_size, reader.mask_size
+    batch = collate(rows.tolist(), samples, job.setup.stream.index, *size)
+    number = int(job.vocabulary.numbers[concept])
+    truth = (batch.label_maps == number).any(1).numpy()
+    asked = batch.about(concept).to(job.setup.device)
+    assert isinstance(asked, ImageBatch)
+    answer = respond(job.backbone, asked)
+    masks = {
+        _EMBEDDING: study.segmented.probe.masks(asked).cpu().numpy(),
+        _FILTER: single_masks(study, answer, asked.image, asked.concept).cpu().numpy(),
+    }
+    return batch.images.numpy(), masks, truth
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)

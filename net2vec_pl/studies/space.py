@@ -1,0 +1,351 @@
+"""What do embeddings mean? Neighbours, sums, clusters, a map, and outside knowledge."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from net2vec_pl.analysis import clusters
+from net2vec_pl.analysis.comparison import Score, common, compare
+from net2vec_pl.analysis.intervals import mean_over_concepts
+from net2vec_pl.analysis.references import Reference
+from net2vec_pl.analysis.space import (
+    CategoryMatrix,
+    analogy,
+    category_matrix,
+    cosines,
+    nearest,
+    unit_rows,
+)
+from net2vec_pl.analysis.word_vectors import word_vectors
+from net2vec_pl.analysis.wordnet import wordnet_vectors
+from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.errors import Net2VecError
+from net2vec_pl.figures import space as figures
+from net2vec_pl.report.tables import Row
+from net2vec_pl.studies.study import Study, columns, interval
+
+_log = logging.getLogger(__name__)
+QUESTION = "Do embeddings say more than single filters?"
+_SCORES = ("correlation", "cka", "overlap")
+
+
+@dataclass(frozen=True)
+class NamedBank:
+    """The embeddings of one bank.
+
+    Args:
+        names: Concepts.
+        categories: Category of each.
+        weight: Embeddings; NaN where a concept has none.
+        suffix: Of the names of its tables and figures.
+    """
+
+    names: list[str]
+    categories: list[str]
+    weight: Float64[np.ndarray, "C K"]
+    suffix: str
+
+
+def space(study: Study) -> None:
+    """Leave tables and figures of the space of embeddings, of every bank there is."""
+    banks: dict[str, NamedBank] = {}
+    if study.segmentation is not None:
+        weight = study.segmented.weight.double().numpy()
+        banks["segmentation"] = _named(study.job.vocabulary, weight, "")
+    if study.classification is not None:
+        weight = study.classified.bank.weight[0].double().numpy()
+        vocabulary = study.classified.images.vocabulary
+        banks["classification"] = _named(vocabulary, weight, "_classification")
+    for target, bank in banks.items():
+        _neighbours(study, bank)
+        _arithmetic(study, bank)
+        _clusters(study, bank)
+        _categories(study, bank, target)
+    _against_one_filter(study)
+    _compare(study, banks)
+
+
+def _against_one_filter(study: Study) -> None:
+    """Say how much better whole embeddings classify than the best filter of all."""
+    if study.classification is None:
+        return
+    several = study.classified.scores.accuracy[0].numpy()
+    single = study.classified.best_scores.accuracy[0].numpy()
+    both = np.isfinite(several - single)
+    gain = mean_over_concepts(several - single, study.options.replicates, seed=study.seed).array()
+    if both.any():
+        study.find(
+            QUESTION,
+            "gain in balanced accuracy",
+            gain,
+            int(both.sum()),
+            f"Embeddings classify images with a balanced accuracy of {several[both].mean():.3f}, "
+            f"the best single filter of all with {single[both].mean():.3f}: a gain of "
+            f"{interval(gain)} over {int(both.sum())} concepts (95 % interval over concepts).",
+        )
+
+
+def _named(vocabulary: Vocabulary, weight: Float64[np.ndarray, "C K"], suffix: str) -> NamedBank:
+    return NamedBank(vocabulary.names, [c.category for c in vocabulary], weight, suffix)
+
+
+def _neighbours(study: Study, bank: NamedBank) -> None:
+    """Write the nearest concepts of each, and how alike all are."""
+    found = nearest(bank.weight, study.options.neighbours)
+    if found.reason:
+        _log.info("nearest concepts: %s", found.reason)
+    rows = [
+        {
+            "concept": name,
+            "category": bank.categories[c],
+            "rank": rank + 1,
+            "neighbour": bank.names[other] if other >= 0 else "",
+            "cosine": float(found.cosine[c, rank]),
+            "status": found.left_out[c] or "ok",
+        }
+        for c, name in enumerate(bank.names)
+        for rank, other in enumerate(found.index[c])
+    ]
+    study.write(rows, f"nearest{bank.suffix}")
+
+
+def _arithmetic(study: Study, bank: NamedBank) -> None:
+    """Answer the sums that were asked for."""
+    rows: list[Row] = []
+    for expression in _sums(study, bank):
+        try:
+            found = analogy(expression, bank.names, bank.weight, study.options.neighbours)
+        except Net2VecError as error:
+            _log.warning("arithmetic %r: %s", expression, error)
+            rows.append(_no_answer(expression, str(error)))
+            continue
+        rows += [
+            {
+                "expression": expression,
+                "rank": rank + 1,
+                "answer": bank.names[c],
+                "score": float(found.score[rank]),
+                "cosine": float(found.cosine[rank]),
+                "status": "ok",
+            }
+            for rank, c in enumerate(found.index)
+        ]
+        if not len(found.index):
+            rows.append(_no_answer(expression, found.reason))
+    study.write(rows, f"arithmetic{bank.suffix}")
+
+
+def _no_answer(expression: str, reason: str) -> Row:
+    none = dict.fromkeys(("score", "cosine"), np.nan)
+    return {"expression": expression, "rank": 0, "answer": "", **none, "status": reason}
+
+
+def _sums(study: Study, bank: NamedBank) -> list[str]:
+    asked = study.options.arithmetic
+    return _some_sum(bank) if asked is None else asked
+
+
+def _some_sum(bank: NamedBank) -> list[str]:
+    """Add the first concepts of the first two categories."""
+    first = {c: n for n, c in reversed(list(zip(bank.names, bank.categories, strict=True)))}
+    terms = [first[category] for category in list(dict.fromkeys(bank.categories))[:2]]
+    return [" + ".join(terms)]
+
+
+def _clusters(study: Study, bank: NamedBank) -> None:
+    """Write clusters and a map, and draw the tree, the matrix and the map."""
+    groups = clusters.k_means(bank.weight, seed=study.seed)
+    permutations = max(study.options.permutations // 50, 1)
+    fit = clusters.agreement(groups.label, bank.categories, permutations, study.seed)
+    tree = clusters.tree(bank.weight)
+    maps = {
+        name: clusters.layout(bank.weight, name, study.seed)
+        for name in ("tsne", *(("umap",) if find_spec("umap") else ()))
+    }
+    values = {
+        "concept": bank.names,
+        "category": bank.categories,
+        "cluster": groups.label,
+        "closeness": groups.closeness,
+    }
+    for name, layout in maps.items():
+        values |= {f"{name}_x": layout.position[:, 0], f"{name}_y": layout.position[:, 1]}
+        if layout.reason:
+            _log.warning("no map by %s: %s", name, layout.reason)
+        note = layout.note or layout.reason
+        study.draw(
+            figures.map_figure(layout.position, bank.names, bank.categories, note),
+            f"map_{name}{bank.suffix}",
+        )
+    study.maps[bank.suffix] = maps["tsne"]
+    values["status"] = [
+        "; ".join(dict.fromkeys(filter(None, [groups.reason, *(m.reason for m in maps.values())])))
+        or "ok"
+    ] * len(bank.names)
+    study.write([columns(values, c) for c in range(len(bank.names))], f"clusters{bank.suffix}")
+    units = unit_rows(bank.weight)
+    leaves = [bank.names[c] for c in units.index]
+    place = {int(c): row for row, c in enumerate(units.index)}
+    order = np.array([place[int(c)] for c in tree.order], dtype=np.int64)
+    study.draw(
+        figures.similarity_figure(cosines(units.rows), order, leaves), f"similarity{bank.suffix}"
+    )
+    study.draw(figures.dendrogram_figure(tree.linkage, leaves), f"tree{bank.suffix}")
+    if np.isfinite(fit.score):
+        study.find(
+            QUESTION,
+            f"clusters against categories{bank.suffix}",
+            fit.score,
+            fit.number,
+            f"{groups.number} k-means clusters of embeddings{_by(bank)} follow the dataset's "
+            f"categories with an adjusted mutual information of {fit.score:.2f} (chance "
+            f"{fit.chance:.2f}, p = {fit.p:.2g}).",
+        )
+
+
+def _by(bank: NamedBank) -> str:
+    return " that classify" if bank.suffix else " that segment"
+
+
+def _categories(study: Study, bank: NamedBank, target: str) -> None:
+    """Write and draw which categories are near which."""
+    permutations = max(study.options.permutations // 10, 1)
+    k = study.options.neighbours
+    found = category_matrix(bank.weight, bank.categories, k, permutations, study.seed)
+    if found.reason:
+        _log.warning("no category matrix of %s: %s", target, found.reason)
+        return
+    study.write(_matrix_rows(found), f"category_matrix{bank.suffix}")
+    study.draw(
+        figures.category_figure(found.share, found.chance, found.categories, found.count, found.k),
+        f"category_matrix{bank.suffix}",
+    )
+    study.find(
+        QUESTION,
+        f"nearest concepts of the same category{bank.suffix}",
+        found.diagonal,
+        int(found.count.sum()),
+        f"Of the {found.k} nearest embeddings{_by(bank)}, {found.diagonal:.0%} are of the "
+        f"concept's own category in the mean over categories (chance {found.chance_diagonal:.0%}, "
+        f"p = {found.p:.2g}).",
+    )
+
+
+def _matrix_rows(found: CategoryMatrix) -> list[Row]:
+    return [
+        {"category": category, "n": int(found.count[i])}
+        | {name: float(found.share[i, j]) for j, name in enumerate(found.categories)}
+        | {f"chance_{name}": float(found.chance[i, j]) for j, name in enumerate(found.categories)}
+        for i, category in enumerate(found.categories)
+    ]
+
+
+def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
+    """Compare banks with each other, with single filters, and with what words mean."""
+    references = _references(study)
+    others = [(name, given) for name, given in references if isinstance(given, Reference)]
+    rows, drawn = [], []
+    pairs = [(name, bank, other) for name, bank in banks.items() for other in others]
+    if len(banks) == 2:
+        second = banks["classification"]
+        whole = Reference(second.names, second.weight, [])
+        pairs.append(("segmentation", banks["segmentation"], ("classification", whole)))
+    if study.segmentation is not None:
+        single = _best_filters(study, banks["segmentation"])
+        pairs += [("best filter", single, other) for other in others]
+    for name, bank, (other, reference) in pairs:
+        row, scores = _comparison(study, name, bank, other, reference)
+        rows.append(row)
+        if np.isfinite(scores[0].value):
+            drawn.append((f"{name} - {other}", scores))
+    rows += [
+        dict.fromkeys(rows[0], np.nan) | {"bank": "", "other": name, "n": 0, "status": given}
+        for name, given in references
+        if isinstance(given, str)
+    ]
+    study.write(rows, "comparisons")
+    if drawn:
+        value, chance, p = (
+            np.array([[getattr(score, part) for score in scores] for _, scores in drawn])
+            for part in ("value", "chance", "p")
+        )
+        study.draw(
+            figures.comparison_figure(value, chance, p, [pair for pair, _ in drawn], _SCORES),
+            "comparisons",
+        )
+    _tell(study, rows)
+
+
+def _references(study: Study) -> list[tuple[str, Reference | str]]:
+    """Return what there is to compare with: categories, and the resources given, or their fault."""
+    categories = [c.category for c in study.job.setup.reader.vocabulary]
+    known = study.job.setup.reader.vocabulary.names
+    kinds = list(dict.fromkeys(categories))
+    table = np.array([[c == kind for kind in kinds] for c in categories], dtype=np.float64)
+    found: list[tuple[str, Reference | str]] = [("categories", Reference(known, table, []))]
+    sources: dict[str, tuple[str | None, Callable[[Sequence[str], Path], Reference]]] = {
+        "WordNet": (study.options.wordnet, wordnet_vectors),
+        "word vectors": (study.options.words, word_vectors),
+    }
+    for name, (path, read) in sources.items():
+        if path is None:
+            continue
+        try:
+            reference = read(known, Path(path))
+        except Net2VecError as error:
+            _log.warning("%s left out: %s", name, error)
+            found.append((name, str(error)))
+            continue
+        _log.info("%s: %d of %d concepts", name, len(reference.names), len(known))
+        found.append((name, reference))
+    return found
+
+
+def _best_filters(study: Study, bank: NamedBank) -> NamedBank:
+    """Return the bank whose embeddings name the best single filter and nothing else."""
+    best = study.segmented.baseline.best_filter().numpy()
+    one = np.zeros_like(bank.weight)
+    with_one = np.flatnonzero(best >= 0)
+    one[with_one, best[with_one]] = 1
+    return NamedBank(bank.names, bank.categories, one, bank.suffix)
+
+
+def _comparison(
+    study: Study, name: str, bank: NamedBank, other: str, reference: Reference
+) -> tuple[Row, tuple[Score, ...]]:
+    mine, theirs = common(bank.names, reference.names)
+    found = compare(
+        bank.weight[mine],
+        reference.vectors[theirs],
+        study.options.neighbours,
+        max(study.options.permutations // 10, 1),
+        study.seed,
+    )
+    row: Row = {"bank": name, "other": other, "n": found.compared, "left_out": found.excluded}
+    scores = (found.correlation, found.cka, found.overlap)
+    for key, score in (("distance", found.distance), *zip(_SCORES, scores, strict=True)):
+        row |= {key: score.value, f"{key}_chance": score.chance, f"{key}_p": score.p}
+    row["distance_per_pair"] = found.per_pair
+    reason = "" if len(mine) else f"no concept has a vector in {other}"
+    return row | {"status": reason or found.correlation.reason or "ok"}, scores
+
+
+def _tell(study: Study, rows: list[Row]) -> None:
+    for row in rows:
+        if row["status"] != "ok":
+            _log.warning("%s - %s: %s", row["bank"], row["other"], row["status"])
+            continue
+        what = {"best filter": "best single filters"}.get(row["bank"], f"{row['bank']} embeddings")
+        study.find(
+            QUESTION,
+            f"{row['bank']} - {row['other']}: Spearman",
+            row["correlation"],
+            row["n"],
+            f"Similarities of {what} and of {row['other']} correlate by {row['correlation']:.2f} "
+            f"(Spearman over pairs of {row['n']} concepts, p = {row['correlation_p']:.2g}).",
+        )

@@ -1,0 +1,288 @@
+"""How many filters does a concept need? Banks of the F largest weights, trained anew."""
+
+import logging
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from net2vec_pl.analysis.subsets import (
+    LEVELS,
+    cumulative_share,
+    default_sizes,
+    filters_needed,
+    mean_curve,
+    mean_curves,
+    needed_intervals,
+    sparsity_answer,
+    top_filters,
+)
+from net2vec_pl.figures.subsets import cumulative_filters, filter_curve
+from net2vec_pl.pipeline.classification import train_classifiers
+from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.probes import ConceptBank
+from net2vec_pl.report.tables import Row
+from net2vec_pl.studies.study import Study, by_category
+from net2vec_pl.training import ClassificationBank, mean_slopes
+
+_log = logging.getLogger(__name__)
+QUESTION = "How many filters does a concept need?"
+_PAPERS_LEVEL = 0.8
+
+
+def subsets(study: Study) -> None:
+    """Leave curves over F, the filters needed, and the path of an L1 penalty."""
+    if study.segmentation is not None:
+        _segment(study)
+    if study.classification is not None:
+        _classify(study)
+
+
+def _segment(study: Study) -> None:
+    job, segmented = study.job, study.segmented
+    weight = segmented.weight
+    sizes = _sizes(study, weight.shape[1], "segmentation")
+    kept = torch.from_numpy(top_filters(weight.double().numpy(), sizes))
+    bias = segmented.probe.bank.bias
+    first = None if bias is None else bias.detach().cpu()[: len(weight)]
+    full = segmented.scores[0].val.double()
+    retrained = torch.stack([*train_subsets(job, kept[:-1], sizes), full])
+    masked = _scored(job, f"masked-{_digest(sizes)}", weight * kept, first)
+    names = job.vocabulary.names
+    _curves(study, names, study.categories, sizes, retrained.numpy(), masked.numpy(), "")
+    protocol = job.setup.options.protocol
+    if not study.options.penalties:
+        return
+    if protocol.optimizer == "sgd" and protocol.lr_decay == "none":
+        _l1(study, full.numpy())
+    else:
+        _log.info("no L1 path: its proximal steps belong to SGD at a constant rate")
+
+
+def _sizes(study: Study, num_filters: int, target: str) -> list[int]:
+    """Return the numbers of filters; the last is all of them."""
+    asked = study.options.sizes or default_sizes(num_filters, target)
+    return [*(size for size in asked if size != num_filters), num_filters]
+
+
+def train_subsets(
+    job: LayerJob, kept: Bool[Tensor, "F C K"], sizes: Sequence[int]
+) -> list[Float64[Tensor, "C"]]:
+    """Train every concept with every subset of its filters at once, and score on val.
+
+    Each row starts from the same vector as the full bank's and takes the same steps, under a mask.
+
+    Args:
+        job: The layer.
+        kept: The filters of each row.
+        sizes: Name the stage.
+    """
+    if not len(kept):
+        return []
+    start = job.initial_rows(job.setup.seeds[0])
+    rows = start.repeat(len(kept), 1)
+    bank = ConceptBank(rows, bias=job.setup.options.protocol.bias, kept=kept.flatten(0, 1))
+    probe = job.trained(f"subsets-{_digest(sizes)}", bank)
+    counts = job.scored(f"subset-scores-{_digest(sizes)}", probe)
+    return list(counts.set_iou(len(job.vocabulary)))
+
+
+def _scored(
+    job: LayerJob, name: str, weight: Float[Tensor, "B C K"], bias: Float[Tensor, "C"] | None
+) -> Float64[Tensor, "B C"]:
+    """Score banks that are not trained."""
+    probe = job.probe(ConceptBank(weight.flatten(0, 1), bias=bias is not None))
+    if bias is not None and probe.bank.bias is not None:
+        with torch.no_grad():
+            probe.bank.bias.copy_(bias.repeat(len(weight)))
+    return job.scored(name, probe).set_iou(len(job.vocabulary))
+
+
+def _digest(value: Sequence[float | int]) -> str:
+    return blake2b(repr(list(value)).encode(), digest_size=4).hexdigest()
+
+
+def _classify(study: Study) -> None:
+    classified = study.classified
+    images, weight = classified.images, classified.bank.weight[0]
+    sizes = _sizes(study, weight.shape[1], "classification")
+    kept = torch.from_numpy(top_filters(weight.nan_to_num(0).double().numpy(), sizes))
+    bank = train_classifiers(
+        study.job,
+        images,
+        f"classifier-subsets-{_digest(sizes)}",
+        seed=study.job.setup.seeds[0],
+        mask=kept[:-1],
+    )
+    full = classified.scores.accuracy[:1]
+    retrained = torch.cat([images.score(bank).accuracy, full]) if len(sizes) > 1 else full
+    same = ClassificationBank(weight * kept, classified.bank.bias[:1].expand(len(kept), -1))
+    masked = images.score(same).accuracy
+    names, categories = images.vocabulary.names, [c.category for c in images.vocabulary]
+    _curves(
+        study, names, categories, sizes, retrained.numpy(), masked.numpy(), "_classification", 0.5
+    )
+
+
+def _curves(
+    study: Study,
+    names: Sequence[str],
+    categories: Sequence[str],
+    sizes: Sequence[int],
+    retrained: Float64[np.ndarray, "F C"],
+    masked: Float64[np.ndarray, "F C"],
+    suffix: str,
+    chance: float = 0.0,
+) -> None:
+    """Write and draw the scores over F, and the filters needed."""
+    study.write(
+        [
+            {
+                "name": name,
+                "category": categories[c],
+                "filters": size,
+                "retrained": float(retrained[f, c]),
+                "masked": float(masked[f, c]),
+            }
+            for c, name in enumerate(names)
+            for f, size in enumerate(sizes)
+        ],
+        f"subsets{suffix}",
+    )
+    whole, only_masked = mean_curve(retrained), mean_curve(masked)
+    by_category = mean_curves(retrained, categories)
+    study.draw(
+        filter_curve(
+            sizes,
+            np.stack([whole.mean, whole.error]),
+            np.stack([only_masked.mean, only_masked.error]),
+            {name: np.stack([curve.mean, curve.error]) for name, curve in by_category.items()},
+            score="balanced accuracy on val" if suffix else "set IoU on val",
+            chance=chance or None,
+        ),
+        f"filter_curve{suffix}",
+    )
+    found = filters_needed(retrained, sizes, chance=chance)
+    share = cumulative_share(found.needed, sizes)
+    study.draw(cumulative_filters(sizes, share, LEVELS), f"filters_needed{suffix}")
+    study.write(_needed_rows(names, categories, found.needed), f"filters_needed{suffix}")
+    study.write(_share_rows(categories, found.needed, sizes), f"cumulative_filters{suffix}")
+    _tell(study, found.needed, min(sizes), suffix, found.n_excluded)
+
+
+def _needed_rows(
+    names: Sequence[str], categories: Sequence[str], needed: Float64[np.ndarray, "L C"]
+) -> list[Row]:
+    return [
+        {"name": name, "category": categories[c]}
+        | {f"for_{level:.0%}": float(needed[i, c]) for i, level in enumerate(LEVELS)}
+        | {"status": "ok" if np.isfinite(needed[0, c]) else "no score above chance to reach"}
+        for c, name in enumerate(names)
+    ]
+
+
+def _share_rows(
+    categories: Sequence[str], needed: Float64[np.ndarray, "L C"], sizes: Sequence[int]
+) -> list[Row]:
+    rows = []
+    for category, among in by_category(categories).items():
+        share = cumulative_share(needed[:, among], sizes)
+        rows += [
+            {"category": category, "filters": size, "n": int(np.isfinite(needed[0, among]).sum())}
+            | {f"reach_{level:.0%}": float(share[i, f]) for i, level in enumerate(LEVELS)}
+            for f, size in enumerate(sizes)
+        ]
+    return rows
+
+
+def _tell(
+    study: Study, needed: Float64[np.ndarray, "L C"], least: int, suffix: str, excluded: int
+) -> None:
+    at = LEVELS.index(_PAPERS_LEVEL)
+    bounds = needed_intervals(needed, study.options.replicates, seed=study.seed)
+    if not bounds.n_concepts:
+        return
+    median = bounds.median.array()[:, at]
+    finite = needed[at][np.isfinite(needed[at])]
+    target = "classify" if suffix else "segment"
+    study.find(
+        QUESTION,
+        f"median filters for 80 % of the full score{suffix}",
+        median,
+        bounds.n_concepts,
+        f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, a concept needs {median[0]:.0f} "
+        f"[{median[1]:.0f}, {median[2]:.0f}] filters in the median over {bounds.n_concepts} "
+        f"concepts (interval over concepts); {(finite > least).mean():.0%} need more than {least}."
+        + (f" Without a score above chance and left out: {excluded}." if excluded else ""),
+    )
+
+
+def _l1(study: Study, full: Float64[np.ndarray, "C"]) -> None:
+    """Train under L1 penalties of several strengths, from one that leaves nothing downwards."""
+    job = study.job
+    strengths = 0.4 ** np.arange(1, study.options.penalties + 1)
+    weight, scores = train_l1(job, strengths.tolist())
+    nonzero = (weight != 0).sum(2).numpy()
+    study.write(
+        [
+            {
+                "name": name,
+                "category": study.categories[c],
+                "strength": float(strength),
+                "filters": int(nonzero[s, c]),
+                "val": float(scores[s, c]),
+            }
+            for c, name in enumerate(job.vocabulary.names)
+            for s, strength in enumerate(strengths)
+        ],
+        "l1_path",
+    )
+    found = sparsity_answer(nonzero, scores.numpy(), full, _PAPERS_LEVEL)
+    needed = found.needed[0]
+    reached = needed[np.isfinite(needed)]
+    counted = int((~np.isnan(needed)).sum())
+    study.find(
+        QUESTION,
+        "median filters for 80 % of the full score, L1 penalty",
+        float(np.median(reached)) if len(reached) else np.nan,
+        counted,
+        f"Under an L1 penalty {len(reached)} of {counted} concepts reach {_PAPERS_LEVEL:.0%} of "
+        f"the full score, with {np.median(reached) if len(reached) else np.nan:.0f} filters in the "
+        "median.",
+    )
+
+
+def train_l1(
+    job: LayerJob, strengths: Sequence[float]
+) -> tuple[Float[Tensor, "B C K"], Float64[Tensor, "B C"]]:
+    """Train banks from zero under L1 penalties, and score them on val.
+
+    A strength of 1 is the least penalty under which no weight leaves zero if all images make one
+    step: the largest slope of the loss at zero, of each concept.
+
+    Args:
+        job: The layer.
+        strengths: Of the penalties, in (0, 1].
+    """
+    num_filters = job.backbone.shape[0]
+    probe = job.probe(ConceptBank(torch.zeros(len(job.vocabulary), num_filters)))
+    probe.to(job.setup.device)
+    stream = job.answers.stream
+    slopes = job.stages.once(
+        "l1-slopes",
+        lambda: {"slopes": mean_slopes(probe, stream.rows_dataloader(stream.pair_rows["train"]))},
+    )["slopes"]
+    largest = slopes.abs().amax(1)
+    protocol = job.setup.options.protocol
+    # With momentum a step is longer by 1 / (1 - momentum), and so is its shrinkage.
+    pull = protocol.lr_for(job.setup.reader.mask_size) / (1 - protocol.momentum)
+    shrink = torch.cat([pull * strength * largest for strength in strengths])
+    rows = torch.zeros(len(shrink), num_filters)
+    bank = ConceptBank(rows, bias=protocol.bias, shrink=shrink)
+    trained = job.trained(f"l1-{_digest(strengths)}", bank)
+    weight = trained.bank.weight.detach().cpu().view(len(strengths), -1, num_filters)
+    counts = job.scored(f"l1-scores-{_digest(strengths)}", trained)
+    return weight, counts.set_iou(len(job.vocabulary))
