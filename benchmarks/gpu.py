@@ -23,7 +23,7 @@ from rich.table import Table
 from net2vec_pl.activations import MemorySink, count_single_filters, survey
 from net2vec_pl.backbones import FrozenBackbone, build_backbone
 from net2vec_pl.concepts import Concept, Vocabulary
-from net2vec_pl.data import Census, ConceptDataModule, ConceptReader, ImageBatch, Sample
+from net2vec_pl.data import ConceptDataModule, ConceptReader, ImageBatch, Sample, Scan
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
@@ -58,8 +58,8 @@ class MadeUp(ConceptReader):
 class OnDevice(ConceptDataModule):
     """A stream whose images and label maps are random numbers on a device."""
 
-    def __init__(self, reader: MadeUp, census: Census, device: torch.device) -> None:
-        super().__init__(reader, reader.vocabulary, census, batch_size=BATCH)
+    def __init__(self, reader: MadeUp, scan: Scan, device: torch.device) -> None:
+        super().__init__(reader, reader.vocabulary, scan, batch_size=BATCH)
         self.device = device
 
     def batches(self, rows: npt.NDArray[np.int64]) -> Iterator[ImageBatch]:
@@ -89,13 +89,13 @@ class OnDevice(ConceptDataModule):
         return self.batches(rows)
 
 
-def census(num_images: int, num_concepts: int) -> Census:
+def scan(num_images: int, num_concepts: int) -> Scan:
     """Give every image its pairs, each concept equally often."""
     row = np.repeat(np.arange(num_images), PAIRS)
     number = 1 + (np.arange(len(row)) * 7919) % num_concepts
     number = np.sort(number.reshape(num_images, PAIRS), axis=1).ravel()
     pixels = np.full(len(row), MASK * MASK // PAIRS)
-    return Census(row, number, pixels, np.arange(num_images), (), "made up")
+    return Scan(row, number, pixels, np.arange(num_images), (), "made up")
 
 
 def measure(
@@ -103,7 +103,7 @@ def measure(
 ) -> dict[str, float]:
     """Do the whole job once and return seconds by stage."""
     reader = MadeUp(num_images, num_concepts)
-    stream = OnDevice(reader, census(num_images, num_concepts), device)
+    stream = OnDevice(reader, scan(num_images, num_concepts), device)
     backbone = build_backbone(
         name="vgg16", image_size=reader.image_size, layer="conv5_3", weights=None
     ).to(device)
@@ -116,7 +116,7 @@ def measure(
     (cache,) = sink.caches()
     clock.lap("thresholds and bits")
     kept = ConceptDataModule(
-        reader, reader.vocabulary, census(num_images, num_concepts), batch_size=BATCH
+        reader, reader.vocabulary, scan(num_images, num_concepts), batch_size=BATCH
     ).from_source(cache)
     cells = BilinearCells(backbone.shape[1:], reader.mask_size, align_corners=True)
     for split in ("train", "val"):

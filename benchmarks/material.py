@@ -16,12 +16,12 @@ from net2vec_pl.activations import MemoryCache, MemorySink, survey
 from net2vec_pl.backbones import FrozenBackbone, build_backbone
 from net2vec_pl.data import (
     BrodenReader,
-    Census,
     ConceptDataModule,
+    Scan,
     Selection,
     ShapesReader,
+    scan_files,
     select_concepts,
-    take_census,
 )
 from net2vec_pl.data.broden_writer import write_broden
 from net2vec_pl.probes import ConceptBank, initial_rows
@@ -39,7 +39,7 @@ class Material:
         root: The dataset, in BRODEN's layout.
         weights: Weights of the network; random ones if None.
         reader: The dataset.
-        census: Its census.
+        scan: Its scan.
         selection: Its concepts.
         stream: Its images.
         backbone: The network at the layer.
@@ -51,7 +51,7 @@ class Material:
     root: Path
     weights: Path | None
     reader: BrodenReader
-    census: Census
+    scan: Scan
     selection: Selection
     stream: ConceptDataModule
     backbone: FrozenBackbone
@@ -111,9 +111,9 @@ def material() -> Iterator[Material]:
             root, weights = Path(folder) / "shapes", None
             write_broden(ShapesReader(num_images=501, image_size=224), root)
         reader = BrodenReader(root)
-        census = take_census(reader, workers=2)
-        selection = select_concepts(reader, census)
-        stream = ConceptDataModule(reader, selection.vocabulary, census, workers=2)
+        scan = scan_files(reader, workers=2)
+        selection = select_concepts(reader, scan)
+        stream = ConceptDataModule(reader, selection.vocabulary, scan, workers=2)
         backbone = build_backbone(
             name="mobilenet_v2",
             image_size=reader.image_size,
@@ -141,7 +141,7 @@ def material() -> Iterator[Material]:
             root,
             weights,
             reader,
-            census,
+            scan,
             selection,
             stream,
             backbone,

@@ -21,9 +21,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from net2vec_pl.activations import MemorySink, PooledAnswers, count_single_filters, survey
+from net2vec_pl.activations import MemorySink, PooledActivations, count_single_filters, survey
 from net2vec_pl.backbones import FrozenBackbone, InputScaling, build_backbone
-from net2vec_pl.data import BrodenReader, Census, ConceptDataModule, select_concepts, take_census
+from net2vec_pl.data import BrodenReader, ConceptDataModule, Scan, scan_files, select_concepts
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.inputs import INPUTS, as_they_are
 from net2vec_pl.probes import ConceptBank, SingleFilterBaseline, initial_rows
@@ -90,9 +90,9 @@ def main() -> None:
         sys.exit(f"nothing measured: no real images in {shared}.")
     weights = str(shared / "weights" / "mobilenet_v2_imagenet_plain_fp16.pth")
     reader = BrodenReader(root)
-    census = take_census(reader, workers=2)
+    scan = scan_files(reader, workers=2)
     searching = sys.argv[1:] == ["search"]
-    splits = list(_held_out(reader, census)) if searching else [(reader, census)]
+    splits = list(_held_out(reader, scan)) if searching else [(reader, scan)]
     what = "held-out train images" if searching else "val"
     print(f"Mean set IoU on {what}, by layer\n\n| from | change | {' | '.join(LAYERS)} |")
     print(f"|---|---|{'---|' * len(LAYERS)}")
@@ -108,20 +108,20 @@ def main() -> None:
             ]
             print(f"| {name} | {change} | {' | '.join(f'{c:.4f}' for c in cells)} |", flush=True)
     if not searching:
-        cells = [single_filters(weights, layer, reader, census) for layer in LAYERS]
+        cells = [single_filters(weights, layer, reader, scan) for layer in LAYERS]
         print(f"| paper | best single filter | {' | '.join(f'{c:.4f}' for c in cells)} |")
 
 
 def mean_set_iou(
-    weights: str, layer: str, protocol: Protocol, reader: BrodenReader, census: Census
+    weights: str, layer: str, protocol: Protocol, reader: BrodenReader, scan: Scan
 ) -> float:
     """Train a bank as a protocol says and score it on the reader's val images."""
-    selection = select_concepts(reader, census)
+    selection = select_concepts(reader, scan)
     backbone = _backbone(weights, layer, protocol, reader)
     stream = ConceptDataModule(
         reader,
         selection.vocabulary,
-        census,
+        scan,
         workers=2,
         shuffle=protocol.shuffle,
         score_annotated=protocol.denominator == "annotated",
@@ -132,7 +132,7 @@ def mean_set_iou(
     dense = None if protocol.input == "bits" else kept
     sink = MemorySink([backbone.shape], reader.mask_size, torch.device("cpu"), dense_rows=dense)
     transform = INPUTS.get(protocol.input, as_they_are)
-    pooled = PooledAnswers([backbone.shape[0]], len(reader), rows, transform)
+    pooled = PooledActivations([backbone.shape[0]], len(reader), rows, transform)
     (thresholds,) = survey(
         [backbone],
         stream,
@@ -168,11 +168,11 @@ def mean_set_iou(
     return float(counts.set_iou(len(selection.vocabulary))[0].nanmean())
 
 
-def single_filters(weights: str, layer: str, reader: BrodenReader, census: Census) -> float:
+def single_filters(weights: str, layer: str, reader: BrodenReader, scan: Scan) -> float:
     """Score the best single filter of each concept, chosen on train images, on val."""
-    selection = select_concepts(reader, census)
+    selection = select_concepts(reader, scan)
     backbone = _backbone(weights, layer, Protocol(), reader)
-    stream = ConceptDataModule(reader, selection.vocabulary, census, workers=2)
+    stream = ConceptDataModule(reader, selection.vocabulary, scan, workers=2)
     sink = MemorySink([backbone.shape], reader.mask_size, torch.device("cpu"))
     rows = stream.all_rows
     (thresholds,) = survey(
@@ -205,19 +205,19 @@ def _backbone(weights: str, layer: str, protocol: Protocol, reader: BrodenReader
     )
 
 
-def _held_out(reader: BrodenReader, census: Census) -> Iterator[tuple[BrodenReader, Census]]:
+def _held_out(reader: BrodenReader, scan: Scan) -> Iterator[tuple[BrodenReader, Scan]]:
     """Yield the train images alone, a part of them held out: at random, and a stretch of film.
 
     Pictures of one film resemble each other, so what is held out at random says how well a probe
     fits, and what is held out in one piece says more of how well it serves elsewhere.
     """
-    train = census.readable[reader.is_train[census.readable]]
-    inside = np.isin(census.row, train)
+    train = scan.readable[reader.is_train[scan.readable]]
+    inside = np.isin(scan.row, train)
     only_train = replace(
-        census,
-        row=census.row[inside],
-        number=census.number[inside],
-        pixels=census.pixels[inside],
+        scan,
+        row=scan.row[inside],
+        number=scan.number[inside],
+        pixels=scan.pixels[inside],
         readable=train,
     )
     by_name = train[np.argsort(np.array(reader.image_names)[train])]

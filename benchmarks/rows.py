@@ -228,7 +228,7 @@ def cache_rows(m: Material) -> list[Row]:
             [shape],
             rows=rows,
             is_train=m.reader.is_train,
-            census=m.census,
+            scan=m.scan,
             mask_size=m.reader.mask_size,
         )
         for batch in m.stream.rows_dataloader(rows):

@@ -15,7 +15,7 @@ import torch
 from net2vec_pl import processes
 from net2vec_pl.activations import MemoryCache
 from net2vec_pl.page.layer import leave_overview, leave_report
-from net2vec_pl.pipeline.at_hand import find_answers
+from net2vec_pl.pipeline.activations import find_activations
 from net2vec_pl.pipeline.classification import classify
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.options import RunOptions
@@ -75,7 +75,7 @@ def do_job(
         Stages(layer_folder(folder, backbone.layer, len(setup.backbones)), key_of(setup, backbone))
         for backbone in setup.backbones
     ]
-    found = zip(setup.backbones, stages, find_answers(setup, stages), strict=True)
+    found = zip(setup.backbones, stages, find_activations(setup, stages), strict=True)
     jobs = [LayerJob(setup, *one, log) for one in found]
     share(jobs, analyses)
     rows = _layers(jobs, analyses)
@@ -109,7 +109,7 @@ def _layers(jobs: Sequence[LayerJob], analyses: AnalysisOptions) -> list[Row]:
 def _at_once(jobs: Sequence[LayerJob]) -> int:
     """Return how many layers' jobs share the cores; see :mod:`net2vec_pl.pipeline.side_by_side`."""
     setup = jobs[0].setup
-    in_memory = all(isinstance(job.answers.stream.source, MemoryCache) for job in jobs)
+    in_memory = all(isinstance(job.activations.stream.source, MemoryCache) for job in jobs)
     ready = in_memory or "segmentation" not in setup.options.targets
     alone = processes.count() == 1 and setup.device.type == "cpu" and sys.platform == "linux"
     return min(len(jobs), num_cores()) if alone and ready and jobs[0].log.forks else 1
@@ -141,7 +141,7 @@ def _tables(job: LayerJob, segmented: Segmented) -> dict[str, list[Row]]:
     scores, baseline = segmented.scores, segmented.baseline
     tables = {
         "concepts.csv": concept_table(job.setup.selection, baseline, scores[0]),
-        "filters.csv": filter_table(job.answers.thresholds.cpu(), baseline, job.vocabulary),
+        "filters.csv": filter_table(job.activations.thresholds.cpu(), baseline, job.vocabulary),
     }
     if len(scores) > 1:
         tables["seeds.csv"] = seed_table(job.vocabulary, job.setup.seeds, scores)

@@ -19,12 +19,12 @@ from support.real import LAYER, first_rows
 from net2vec_pl.backbones import FrozenBackbone, build_backbone
 from net2vec_pl.data import (
     BrodenReader,
-    Census,
     ConceptDataModule,
+    Scan,
     Selection,
     epoch_order,
+    scan_files,
     select_concepts,
-    take_census,
 )
 from net2vec_pl.probes import BankFile, ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
@@ -196,17 +196,15 @@ def test_the_joint_bank_scores_as_one_at_a_time_training_does(real: Real) -> Non
     assert np.abs(mine - other).mean() <= 0.005
 
 
-def thinned(real: Real, census: Census, reader: BrodenReader) -> Census:
+def thinned(real: Real, scan: Scan, reader: BrodenReader) -> Scan:
     """Leave every concept 16 to 64 of its train images, or as many as it has."""
     chance = np.random.default_rng(0)
-    keep = ~reader.is_train[census.row]
+    keep = ~reader.is_train[scan.row]
     for _, number in probed(real):
-        own = np.flatnonzero((census.number == number) & reader.is_train[census.row])
+        own = np.flatnonzero((scan.number == number) & reader.is_train[scan.row])
         wanted = min(int(chance.integers(16, 65)), len(own))
         keep[chance.choice(own, wanted, replace=False)] = True
-    return replace(
-        census, row=census.row[keep], number=census.number[keep], pixels=census.pixels[keep]
-    )
+    return replace(scan, row=scan.row[keep], number=scan.number[keep], pixels=scan.pixels[keep])
 
 
 def fit(
@@ -232,17 +230,17 @@ def fit(
 
 def test_rare_concepts_score_as_one_at_a_time_training_does(real: Real) -> None:
     reader = BrodenReader(real.root)
-    census = thinned(real, take_census(reader), reader)
-    selection = select_concepts(reader, census)
-    stream = ConceptDataModule(reader, selection.vocabulary, census, batch_size=64, workers=2)
+    scan = thinned(real, scan_files(reader), reader)
+    selection = select_concepts(reader, scan)
+    stream = ConceptDataModule(reader, selection.vocabulary, scan, batch_size=64, workers=2)
     probe = fit(real, stream, selection, reader)
     counts, _ = score_bank(probe, stream, stream.pair_rows["val"])
     (mine,) = counts.set_iou(len(selection.probed))
     rows, alpha = {}, {}
     for entry in selection.probed:
         number = entry.concept.number
-        own = (census.number == number) & reader.is_train[census.row]
-        rows[number], alpha[number] = census.row[own].tolist(), entry.alpha
+        own = (scan.number == number) & reader.is_train[scan.row]
+        rows[number], alpha[number] = scan.row[own].tolist(), entry.alpha
         assert len(rows[number]) == entry.n_train <= 64
     expected = oracle_set_iou(real, rows, alpha)
     other = np.array([expected[n] for n in selection.vocabulary.numbers.tolist()])

@@ -9,7 +9,7 @@ from net2vec_pl.activations.extract import (
 )
 from net2vec_pl.activations.memory import MemoryCache, MemorySink
 from net2vec_pl.activations.pairs import BankCounts, count_pairs
-from net2vec_pl.activations.pooled import PooledAnswers
+from net2vec_pl.activations.pooled import PooledActivations
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.activations.survey import Sink, survey
 from net2vec_pl.activations.upsampled import (
@@ -26,7 +26,7 @@ __all__ = [
     "DiskCache",
     "MemoryCache",
     "MemorySink",
-    "PooledAnswers",
+    "PooledActivations",
     "Sink",
     "UpperTails",
     "count_chosen_filters",

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from net2vec_pl import processes
 from net2vec_pl.activations.survey import Sink
-from net2vec_pl.data import BitBatch, Census, ImageBatch
+from net2vec_pl.data import BitBatch, ImageBatch, Scan
 from net2vec_pl.data.datamodule import BatchSource
 from net2vec_pl.errors import CacheError
 
@@ -189,7 +189,7 @@ class CacheSink(Sink):
         shapes: (K, h, w) of each layer.
         rows: The images that will come, in any order.
         is_train: Split of every row of the dataset.
-        census: The labels of every row.
+        scan: The labels of every row.
         mask_size: (sh, sw) of the label maps.
     """
 
@@ -200,11 +200,11 @@ class CacheSink(Sink):
         *,
         rows: npt.NDArray[np.int64],
         is_train: npt.NDArray[np.bool_],
-        census: Census,
+        scan: Scan,
         mask_size: tuple[int, int],
     ) -> None:
         self._parts = [
-            _Part(path, rows, is_train, census, shape, mask_size)
+            _Part(path, rows, is_train, scan, shape, mask_size)
             for path, shape in zip(paths, shapes, strict=True)
         ]
 
@@ -236,7 +236,7 @@ class _Part:
         path: Path,
         rows: npt.NDArray[np.int64],
         is_train: npt.NDArray[np.bool_],
-        census: Census,
+        scan: Scan,
         shape: tuple[int, int, int],
         mask_size: tuple[int, int],
     ) -> None:
@@ -248,8 +248,8 @@ class _Part:
         self._rows = rows
         self._file = file = h5py.File(path, "w", libver="latest")
         file["row"], file["is_train"] = rows, is_train[rows]
-        first, last = np.searchsorted(census.row, rows), np.searchsorted(census.row, rows, "right")
-        _write_ragged(file, "pairs", [census.number[a:b] for a, b in zip(first, last, strict=True)])
+        first, last = np.searchsorted(scan.row, rows), np.searchsorted(scan.row, rows, "right")
+        _write_ragged(file, "pairs", [scan.number[a:b] for a, b in zip(first, last, strict=True)])
         size = -(-h * w // 8)
         self._bits = file.create_dataset(
             "bits",
@@ -263,7 +263,7 @@ class _Part:
         self._label_maps = file.create_dataset(
             "label_maps",
             (len(rows), 0, *mask_size),
-            np.uint16 if census.number.max(initial=0) < 1 << 16 else np.uint32,
+            np.uint16 if scan.number.max(initial=0) < 1 << 16 else np.uint32,
             maxshape=(None, None, *mask_size),
             chunks=(1, 1, *mask_size),
             **_COMPRESSION,

@@ -14,7 +14,7 @@ from net2vec_pl.functional.inputs import Transform
 _ROUNDING = 1e-10
 
 
-class PooledAnswers:
+class PooledActivations:
     """Mean activation of every filter over each image, and the spread of a probe's inputs.
 
     Args:

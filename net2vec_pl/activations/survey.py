@@ -89,11 +89,15 @@ def survey(
         thresholds, served = _find(passes, tau, threshold_rows, sink, sink_rows)
         sink = None if served else sink
     if sink is not None and sink_rows is not None:
-        for batch, answers in passes.over(sink_rows, "bits"):
+        for batch, activations in passes.over(sink_rows, "bits"):
             sink.add_pairs(batch)
-            for layer, (answer, threshold) in enumerate(zip(answers, thresholds, strict=True)):
-                image, index = (answer > threshold[:, None, None]).flatten(1).nonzero(as_tuple=True)
-                sink.see(layer, batch.row, answer)
+            for layer, (activation, threshold) in enumerate(
+                zip(activations, thresholds, strict=True)
+            ):
+                image, index = (
+                    (activation > threshold[:, None, None]).flatten(1).nonzero(as_tuple=True)
+                )
+                sink.see(layer, batch.row, activation)
                 sink.add_fired(layer, batch.row[image], index)
     if watch_rows is not None:
         passes.make_up_for(watch_rows)
@@ -120,11 +124,11 @@ class _Passes:
         self._done = np.union1d(self._done, rows)
         batches = cast(Iterable[ImageBatch], self._stream.rows_dataloader(rows))
         for batch in on_device(self._track(wait_for)(batches), self.backbones[0]):
-            answers = read_layers(self.backbones, batch.images)
+            activations = read_layers(self.backbones, batch.images)
             if self._watch is not None:
-                for layer, answer in enumerate(answers):
-                    self._watch(layer, batch.row, answer)
-            yield batch, answers
+                for layer, activation in enumerate(activations):
+                    self._watch(layer, batch.row, activation)
+            yield batch, activations
 
     def make_up_for(self, rows: npt.NDArray[np.int64]) -> None:
         """Show the watch what it has not seen."""
@@ -145,12 +149,12 @@ def _find(
     covered = sink_rows is not None and bool(np.isin(sink_rows, rows).all())
     tails = [_tails(b, len(rows), tau, places=covered) for b in passes.backbones]
     keep = sink if covered and all(tail.exact for tail in tails) else None
-    for batch, answers in passes.over(rows, "thresholds and bits" if keep else "thresholds"):
-        for layer, (tail, answer) in enumerate(zip(tails, answers, strict=True)):
-            _check_finite(passes.backbones[layer], answer)
-            tail.update(answer, batch.row)
+    for batch, activations in passes.over(rows, "thresholds and bits" if keep else "thresholds"):
+        for layer, (tail, activation) in enumerate(zip(tails, activations, strict=True)):
+            _check_finite(passes.backbones[layer], activation)
+            tail.update(activation, batch.row)
             if keep is not None:
-                keep.see(layer, batch.row, answer)
+                keep.see(layer, batch.row, activation)
         if keep is not None:
             keep.add_pairs(batch)
     thresholds = [tail.thresholds() for tail in tails]

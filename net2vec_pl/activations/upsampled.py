@@ -56,9 +56,9 @@ def count_upsampled_filters(
     """
     counts = SingleFilterCounts(num_concepts, backbone.shape[0], device_of(backbone))
     for batch in on_device(batches, backbone):
-        answers = respond(backbone, batch)
-        for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
-            on = upsampled_above(enlarge, answer, thresholds).flatten(1).float()
+        activations = respond(backbone, batch)
+        for pairs, activation in zip(batch.pairs_by_image(), activations, strict=True):
+            on = upsampled_above(enlarge, activation, thresholds).flatten(1).float()
             masks = batch.masks(pairs).flatten(1).float()
             # Whole numbers below 2^24 are exact in float32.
             inside = (masks @ on.T).long()
@@ -87,10 +87,10 @@ def count_chosen_upsampled(
     chosen = chosen.to(device)
 
     def count(batch: ConceptBatch) -> Int64[Tensor, "p 2"]:
-        answers, filter_ = respond(backbone, batch), chosen[batch.concept]
+        activations, filter_ = respond(backbone, batch), chosen[batch.concept]
         counts = torch.empty(len(filter_), 2, dtype=torch.int64, device=device)
-        for pairs, answer in zip(batch.pairs_by_image(), answers, strict=True):
-            on = upsampled_above(enlarge, answer[filter_[pairs]], thresholds[filter_[pairs]])
+        for pairs, activation in zip(batch.pairs_by_image(), activations, strict=True):
+            on = upsampled_above(enlarge, activation[filter_[pairs]], thresholds[filter_[pairs]])
             counts[pairs] = overlap(on, batch.masks(pairs))
         return counts * (filter_ >= 0)[:, None]  # -1 has read the last filter
 

@@ -142,27 +142,27 @@ def read_layers(
     chunks = [_read(backbones, chunk) for chunk in torch.split(images, size) if len(chunk)]
     if not chunks:
         return [torch.empty(0, *b.shape, device=images.device) for b in backbones]
-    return [torch.cat(answers).contiguous() for answers in zip(*chunks, strict=True)]
+    return [torch.cat(activations).contiguous() for activations in zip(*chunks, strict=True)]
 
 
 def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
     first = backbones[0]
-    answers: list[list[Tensor]] = [[] for _ in backbones]
+    activations: list[list[Tensor]] = [[] for _ in backbones]
     missing, reader = sum(backbone._calls for backbone in backbones), get_ident()
 
-    def note(answer: list[Tensor], output: Tensor) -> None:
+    def note(activation: list[Tensor], output: Tensor) -> None:
         if get_ident() != reader:  # another thread reads the same network
             return
         # A layer that is not the last may be overwritten by an in-place one behind it.
-        answer.append(output if len(backbones) == 1 else output.clone())
-        if sum(map(len, answers)) == missing:
+        activation.append(output if len(backbones) == 1 else output.clone())
+        if sum(map(len, activations)) == missing:
             raise _LayerReached
 
     handles = [
         backbone.network.get_submodule(backbone.module_path).register_forward_hook(
-            lambda _module, _inputs, output, answer=answer: note(answer, output)
+            lambda _module, _inputs, output, activation=activation: note(activation, output)
         )
-        for backbone, answer in zip(backbones, answers, strict=True)
+        for backbone, activation in zip(backbones, activations, strict=True)
     ]
     scaled = (images.float() / 255 - first._mean) / first._std
     try:
@@ -173,16 +173,16 @@ def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
     finally:
         for handle in handles:
             handle.remove()
-    for backbone, answer in zip(backbones, answers, strict=True):
-        if backbone._vectors and answer and answer[-1].dim() == 2:
-            answer[-1] = answer[-1][:, :, None, None]
-        if not answer or answer[-1].shape != (len(images), *backbone.shape):
-            given = [tuple(output.shape) for output in answer[-1:]]
+    for backbone, activation in zip(backbones, activations, strict=True):
+        if backbone._vectors and activation and activation[-1].dim() == 2:
+            activation[-1] = activation[-1][:, :, None, None]
+        if not activation or activation[-1].shape != (len(images), *backbone.shape):
+            given = [tuple(output.shape) for output in activation[-1:]]
             raise BackboneError(
                 f"layer {backbone.layer!r} of {backbone.model} gave {given} for {len(images)} "
                 f"images, but {backbone.shape} for one: a layer must answer each image by itself."
             )
-    return [answer[-1].float() for answer in answers]
+    return [activation[-1].float() for activation in activations]
 
 
 def build_backbone(

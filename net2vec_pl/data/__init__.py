@@ -2,16 +2,15 @@
 
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
-from net2vec_pl.data.census import Census, take_census
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.scan import Scan, scan_files
 from net2vec_pl.data.selection import Considered, Selection, select_concepts
 from net2vec_pl.data.shapes import ShapesReader
 
 __all__ = [
     "BitBatch",
     "BrodenReader",
-    "Census",
     "ConceptBatch",
     "ConceptDataModule",
     "ConceptReader",
@@ -19,11 +18,12 @@ __all__ = [
     "ImageBatch",
     "PairIndex",
     "Sample",
+    "Scan",
     "Selection",
     "ShapesReader",
     "UnreadableRowError",
     "collate",
     "epoch_order",
+    "scan_files",
     "select_concepts",
-    "take_census",
 ]

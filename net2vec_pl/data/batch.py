@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float16, Int32, Int64, UInt8
 from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import ConceptReader, Sample
+from net2vec_pl.data.scan import Scan
 from net2vec_pl.functional.bits import unpack_bits
 from net2vec_pl.functional.fired import Fired
 
@@ -153,24 +153,24 @@ class BitBatch(ConceptBatch):
 
 
 class PairIndex:
-    """Which concepts of a vocabulary each image contains, from a census.
+    """Which concepts of a vocabulary each image contains, from a scan.
 
     Args:
         vocabulary: The probed concepts, C of them.
-        census: The census of the dataset.
+        scan: The scan of the dataset.
         num_rows: Rows of the dataset, readable or not.
     """
 
-    def __init__(self, vocabulary: Vocabulary, census: Census, num_rows: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, scan: Scan, num_rows: int) -> None:
         numbers = vocabulary.numbers
-        length = int(max(numbers.max(initial=0), census.number.max(initial=0))) + 1
+        length = int(max(numbers.max(initial=0), scan.number.max(initial=0))) + 1
         row_of = np.full(length, -1, dtype=np.int64)
         row_of[numbers] = np.arange(len(numbers))
-        concept = row_of[census.number]
+        concept = row_of[scan.number]
         keep = concept >= 0
         self.numbers = numbers
         self._concept = concept[keep]
-        self._start = np.searchsorted(census.row[keep], np.arange(num_rows + 1))
+        self._start = np.searchsorted(scan.row[keep], np.arange(num_rows + 1))
 
     @classmethod
     def annotated(

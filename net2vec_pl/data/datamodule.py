@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from net2vec_pl import processes
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.batch import ConceptBatch, ImageBatch, PairIndex, collate
-from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import ConceptReader, Sample
+from net2vec_pl.data.scan import Scan
 
 _Item = tuple[int, Sample]
 
@@ -147,7 +147,7 @@ class ConceptDataModule(pl.LightningDataModule):
     Args:
         reader: The dataset.
         vocabulary: The probed concepts.
-        census: The census of the dataset; unreadable rows are never visited.
+        scan: The scan of the dataset; unreadable rows are never visited.
         batch_size: Images a batch, over all processes.
         workers: Worker processes that read images, for each process of the run; 0 reads in the
             process itself.
@@ -170,7 +170,7 @@ class ConceptDataModule(pl.LightningDataModule):
         self,
         reader: ConceptReader,
         vocabulary: Vocabulary,
-        census: Census,
+        scan: Scan,
         *,
         batch_size: int = 64,
         workers: int = 0,
@@ -179,7 +179,7 @@ class ConceptDataModule(pl.LightningDataModule):
         score_annotated: bool = False,
     ) -> None:
         super().__init__()
-        self.index = self.score_index = PairIndex(vocabulary, census, len(reader))
+        self.index = self.score_index = PairIndex(vocabulary, scan, len(reader))
         if score_annotated:
             self.score_index = PairIndex.annotated(self.index, vocabulary, reader)
         self.batch_size = batch_size
@@ -187,19 +187,19 @@ class ConceptDataModule(pl.LightningDataModule):
         self.seed = seed
         self.shuffle = shuffle
         self.source: BatchSource = _Images(reader, self.index)
-        is_train = reader.is_train[census.readable]
+        is_train = reader.is_train[scan.readable]
         has_pairs, is_scored = (
-            index.pairs_per_image[census.readable] > 0 for index in (self.index, self.score_index)
+            index.pairs_per_image[scan.readable] > 0 for index in (self.index, self.score_index)
         )
-        self.all_rows = census.readable
-        self.train_rows = census.readable[is_train]
+        self.all_rows = scan.readable
+        self.train_rows = scan.readable[is_train]
         self.pair_rows = {
-            "train": census.readable[is_train & has_pairs],
-            "val": census.readable[~is_train & has_pairs],
+            "train": scan.readable[is_train & has_pairs],
+            "val": scan.readable[~is_train & has_pairs],
         }
         self.scored_rows = {
-            "train": census.readable[is_train & is_scored],
-            "val": census.readable[~is_train & is_scored],
+            "train": scan.readable[is_train & is_scored],
+            "val": scan.readable[~is_train & is_scored],
         }
 
     def from_source(self, source: BatchSource) -> "ConceptDataModule":

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from net2vec_pl.concepts import Concept, Vocabulary
-from net2vec_pl.data.census import Census
 from net2vec_pl.data.reader import ConceptReader
+from net2vec_pl.data.scan import Scan
 from net2vec_pl.errors import ConfigError, DataError, shorten
 
 PROBED = "ok"
@@ -57,7 +57,7 @@ class Selection:
 
 def select_concepts(
     reader: ConceptReader,
-    census: Census,
+    scan: Scan,
     *,
     categories: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
@@ -69,7 +69,7 @@ def select_concepts(
 
     Args:
         reader: The dataset.
-        census: Its census.
+        scan: Its scan.
         categories: Keep concepts of these categories; all if None.
         names: Keep concepts whose name fits one of these shell patterns; all if None.
         min_train: Fewest train images, at least 1.
@@ -87,11 +87,11 @@ def select_concepts(
             "a concept needs images to learn from and to be scored on."
         )
     asked = reader.vocabulary.asked_for(categories, names)
-    train = reader.is_train[census.readable]
+    train = reader.is_train[scan.readable]
     for split, count in (("train", int(train.sum())), ("val", int((~train).sum()))):
         if count == 0:
             raise DataError(f"{reader.name} has no readable {split} image.")
-    entries = _count(reader, census, asked)
+    entries = _count(reader, scan, asked)
     selection = Selection(
         tuple(_with_status(entry, min_train, min_val, segmented) for entry in entries)
     )
@@ -104,14 +104,14 @@ def select_concepts(
     return selection
 
 
-def _count(reader: ConceptReader, census: Census, asked: Vocabulary) -> list[Considered]:
-    entry_is_train = reader.is_train[census.row]
-    length = int(max(asked.numbers.max(initial=0), census.number.max(initial=0))) + 1
-    n_train = np.bincount(census.number[entry_is_train], minlength=length)
-    n_val = np.bincount(census.number[~entry_is_train], minlength=length)
+def _count(reader: ConceptReader, scan: Scan, asked: Vocabulary) -> list[Considered]:
+    entry_is_train = reader.is_train[scan.row]
+    length = int(max(asked.numbers.max(initial=0), scan.number.max(initial=0))) + 1
+    n_train = np.bincount(scan.number[entry_is_train], minlength=length)
+    n_val = np.bincount(scan.number[~entry_is_train], minlength=length)
     # Integer sums, one division: alpha does not depend on the order of images.
     pixels = np.zeros(length, dtype=np.int64)
-    np.add.at(pixels, census.number[entry_is_train], census.pixels[entry_is_train])
+    np.add.at(pixels, scan.number[entry_is_train], scan.pixels[entry_is_train])
     area = reader.mask_size[0] * reader.mask_size[1]
     return [
         Considered(

@@ -8,7 +8,7 @@ import numpy as np
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.data import Census, select_concepts, take_census
+from net2vec_pl.data import Scan, scan_files, select_concepts
 from net2vec_pl.doctor.checks import Check, mend, ok, warning
 from net2vec_pl.doctor.found import Found, Rows
 from net2vec_pl.errors import DataError, shorten
@@ -64,7 +64,7 @@ def rows(plan: Plan, found: Found) -> Iterator[Check]:
     chosen = np.sort(draw.choice(len(found.reader), size, replace=False)).astype(np.int64)
     found.sample = sample = Rows(found.reader, chosen)
     begin = perf_counter()
-    found.census = census = take_census(
+    found.scan = scan = scan_files(
         sample,
         workers=found.options.workers if found.options else 0,
         on_error="skip",
@@ -73,8 +73,8 @@ def rows(plan: Plan, found: Found) -> Iterator[Check]:
     seconds = (perf_counter() - begin) / size * len(found.reader)
     time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     drawn = f"all {size} rows" if sample.is_whole else f"{size} of {len(found.reader)} rows, drawn"
-    if census.unreadable:
-        yield _faults(sample, census, drawn, skip=plan.on_error == "skip")
+    if scan.unreadable:
+        yield _faults(sample, scan, drawn, skip=plan.on_error == "skip")
     else:
         yield ok(f"{drawn}: images and masks can be read")
     if not sample.is_whole:
@@ -82,30 +82,30 @@ def rows(plan: Plan, found: Found) -> Iterator[Check]:
             f"a run reads all {len(found.reader)} rows first, which takes some {time}; "
             f"sample={len(found.reader)} does so here"
         )
-        yield from _occurring(found, census)
+        yield from _occurring(found, scan)
     elif found.options:
-        yield from _left(plan, found, census)
+        yield from _left(plan, found, scan)
 
 
-def _faults(sample: Rows, census: Census, drawn: str, *, skip: bool) -> Check:
-    lines = [f"{sample.image_names[row]}: {fault}" for row, fault in census.unreadable]
+def _faults(sample: Rows, scan: Scan, drawn: str, *, skip: bool) -> Check:
+    lines = [f"{sample.image_names[row]}: {fault}" for row, fault in scan.unreadable]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
-    text = f"{drawn}: {len(census.unreadable)} cannot be read"
+    text = f"{drawn}: {len(scan.unreadable)} cannot be read"
     if skip:
         return warning("\n".join([f"{text}, and a run leaves them out", *lines]))
     return mend("\n".join([f"{text}; data.on_error=skip goes on without such rows", *lines]))
 
 
-def _occurring(found: Found, census: Census) -> Iterator[Check]:
+def _occurring(found: Found, scan: Scan) -> Iterator[Check]:
     """Tell what a sample tells: a concept that does not occur in it may occur elsewhere."""
     for target, asked in found.asked.items():
-        seen = Vocabulary(c for c in asked if c.number in census.number)
+        seen = Vocabulary(c for c in asked if c.number in scan.number)
         text = f"{target}: {len(seen)} of {len(asked)} concepts occur in these rows"
         yield ok(f"{text}, {_by_category(seen)}") if len(seen) else warning(text)
 
 
-def _left(plan: Plan, found: Found, census: Census) -> Iterator[Check]:
+def _left(plan: Plan, found: Found, scan: Scan) -> Iterator[Check]:
     """Choose concepts as a run does."""
     assert found.options is not None
     assert found.reader is not None
@@ -113,7 +113,7 @@ def _left(plan: Plan, found: Found, census: Census) -> Iterator[Check]:
     for target in found.asked:
         selection = select_concepts(
             found.reader,
-            census,
+            scan,
             categories=choice.categories,
             names=choice.names,
             min_train=choice.min_train,

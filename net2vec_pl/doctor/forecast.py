@@ -12,8 +12,8 @@ from net2vec_pl.doctor.checks import GIB, Check, in_gib, mend, ok, warning
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.doctor.machine import memory, standing
 from net2vec_pl.doctor.options import setup_of
-from net2vec_pl.pipeline.at_hand import kept_bytes
 from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.pipeline.storage import Storage, storage_of
 
 _PROCESS = GIB  # packages, a network, and the batches in work
 _TAIL_BYTES = 24  # of a value of an upper tail: itself and its place, while two lots are joined
@@ -32,38 +32,37 @@ def forecast(plan: Plan, found: Found) -> Iterator[Check]:
     yield from _folder(plan, setup)
     kept = 0
     if "segmentation" in found.targets:
-        how = _place(setup, processes)
-        if how in ("memory", "device"):
-            kept = round(kept_bytes(setup) * scale)
-            fits, check = _kept(setup, kept)
-            yield check
-            kept = kept if fits and how == "memory" else 0
-        if how == "disk" or (how == "memory" and processes > 1):
-            yield _cache(plan, setup, scale, passing=how == "memory")
-        if how == "none":
-            yield warning("nothing is kept: the network runs anew in every epoch")
+        storage = storage_of(setup, processes, scale=scale)
+        yield from _kept(setup, storage)
+        if storage.where == "memory":
+            kept = storage.num_bytes
+        if storage.where == "disk" or storage.shared:
+            yield _cache(plan, setup, scale, passing=storage.shared)
     yield _memory(setup, kept, len(found.sample.reader), processes)
 
 
-def _place(setup: Setup, processes: int) -> str:
-    """Return where a run keeps what the network answers."""
-    kind, raw = setup.options.cache, setup.options.reads_raw
-    return "none" if raw and (kind == "disk" or processes > 1) else kind
-
-
-def _kept(setup: Setup, kept: int) -> tuple[bool, Check]:
-    what = f"cache={setup.options.cache}: some {in_gib(kept)} are kept"
-    if kept <= setup.options.cache_bytes:
-        return True, ok(f"{what}, of {in_gib(setup.options.cache_bytes)} allowed")
-    return False, warning(
-        f"{what}, more than the {in_gib(setup.options.cache_bytes)} of cache.max_gib: the network "
-        f"would run anew in every epoch. cache.max_gib={math.ceil(1.2 * kept / GIB)}, or cache=disk"
-    )
+def _kept(setup: Setup, storage: Storage) -> Iterator[Check]:
+    """Tell where activations are kept."""
+    what = f"cache={setup.options.cache}"
+    allowed = in_gib(setup.options.cache_bytes)
+    if storage.where in ("memory", "device"):
+        need = in_gib(storage.num_bytes)
+        yield ok(f"{what}: cached activations need about {need}, of {allowed} allowed")
+    elif storage.num_bytes:
+        more = math.ceil(1.2 * storage.num_bytes / GIB)
+        yield warning(
+            f"{what}: activations need about {in_gib(storage.num_bytes)}, {storage.reason}: they "
+            f"are not kept, and the network runs in every epoch. cache.max_gib={more} would keep "
+            "them; cache=disk needs no memory"
+        )
+    elif storage.where == "none":
+        why = f" ({storage.reason})" if storage.reason else ""
+        yield warning(f"{what}: activations are not kept{why}; the network runs in every epoch")
 
 
 def _cache(plan: Plan, setup: Setup, scale: float, *, passing: bool) -> Check:
     reader, layers = setup.reader, 1 + len(setup.reader.categories)
-    rows = round(len(setup.census.readable) * scale)
+    rows = round(len(setup.scan.readable) * scale)
     needed = sum(forecast_bytes(rows, b.shape, reader.mask_size, layers) for b in setup.backbones)
     root = Path(plan.folder).absolute() if passing else setup.options.cache_dir
     text = f"the cache takes at most {in_gib(needed)} of disk in {root}"

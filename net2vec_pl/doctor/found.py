@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data import Census, ConceptReader
+from net2vec_pl.data import ConceptReader, Scan
 from net2vec_pl.data.reader import Sample
 from net2vec_pl.pipeline.options import RunOptions
 from net2vec_pl.protocol import Protocol
@@ -27,7 +27,7 @@ class Found:
         reader: The dataset.
         asked: The concepts asked for that can be probed, by target.
         sample: Some rows of the dataset.
-        census: What is where in them.
+        scan: What is where in them.
         backbones: The network at each layer, with random weights.
     """
 
@@ -38,7 +38,7 @@ class Found:
     reader: ConceptReader | None = None
     asked: dict[str, Vocabulary] = field(default_factory=dict)
     sample: "Rows | None" = None
-    census: Census | None = None
+    scan: Scan | None = None
     backbones: list[FrozenBackbone] = field(default_factory=list)
 
     @property

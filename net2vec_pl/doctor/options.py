@@ -50,7 +50,7 @@ def subjects(plan: Plan, found: Found) -> Iterator[Check]:
 
 def setup_of(plan: Plan, found: Found) -> Setup | None:
     """Return the setup of a run on the sample, as if all concepts asked for were left."""
-    if found.options is None or found.sample is None or found.census is None:
+    if found.options is None or found.sample is None or found.scan is None:
         return None
     if not (found.backbones and found.asked):
         return None
@@ -59,7 +59,7 @@ def setup_of(plan: Plan, found: Found) -> Setup | None:
     stream = ConceptDataModule(
         found.sample,
         first.vocabulary,
-        found.census,
+        found.scan,
         score_annotated=found.protocol.denominator == "annotated",
     )
     return Setup(
@@ -68,7 +68,7 @@ def setup_of(plan: Plan, found: Found) -> Setup | None:
         folder=Path(),
         command="",
         backbones=found.backbones,
-        census=found.census,
+        scan=found.scan,
         selection=first,
         classified=chosen.get("classification"),
         stream=stream,

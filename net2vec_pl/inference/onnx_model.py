@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
 _FORMAT = "net2vec_pl concept bank 1"
-_TOLERANCE = 1e-4  # of what onnxruntime answers, relative to the largest value if that is above 1
+_TOLERANCE = 1e-4  # of what onnxruntime gives, relative to the largest value if that is above 1
 
 
 class PixelsToLogits(nn.Module):
@@ -73,17 +73,17 @@ class PixelsToLogits(nn.Module):
         return self._enlarge(self.conv(self._combined(activation)))
 
     def _activation(self, images: Tensor) -> Tensor:
-        answers: list[Tensor] = []
+        activations: list[Tensor] = []
         # A copy: an in-place layer behind this one would write over it.
         handle = self.network.get_submodule(self._path).register_forward_hook(
-            lambda _module, _inputs, output: answers.append(output.clone())
+            lambda _module, _inputs, output: activations.append(output.clone())
         )
         try:
             self.network((images.float() / 255 - self.mean) / self.std)
         finally:
             handle.remove()
-        answer = answers[-1]
-        return answer[:, :, None, None] if answer.dim() == 2 else answer
+        activation = activations[-1]
+        return activation[:, :, None, None] if activation.dim() == 2 else activation
 
     def _combined(self, activation: Tensor) -> Tensor:
         if self._input == "bits":
@@ -180,8 +180,8 @@ def _check(content: bytes, network: PixelsToLogits, images: UInt8[Tensor, "N 3 H
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    answers = session.run(["logits", "activation"], {"images": images[:2].numpy()})
-    logits, activation = map(torch.from_numpy, answers)
+    activations = session.run(["logits", "activation"], {"images": images[:2].numpy()})
+    logits, activation = map(torch.from_numpy, activations)
     with torch.no_grad():
         wanted = {"activation": network(images[:2])[1], "logits": network.logits(activation)}
     for name, given in (("activation", activation), ("logits", logits)):

@@ -66,7 +66,7 @@ class _Album:
 def gallery(study: Study) -> Gallery:
     """Choose val images, ask the network about them, and predict their masks."""
     job = study.job
-    rows = job.setup.census.readable
+    rows = job.setup.scan.readable
     val = rows[~job.setup.reader.is_train[rows]]
     index = job.setup.stream.index
     chosen = val[choose_images(index.present(val), seed=study.seed)]
@@ -132,17 +132,17 @@ def _look(study: Study, batch: ImageBatch, vectors: Tensor, album: _Album) -> No
     album.pictures += list(batch.images.numpy())
     batch = batch.to(study.job.setup.device)
     with torch.no_grad():
-        answer = respond(study.job.backbone, batch)
+        activation = respond(study.job.backbone, batch)
         reduce = "mean" if study.segmentation is None else "max"
-        album.scores.append(image_scores(answer, vectors, reduce).cpu())
-        album.largest.append(answer.flatten(2).amax(2).cpu())
+        album.scores.append(image_scores(activation, vectors, reduce).cpu())
+        album.largest.append(activation.flatten(2).amax(2).cpu())
         album.image.append(batch.image.cpu() + seen)
         album.concept.append(batch.concept.cpu())
         if study.segmentation is None:
             return
         masks = {
             TRUTH: batch.masks(slice(None)),
-            FILTER: single_masks(study, answer, batch.image, batch.concept),
+            FILTER: single_masks(study, activation, batch.image, batch.concept),
             EMBEDDING: study.segmented.probe.masks(batch),
         }
     for name, mask in masks.items():

@@ -21,7 +21,7 @@ def how_made(study: Study, shown: int) -> Made:
     job = study.job
     setup, header = job.setup, job.header
     filters, h, w = job.backbone.shape
-    reader, rows = setup.reader, setup.census.readable
+    reader, rows = setup.reader, setup.scan.readable
     train = int(reader.is_train[rows].sum())
     transform = header["input_transform"]
     height, width = reader.image_size
@@ -34,7 +34,7 @@ def how_made(study: Study, shown: int) -> Made:
         f"{h} x {w}",
         "input": f"{height} x {width} pixels, scaled as {transform['name']}",
         "data": f"{reader.name}: {train} train and {len(rows) - train} val images (digest "
-        f"{setup.census.digest}), masks {reader.mask_size[0]} x {reader.mask_size[1]}",
+        f"{setup.scan.digest}), masks {reader.mask_size[0]} x {reader.mask_size[1]}",
         "protocol": f"{header['protocol']['name']}, tau {header['tau']:g}",
         "departs from the paper's code": header["deviations"] or "nowhere",
         "left out": _left_out(study),
@@ -55,8 +55,8 @@ def _left_out(study: Study) -> list[str]:
         for target, selection in zip(setup.options.targets, _selections(study), strict=True)
         for reason, number in Counter(e.status.split(":")[0] for e in selection.dropped).items()
     ]
-    if setup.census.unreadable:
-        left.append(f"{len(setup.census.unreadable)} unreadable images; skipped.csv lists them")
+    if setup.scan.unreadable:
+        left.append(f"{len(setup.scan.unreadable)} unreadable images; skipped.csv lists them")
     return left or ["nothing"]
 
 

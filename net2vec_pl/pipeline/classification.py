@@ -77,7 +77,7 @@ class Classified:
         """Return the bank as it is written."""
         return BankFile(
             weight=self.bank.weight[0],
-            threshold=job.answers.thresholds.cpu(),
+            threshold=job.activations.thresholds.cpu(),
             alpha=torch.full((len(self.images.vocabulary),), 0.5),
             bias=self.bank.bias[0],
             vocabulary=self.images.vocabulary,
@@ -149,12 +149,12 @@ def train_classifiers(
 def _images(job: LayerJob) -> Images:
     setup, selection = job.setup, job.setup.classified
     assert selection is not None
-    assert job.answers.pooled is not None
-    reader, rows = setup.reader, setup.census.readable
+    assert job.activations.pooled is not None
+    reader, rows = setup.reader, setup.scan.readable
     vocabulary = selection.vocabulary
     return Images(
-        pooled=job.answers.pooled[torch.from_numpy(rows)],
-        present=PairIndex(vocabulary, setup.census, len(reader)).present(rows),
+        pooled=job.activations.pooled[torch.from_numpy(rows)],
+        present=PairIndex(vocabulary, setup.scan, len(reader)).present(rows),
         annotated=annotated_for(vocabulary, reader, rows),
         is_train=reader.is_train[rows],
         vocabulary=vocabulary,

@@ -15,7 +15,7 @@ from net2vec_pl.activations import BankCounts
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptDataModule
-from net2vec_pl.pipeline.at_hand import Answers
+from net2vec_pl.pipeline.activations import LayerActivations
 from net2vec_pl.pipeline.fitter import GradientFitter
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank, initial_rows
@@ -32,14 +32,14 @@ class LayerJob:
         setup: What the layers of a run share.
         backbone: The network, frozen at the layer.
         stages: What of the layer's job is done.
-        answers: What the network answers.
+        activations: What the network activations.
         log: What the fit of the main bank logs to.
     """
 
     setup: Setup
     backbone: FrozenBackbone
     stages: Stages
-    answers: Answers
+    activations: LayerActivations
     log: JobLog = field(default_factory=JobLog)
 
     @property
@@ -73,12 +73,12 @@ class LayerJob:
         compiled = options.compiled
         return SegmentationProbe(
             self.backbone,
-            self.answers.thresholds,
+            self.activations.thresholds,
             bank,
             self.alpha,
             self.setup.reader.mask_size,
             options.protocol,
-            scale=self.answers.scale,
+            scale=self.activations.scale,
             pairs_per_chunk=options.pairs_per_chunk,
             compiled=self.setup.device.type == "cuda" if compiled is None else compiled,
             stage_key=self.stages.key,
@@ -114,7 +114,7 @@ class LayerJob:
         probe.tells_loss = False
 
         def learn() -> Tensors:
-            self.fitter().fit(probe, stream or self.answers.stream)
+            self.fitter().fit(probe, stream or self.activations.stream)
             return {key: value for key, value in probe.state_dict().items() if _is_own(key)}
 
         probe.load_state_dict(self.stages.once(name, learn), strict=False)
@@ -127,7 +127,7 @@ class LayerJob:
             name: Name of the stage.
             probe: The banks.
         """
-        stream = self.answers.stream
+        stream = self.activations.stream
         track = self.setup.progress(name)
         probe = probe.to(self.setup.device)
         found = self.stages.once(
@@ -162,10 +162,10 @@ def header_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
         "deviations": protocol.deviations(),
         "data": {
             "name": reader.name,
-            "digest": setup.census.digest,
+            "digest": setup.scan.digest,
             "mask_size": list(reader.mask_size),
-            "readable": len(setup.census.readable),
-            "unreadable": len(setup.census.unreadable),
+            "readable": len(setup.scan.readable),
+            "unreadable": len(setup.scan.unreadable),
         },
         "seed": setup.options.seed,
         "seeds": setup.options.seeds,

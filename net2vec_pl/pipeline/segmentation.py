@@ -107,7 +107,7 @@ def bank_file(job: LayerJob, probe: SegmentationProbe) -> BankFile:
 
 def single_filters(job: LayerJob) -> SingleFilterBaseline:
     """Score every filter on every concept, once."""
-    setup, stream = job.setup, job.answers.stream
+    setup, stream = job.setup, job.activations.stream
 
     def count() -> Tensors:
         counted: Tensors = {}
@@ -125,10 +125,10 @@ def single_filters(job: LayerJob) -> SingleFilterBaseline:
 
 def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> BankCounts:
     """Count the best filter of each concept on every val pair, once; none counts as nothing."""
-    stream = job.answers.stream
+    stream = job.activations.stream
     common = (
         job.backbone,
-        job.answers.thresholds,
+        job.activations.thresholds,
         stream,
         stream.scored_rows["val"],
         baseline.best_filter(),
@@ -143,7 +143,7 @@ def chosen_counts(job: LayerJob, baseline: SingleFilterBaseline) -> BankCounts:
 
 
 def _count(job: LayerJob, batches: Iterable[ConceptBatch]) -> SingleFilterCounts:
-    common = (job.backbone, job.answers.thresholds, batches, len(job.vocabulary))
+    common = (job.backbone, job.activations.thresholds, batches, len(job.vocabulary))
     if job.setup.options.protocol.threshold_order == "after":
         return count_upsampled_filters(*common, enlarge_on(job))
     return count_single_filters(*common, cells_of(job))
@@ -163,7 +163,7 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     progress = job.setup.progress.enabled
     callbacks = callbacks_from(options.callbacks, job.vocabulary, job.folder, progress=progress)
     fitter = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
-    fitter.fit(probe, job.answers.stream)
+    fitter.fit(probe, job.activations.stream)
     return probe
 
 
@@ -173,7 +173,7 @@ def _epochs_done(checkpoint: Path) -> int:
 
 def _score(job: LayerJob, probe: SegmentationProbe) -> tuple[list[BankScores], BankCounts]:
     """Score the bank of every seed on train and val."""
-    stream = job.answers.stream
+    stream = job.activations.stream
 
     def score() -> Tensors:
         scored: Tensors = {}

@@ -13,12 +13,12 @@ from net2vec_pl import processes
 from net2vec_pl.backbones import FrozenBackbone, NetworkSpec
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import (
-    Census,
     ConceptDataModule,
     ConceptReader,
+    Scan,
     Selection,
+    scan_files,
     select_concepts,
-    take_census,
 )
 from net2vec_pl.errors import shorten
 from net2vec_pl.pipeline.options import ConceptChoice, RunOptions
@@ -77,7 +77,7 @@ class Setup:
         folder: The run folder.
         command: The command that started the run.
         backbones: The network, frozen at each layer.
-        census: What is where in the dataset.
+        scan: What is where in the dataset.
         selection: The concepts asked for; those with masks, where they are segmented.
         classified: The concepts that are classified; None where nothing is.
         stream: Images of the dataset with pairs of the probed concepts.
@@ -90,7 +90,7 @@ class Setup:
     folder: Path
     command: str
     backbones: list[FrozenBackbone]
-    census: Census
+    scan: Scan
     selection: Selection
     classified: Selection | None
     stream: ConceptDataModule
@@ -109,7 +109,7 @@ class Setup:
 
     def everything(self) -> ConceptDataModule:
         """Return the same images with pairs of every label of the dataset."""
-        return _stream(self.reader, self.reader.vocabulary, self.census, self.options)
+        return _stream(self.reader, self.reader.vocabulary, self.scan, self.options)
 
     @property
     def seeds(self) -> list[int]:
@@ -137,8 +137,8 @@ def set_up(
     reader, choice = subject.reader, subject.concepts
     backbones = subject.frozen(options)
     _tell_backbones(backbones, options.protocol)
-    census = processes.from_first(
-        lambda: take_census(
+    scan = processes.from_first(
+        lambda: scan_files(
             reader,
             workers=options.workers,
             on_error=subject.on_error,
@@ -148,7 +148,7 @@ def set_up(
     chosen = {
         target: select_concepts(
             reader,
-            census,
+            scan,
             categories=choice.categories,
             names=choice.names,
             min_train=choice.min_train,
@@ -159,7 +159,7 @@ def set_up(
     }
     selection = chosen[options.targets[0]]
     if processes.is_first():
-        _tell_data(reader, census, chosen, folder)
+        _tell_data(reader, scan, chosen, folder)
     for backbone in backbones:
         backbone.to(device)
     return Setup(
@@ -168,21 +168,21 @@ def set_up(
         folder,
         command,
         backbones,
-        census,
+        scan,
         selection,
         chosen.get("classification"),
-        _stream(reader, selection.vocabulary, census, options),
+        _stream(reader, selection.vocabulary, scan, options),
         progress,
     )
 
 
 def _stream(
-    reader: ConceptReader, vocabulary: Vocabulary, census: Census, options: RunOptions
+    reader: ConceptReader, vocabulary: Vocabulary, scan: Scan, options: RunOptions
 ) -> ConceptDataModule:
     return ConceptDataModule(
         reader,
         vocabulary,
-        census,
+        scan,
         batch_size=options.batch_size,
         workers=options.workers,
         seed=options.seed,
@@ -202,27 +202,27 @@ def _tell_backbones(backbones: Sequence[FrozenBackbone], protocol: Protocol) -> 
 
 
 def _tell_data(
-    reader: ConceptReader, census: Census, selections: Mapping[str, Selection], folder: Path
+    reader: ConceptReader, scan: Scan, selections: Mapping[str, Selection], folder: Path
 ) -> None:
     """Say what the run works on and what it leaves out; unreadable rows go to ``skipped.csv``."""
-    train = int(reader.is_train[census.readable].sum())
+    train = int(reader.is_train[scan.readable].sum())
     _log.info(
         "%s: %d images (%d train, %d val), masks %dx%d",
         reader.name,
-        len(census.readable),
+        len(scan.readable),
         train,
-        len(census.readable) - train,
+        len(scan.readable) - train,
         *reader.mask_size,
     )
-    annotated = reader.annotated[census.readable].sum(0)
+    annotated = reader.annotated[scan.readable].sum(0)
     _log.info(
         "annotated images: %s",
         ", ".join(f"{c.name} {n}" for c, n in zip(reader.categories, annotated, strict=True)),
     )
-    if census.unreadable:
+    if scan.unreadable:
         rows = [
             {"row": row, "image": reader.image_names[row], "fault": fault}
-            for row, fault in census.unreadable
+            for row, fault in scan.unreadable
         ]
         write_csv(rows, folder / "skipped.csv")
         _log.warning("%d unreadable images are left out; skipped.csv lists them", len(rows))

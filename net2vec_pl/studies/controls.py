@@ -6,7 +6,7 @@ from typing import Any
 
 from net2vec_pl.activations import BankCounts, MemoryCache
 from net2vec_pl.analysis.intervals import NOTHING, MeanScores, bootstrap_set_iou
-from net2vec_pl.pipeline.at_hand import find_answers
+from net2vec_pl.pipeline.activations import find_activations
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
 from net2vec_pl.probes import ConceptBank
@@ -97,7 +97,7 @@ def _random_vector(study: Study) -> Control:
 def _shuffled(study: Study) -> list[Control]:
     """Train on masks of other images of the same concept, and score on the true ones."""
     job = study.job
-    stream = job.answers.stream
+    stream = job.activations.stream
     if not isinstance(stream.source, MemoryCache):
         text = "needs answers kept in memory: cache=memory or device"
         return [Control("shuffled_masks", text, None)]
@@ -152,7 +152,7 @@ def _random_jobs(job: LayerJob) -> dict[str, LayerJob]:
         )
         for backbone in backbones
     ]
-    found = zip(backbones, stages, find_answers(setup, stages), strict=True)
+    found = zip(backbones, stages, find_activations(setup, stages), strict=True)
     return {b.module_path: LayerJob(setup, b, stage, a) for b, stage, a in found}
 
 

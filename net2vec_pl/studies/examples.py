@@ -32,12 +32,12 @@ _EMBEDDING, _FILTER = "embedding", "best filter"
 def examples(study: Study) -> None:
     """Leave ``examples.csv``, and for some concepts images, histograms and curves of recall."""
     job = study.job
-    rows = job.setup.census.readable
+    rows = job.setup.scan.readable
     val = rows[~job.setup.reader.is_train[rows]]
     embedding, single = directions(study)
     scores = _scores(study, val, torch.cat([embedding, single]))
     found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
-    present = job.answers.stream.index.present(val)
+    present = job.activations.stream.index.present(val)
     ranked = {
         name: [retrieval(values[:, c], present[:, c]) for c in range(len(job.vocabulary))]
         for name, values in found.items()
@@ -69,8 +69,8 @@ def _scores(study: Study, val: np.ndarray, vectors: Float[Tensor, "D K"]) -> np.
         batches = job.setup.progress("scores of images")(job.setup.stream.rows_dataloader(val))
         for batch in batches:
             batch = batch.to(device)
-            answer = respond(job.backbone, batch)
-            scores[place[batch.row.cpu()].to(device)] = image_scores(answer, vectors.to(device))
+            activation = respond(job.backbone, batch)
+            scores[place[batch.row.cpu()].to(device)] = image_scores(activation, vectors.to(device))
         return {"scores": processes.sum_over(scores)}
 
     scored: np.ndarray = job.stages.once("image-scores", ask)["scores"].numpy()
@@ -157,10 +157,10 @@ def _masks(
     truth = (batch.label_maps == number).any(1).numpy()
     asked = batch.about(concept).to(job.setup.device)
     assert isinstance(asked, ImageBatch)
-    answer = respond(job.backbone, asked)
+    activation = respond(job.backbone, asked)
     masks = {
         _EMBEDDING: study.segmented.probe.masks(asked).cpu().numpy(),
-        _FILTER: single_masks(study, answer, asked.image, asked.concept).cpu().numpy(),
+        _FILTER: single_masks(study, activation, asked.image, asked.concept).cpu().numpy(),
     }
     return batch.images.numpy(), masks, truth
 

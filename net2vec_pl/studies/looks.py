@@ -34,7 +34,7 @@ def directions(study: Study) -> tuple[Float[Tensor, "C K"], Float[Tensor, "C K"]
     """
     if study.segmentation is not None:
         weight, best = study.segmented.weight, study.segmented.baseline.best_filter()
-        scale = study.job.answers.scale
+        scale = study.job.activations.scale
         if scale is not None:
             weight = torch.where(scale.cpu() > 0, weight / scale.cpu(), 0)
     else:
@@ -67,11 +67,11 @@ def single_masks(
     """
     job, segmented = study.job, study.segmented
     chosen = segmented.baseline.best_filter().to(concept.device)[concept]
-    answer = activation[image, chosen]
-    thresholds = job.answers.thresholds[chosen]
+    activation = activation[image, chosen]
+    thresholds = job.activations.thresholds[chosen]
     enlarge = segmented.probe.pixels.enlarge
     if job.setup.options.protocol.threshold_order == "after":
-        on = upsampled_above(enlarge, answer, thresholds)
+        on = upsampled_above(enlarge, activation, thresholds)
     else:
-        on = enlarge((answer > thresholds[:, None, None]).float()) > 0.5
+        on = enlarge((activation > thresholds[:, None, None]).float()) > 0.5
     return on & (chosen >= 0)[:, None, None]  # -1 has read the last filter

@@ -270,7 +270,7 @@ def train_l1(
     num_filters = job.backbone.shape[0]
     probe = job.probe(ConceptBank(torch.zeros(len(job.vocabulary), num_filters)))
     probe.to(job.setup.device)
-    stream = job.answers.stream
+    stream = job.activations.stream
     slopes = job.stages.once(
         "l1-slopes",
         lambda: {"slopes": mean_slopes(probe, stream.rows_dataloader(stream.pair_rows["train"]))},

@@ -19,9 +19,9 @@ from typing import Any
 
 from filelock import FileLock
 
+import net2vec_pl.sweeps.ledger as ledger
 from net2vec_pl import runs
 from net2vec_pl.errors import SweepError
-from net2vec_pl.sweeps import ledger
 from net2vec_pl.sweeps.lifeline import CAUSE, DIGEST, LIFELINE, end_with_starter
 
 _log = logging.getLogger(__name__)

@@ -188,8 +188,8 @@ class SegmentationProbe(pl.LightningModule):
         if self.protocol.input == "bits":
             fired = fire(self.backbone, self.thresholds, batch)
             return PairScores(fired, batch.image, batch.concept)
-        answer = INPUTS[self.protocol.input](respond(self.backbone, batch))
-        scaled = inverse_scale(self.scale)[:, None, None] * answer
+        activation = INPUTS[self.protocol.input](respond(self.backbone, batch))
+        scaled = inverse_scale(self.scale)[:, None, None] * activation
         return DensePairScores(scaled, batch.image, batch.concept)
 
     def _rows(self, batch: ConceptBatch) -> Int64[Tensor, "B P"]:

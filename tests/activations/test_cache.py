@@ -34,14 +34,14 @@ from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Category, Vocabulary
 from net2vec_pl.data import (
     BitBatch,
-    Census,
     ConceptBatch,
     ConceptDataModule,
     ConceptReader,
     ImageBatch,
     Sample,
+    Scan,
     ShapesReader,
-    take_census,
+    scan_files,
 )
 from net2vec_pl.data.datamodule import BatchSource
 from net2vec_pl.errors import CacheError
@@ -82,7 +82,7 @@ class Built:
 
     def __init__(self, reader: ConceptReader, folder: Path, vocabulary: Vocabulary) -> None:
         self.reader, self.vocabulary = reader, vocabulary
-        self.census = take_census(reader)
+        self.scan = scan_files(reader)
         self.backbones = frozen(reader, "1", "2")
         self.stream = self.stream_of(vocabulary)
         shapes, mask_size = [b.shape for b in self.backbones], reader.mask_size
@@ -97,7 +97,7 @@ class Built:
             place.finish()
 
     def stream_of(self, vocabulary: Vocabulary) -> ConceptDataModule:
-        return ConceptDataModule(self.reader, vocabulary, self.census, batch_size=7)
+        return ConceptDataModule(self.reader, vocabulary, self.scan, batch_size=7)
 
     def sink(self, paths: Sequence[Path]) -> CacheSink:
         return CacheSink(
@@ -105,7 +105,7 @@ class Built:
             [b.shape for b in self.backbones],
             rows=self.stream.all_rows,
             is_train=self.reader.is_train,
-            census=self.census,
+            scan=self.scan,
             mask_size=self.reader.mask_size,
         )
 
@@ -239,7 +239,7 @@ def test_layers_in_memory_share_their_masks(built: Built) -> None:
 
 def test_only_the_images_wanted_are_kept_or_the_others_do_no_harm() -> None:
     reader = PlantedReader()
-    stream = ConceptDataModule(reader, reader.vocabulary, take_census(reader), batch_size=7)
+    stream = ConceptDataModule(reader, reader.vocabulary, scan_files(reader), batch_size=7)
     (backbone,) = frozen(reader, "1")
     sink = MemorySink([backbone.shape], reader.mask_size, torch.device("cpu"))
     wanted = pair_rows(stream)[5:]  # not in order, and not all
@@ -285,14 +285,14 @@ def fill(
     reader: ConceptReader, path: Path, fired: Callable[[npt.NDArray[np.int64]], Iterable[Tensor]]
 ) -> DiskCache:
     """Write a cache of a layer of (2, 3, 3) of which this is sent for each batch of rows."""
-    census = take_census(reader)
-    stream = ConceptDataModule(reader, reader.vocabulary, census, batch_size=5)
+    scan = scan_files(reader)
+    stream = ConceptDataModule(reader, reader.vocabulary, scan, batch_size=5)
     sink = CacheSink(
         [path],
         [(2, 3, 3)],
         rows=stream.all_rows,
         is_train=reader.is_train,
-        census=census,
+        scan=scan,
         mask_size=reader.mask_size,
     )
     for batch in stream.rows_dataloader(stream.all_rows):
@@ -582,7 +582,7 @@ def test_a_cache_takes_a_thirtieth_of_the_float32_activations(tmp_path: Path) ->
     maps = np.stack([regions(generator, 4, mask[0]) for _ in range(n)])
     present = [np.unique(m[m > 0]).astype(np.int64) for m in maps]
     rows = np.arange(n)
-    census = Census(
+    scan = Scan(
         row=np.repeat(rows, [len(p) for p in present]),
         number=np.concatenate(present),
         pixels=np.ones(sum(map(len, present)), dtype=np.int64),
@@ -591,7 +591,7 @@ def test_a_cache_takes_a_thirtieth_of_the_float32_activations(tmp_path: Path) ->
         digest="",
     )
     path = tmp_path / "part-0-of-1.h5"
-    sink = CacheSink([path], [shape], rows=rows, is_train=rows > 0, census=census, mask_size=mask)
+    sink = CacheSink([path], [shape], rows=rows, is_train=rows > 0, scan=scan, mask_size=mask)
     pairs = torch.zeros(0, dtype=torch.int64)
     sink.add_pairs(
         ImageBatch(

@@ -12,7 +12,7 @@ from support.planted import PlantedReader, World
 from torch import Tensor, nn
 
 from net2vec_pl import processes
-from net2vec_pl.activations import PooledAnswers, Sink, quantiles, survey
+from net2vec_pl.activations import PooledActivations, Sink, quantiles, survey
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.data import ConceptDataModule, ImageBatch
 from net2vec_pl.functional.inputs import Transform, as_they_are, signed_root
@@ -30,10 +30,10 @@ def answers(filters: int, seed: int) -> Tensor:
 
 def pooled(
     spread_rows: list[int], transform: Transform, batches: list[list[int]]
-) -> tuple[PooledAnswers, list[Tensor]]:
+) -> tuple[PooledActivations, list[Tensor]]:
     """Show two layers of 3 and 5 filters, batch after batch."""
     layers = [answers(3, 0), answers(5, 1)]
-    found = PooledAnswers([3, 5], ROWS, np.array(spread_rows, dtype=np.int64), transform)
+    found = PooledActivations([3, 5], ROWS, np.array(spread_rows, dtype=np.int64), transform)
     for rows in batches:
         row = torch.tensor(rows, dtype=torch.int64)
         for layer, answer in enumerate(layers):
@@ -80,7 +80,7 @@ def test_an_image_that_comes_twice_counts_once() -> None:
 
 
 def test_a_dead_filter_has_no_spread() -> None:
-    found = PooledAnswers([2], 2, np.arange(2), as_they_are)
+    found = PooledActivations([2], 2, np.arange(2), as_they_are)
     dead = torch.stack([torch.zeros(2, 3, 3), torch.arange(18.0).view(2, 3, 3)], 1)
     found.see(0, torch.arange(2), dead)
     assert found.spread(0).tolist() == [0, pytest.approx(np.std(np.arange(18)), rel=1e-5)]
@@ -136,12 +136,12 @@ class Watch:
     """Note what goes by."""
 
     def __init__(self) -> None:
-        self.answers: list[dict[int, Tensor]] = [{}, {}]
+        self.activations: list[dict[int, Tensor]] = [{}, {}]
         self.times: dict[int, int] = {}
 
     def __call__(self, layer: int, row: Tensor, activation: Tensor) -> None:
         for number, answer in zip(row.tolist(), activation, strict=True):
-            self.answers[layer][number] = answer.clone()
+            self.activations[layer][number] = answer.clone()
             self.times[number] = self.times.get(number, 0) + (layer == 0)
 
 
@@ -186,7 +186,7 @@ def test_every_watched_image_goes_by_whatever_else_is_asked(
         watch=watch,
         watch_rows=watched,
     )
-    for backbone, found in zip(backbones, watch.answers, strict=True):
+    for backbone, found in zip(backbones, watch.activations, strict=True):
         expected = backbone(reader.images)
         assert set(watched.tolist()) <= set(found)
         for row, answer in found.items():
@@ -228,7 +228,7 @@ def watch_a_share(rank: int, *, known: bool) -> tuple[list[float], list[float], 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True))
     backbone = FrozenBackbone(network, "1", InputScaling.named("unit"), reader.image_size)
-    found = PooledAnswers([5], len(reader), stream.train_rows, as_they_are)
+    found = PooledActivations([5], len(reader), stream.train_rows, as_they_are)
     survey(
         [backbone],
         stream,

@@ -13,7 +13,7 @@ from torch import nn
 from net2vec_pl import processes
 from net2vec_pl.activations import CacheFolder, CacheKey, CacheSink, DiskCache, quantiles, survey
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
-from net2vec_pl.data import ConceptDataModule, take_census
+from net2vec_pl.data import ConceptDataModule, scan_files
 
 TAU = 0.04
 KEY = CacheKey({"layer": "1"})
@@ -24,8 +24,8 @@ def build(rank: int, root: Path, *, sampled: bool, on_train: bool) -> list[float
     if sampled:
         vars(quantiles)["sampling_shift"] = lambda *_: 1
     reader = PlantedReader()
-    census = take_census(reader)
-    stream = ConceptDataModule(reader, reader.vocabulary, census, batch_size=8)
+    scan = scan_files(reader)
+    stream = ConceptDataModule(reader, reader.vocabulary, scan, batch_size=8)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True))
     backbone = FrozenBackbone(network, "1", InputScaling.named("unit"), reader.image_size)
@@ -37,7 +37,7 @@ def build(rank: int, root: Path, *, sampled: bool, on_train: bool) -> list[float
             [backbone.shape],
             rows=processes.share(stream.all_rows),
             is_train=reader.is_train,
-            census=census,
+            scan=scan,
             mask_size=reader.mask_size,
         )
         thresholds = survey(

@@ -20,7 +20,7 @@ from net2vec_pl.activations import (
 )
 from net2vec_pl.activations.upsampled import Enlarge
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
-from net2vec_pl.data import ConceptDataModule, take_census
+from net2vec_pl.data import ConceptDataModule, scan_files
 from net2vec_pl.functional import bilinear_matrix, upsample
 from net2vec_pl.functional.cells import BilinearCells
 
@@ -49,7 +49,7 @@ def stream_of(reader: PlantedReader, *, annotated: bool = False) -> ConceptDataM
     return ConceptDataModule(
         reader,
         reader.vocabulary,
-        take_census(reader),
+        scan_files(reader),
         batch_size=5,
         score_annotated=annotated,
     )

@@ -13,7 +13,7 @@ from net2vec_pl.analysis.space import cosines, unit_rows
 from net2vec_pl.analysis.subsets import filters_needed, top_filters
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Concept, Vocabulary
-from net2vec_pl.data import ConceptDataModule, Sample, take_census
+from net2vec_pl.data import ConceptDataModule, Sample, scan_files
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank
@@ -93,7 +93,7 @@ def job() -> Job:
     unit = InputScaling.named("unit")
     network = nn.Sequential(nn.PixelUnshuffle(2), nn.BatchNorm2d(FILTERS, eps=0))
     backbone = FrozenBackbone(network, "0", unit, reader.image_size)
-    stream = ConceptDataModule(reader, reader.vocabulary, take_census(reader), batch_size=16)
+    stream = ConceptDataModule(reader, reader.vocabulary, scan_files(reader), batch_size=16)
     sink = MemorySink([backbone.shape], reader.mask_size, torch.device("cpu"))
     survey(
         [backbone],

@@ -25,22 +25,22 @@ from net2vec_pl.data.batch import (
     collate,
 )
 from net2vec_pl.data.broden import BrodenReader
-from net2vec_pl.data.census import Census, take_census
+from net2vec_pl.data.scan import Scan, scan_files
 from net2vec_pl.functional import Fired, pack_bits
 
-Dataset = tuple[Path, BrodenReader, Census]
+Dataset = tuple[Path, BrodenReader, Scan]
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = write_broden_fixture(tmp_path_factory.mktemp("broden"), random_images(18, seed=2))
     reader = BrodenReader(folder)
-    return folder, reader, take_census(reader)
+    return folder, reader, scan_files(reader)
 
 
 def batch_of(dataset: Dataset, rows: list[int], vocabulary: Vocabulary) -> ImageBatch:
-    _, reader, census = dataset
-    index = PairIndex(vocabulary, census, len(reader))
+    _, reader, scan = dataset
+    index = PairIndex(vocabulary, scan, len(reader))
     return collate(rows, [reader[row] for row in rows], index, IMAGE_SIZE, MASK_SIZE)
 
 
@@ -72,10 +72,10 @@ def tensors(batch: ConceptBatch) -> list[torch.Tensor]:
 
 
 def test_pairs_are_each_image_with_the_probed_concepts_in_it(dataset: Dataset) -> None:
-    folder, reader, census = dataset
+    folder, reader, scan = dataset
     vocabulary, data = some_concepts(reader), oracles.read_broden(folder)
     table = oracles.present(data)
-    index = PairIndex(vocabulary, census, len(reader))
+    index = PairIndex(vocabulary, scan, len(reader))
     for row in range(len(reader)):
         expected = {c for c, n in enumerate(vocabulary.numbers.tolist()) if table[row, n]}
         assert set(index[row].tolist()) == expected
@@ -86,22 +86,22 @@ def test_pairs_are_each_image_with_the_probed_concepts_in_it(dataset: Dataset) -
 
 
 def test_rows_that_cannot_be_read_have_no_pairs(dataset: Dataset) -> None:
-    _, reader, census = dataset
-    keep = census.row != 3
-    entries = (census.row[keep], census.number[keep], census.pixels[keep])
-    partial = Census(*entries, np.delete(census.readable, 3), ((3, "gone"),), census.digest)
+    _, reader, scan = dataset
+    keep = scan.row != 3
+    entries = (scan.row[keep], scan.number[keep], scan.pixels[keep])
+    partial = Scan(*entries, np.delete(scan.readable, 3), ((3, "gone"),), scan.digest)
     index = PairIndex(some_concepts(reader), partial, len(reader))
     assert index.pairs_per_image[3] == 0
     assert len(index[3]) == 0
-    whole = PairIndex(some_concepts(reader), census, len(reader))
+    whole = PairIndex(some_concepts(reader), scan, len(reader))
     assert index[4].tolist() == whole[4].tolist()
 
 
 def test_concepts_with_numbers_beyond_the_dataset_have_no_pairs(dataset: Dataset) -> None:
-    _, reader, census = dataset
-    few = census.number < 100
-    entries = (census.row[few], census.number[few], census.pixels[few])
-    index = PairIndex(some_concepts(reader), Census(*entries, census.readable, (), ""), len(reader))
+    _, reader, scan = dataset
+    few = scan.number < 100
+    entries = (scan.row[few], scan.number[few], scan.pixels[few])
+    index = PairIndex(some_concepts(reader), Scan(*entries, scan.readable, (), ""), len(reader))
     assert all(0 not in index[row] for row in range(len(reader)))  # row 0 is the lid, 300
 
 
@@ -145,9 +145,9 @@ def test_images_with_fewer_layers_are_padded_with_unlabelled(dataset: Dataset) -
 
 
 def test_pairs_by_image_cut_the_pairs_at_each_image(dataset: Dataset) -> None:
-    _, reader, census = dataset
+    _, reader, scan = dataset
     vocabulary = Vocabulary([reader.vocabulary[reader.vocabulary.row("door")]])
-    index = PairIndex(vocabulary, census, len(reader))
+    index = PairIndex(vocabulary, scan, len(reader))
     empty = int(np.flatnonzero(index.pairs_per_image == 0)[0])
     full = np.flatnonzero(index.pairs_per_image)[:2].tolist()
     batch = batch_of(dataset, [empty, full[0], empty, full[1], empty], vocabulary)
@@ -156,9 +156,9 @@ def test_pairs_by_image_cut_the_pairs_at_each_image(dataset: Dataset) -> None:
 
 
 def test_a_batch_without_pairs_can_be_made(dataset: Dataset) -> None:
-    _, reader, census = dataset
+    _, reader, scan = dataset
     vocabulary = Vocabulary([reader.vocabulary[reader.vocabulary.row("paint")]])
-    index = PairIndex(vocabulary, census, len(reader))
+    index = PairIndex(vocabulary, scan, len(reader))
     assert not index.pairs_per_image.any()
     batch = batch_of(dataset, [0, 1], vocabulary)
     assert batch.masks(slice(None)).shape == (0, *MASK_SIZE)
@@ -194,8 +194,8 @@ def test_moving_bits_keeps_their_shape() -> None:
 
 @given(rows=st.lists(st.integers(0, 17), max_size=12))
 def test_pairs_of_many_rows_are_those_of_each(dataset: Dataset, rows: list[int]) -> None:
-    _, reader, census = dataset
-    index = PairIndex(some_concepts(reader), census, len(reader))
+    _, reader, scan = dataset
+    index = PairIndex(some_concepts(reader), scan, len(reader))
     image, concept = index.all_of(np.array(rows, dtype=np.int64))
     expected = [(i, c) for i, row in enumerate(rows) for c in index[row].tolist()]
     assert list(zip(image.tolist(), concept.tolist(), strict=True)) == expected

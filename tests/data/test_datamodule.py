@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader
 from net2vec_pl import processes
 from net2vec_pl.data.batch import ConceptBatch, ImageBatch
 from net2vec_pl.data.broden import BrodenReader
-from net2vec_pl.data.census import take_census
 from net2vec_pl.data.datamodule import (
     ConceptDataModule,
     EpochSampler,
     SharedBatches,
     epoch_order,
 )
+from net2vec_pl.data.scan import scan_files
 from net2vec_pl.data.selection import select_concepts
 
 DAMAGED = (4, 8)  # a train row and a val row
@@ -47,12 +47,12 @@ def open_module(
     shuffle: bool = True,
 ) -> ConceptDataModule:
     reader = BrodenReader(folder)
-    census = take_census(reader, on_error="skip")
-    vocabulary = select_concepts(reader, census, names=names).vocabulary
+    scan = scan_files(reader, on_error="skip")
+    vocabulary = select_concepts(reader, scan, names=names).vocabulary
     return ConceptDataModule(
         reader,
         vocabulary,
-        census,
+        scan,
         batch_size=batch_size,
         workers=workers,
         seed=seed,
@@ -308,10 +308,10 @@ def test_rows_are_those_of_their_split_with_something_to_learn_from_or_to_score(
     write_broden_fixture(tmp_path, images)
     (tmp_path / "images" / "g.png").write_bytes(b"")
     reader = BrodenReader(tmp_path)
-    census = take_census(reader, on_error="skip")
+    scan = scan_files(reader, on_error="skip")
     vocabulary = reader.vocabulary.matching(["car"])
     for annotated, train, val in ((False, [0], [3]), (True, [0, 1], [3, 4])):
-        module = ConceptDataModule(reader, vocabulary, census, score_annotated=annotated)
+        module = ConceptDataModule(reader, vocabulary, scan, score_annotated=annotated)
         assert module.all_rows.tolist() == [0, 1, 2, 3, 4, 5]
         assert module.train_rows.tolist() == [0, 1, 2]
         assert {k: v.tolist() for k, v in module.pair_rows.items()} == {"train": [0], "val": [3]}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from net2vec_pl.activations import MemorySink, survey
 from net2vec_pl.concepts import Category, Concept, Vocabulary
-from net2vec_pl.data import BitBatch, ConceptDataModule, ImageBatch, PairIndex, Sample, take_census
+from net2vec_pl.data import BitBatch, ConceptDataModule, ImageBatch, PairIndex, Sample, scan_files
 from net2vec_pl.data.batch import ConceptBatch, PairPlaces
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank
@@ -72,7 +72,7 @@ def stream_of(
 ) -> ConceptDataModule:
     vocabulary = reader.vocabulary if names is None else reader.vocabulary.matching(names)
     return ConceptDataModule(
-        reader, vocabulary, take_census(reader), batch_size=5, score_annotated=annotated
+        reader, vocabulary, scan_files(reader), batch_size=5, score_annotated=annotated
     )
 
 
@@ -104,7 +104,7 @@ def pairs_in(stream: ConceptDataModule, rows: list[int], kind: type[ConceptBatch
 def test_images_are_paired_with_all_concepts_of_what_they_were_annotated_for(
     two: TwoCategories,
 ) -> None:
-    index = PairIndex(two.vocabulary, take_census(two), len(two))
+    index = PairIndex(two.vocabulary, scan_files(two), len(two))
     wider = PairIndex.annotated(index, two.vocabulary, two)
     for row in range(len(two)):
         assert wider[row].tolist() == [c for c in range(3) if two.is_scored(row, c)]
@@ -117,7 +117,7 @@ def test_images_are_paired_with_all_concepts_of_what_they_were_annotated_for(
 
 def test_concepts_keep_their_rows_in_any_vocabulary(two: TwoCategories) -> None:
     vocabulary = Vocabulary([two.vocabulary[2], two.vocabulary[0]])
-    index = PairIndex(vocabulary, take_census(two), len(two))
+    index = PairIndex(vocabulary, scan_files(two), len(two))
     wider = PairIndex.annotated(index, vocabulary, two)
     for row in range(len(two)):
         expected = [place for place, c in enumerate((2, 0)) if two.is_scored(row, c)]
@@ -242,7 +242,7 @@ def test_set_iou_counts_false_alarms_on_annotated_images(two: TwoCategories, cac
 def test_pairs_of_a_batch_are_found_in_the_list_of_all(
     two: TwoCategories, order: list[int], some: int, batch: list[int]
 ) -> None:
-    index = PairIndex(two.vocabulary, take_census(two), len(two))
+    index = PairIndex(two.vocabulary, scan_files(two), len(two))
     rows, given = order[:some], [row for row in batch if row in order[:some]]
     places = PairPlaces(index, np.array(rows, dtype=np.int64))
     listed = list(zip(places.image.tolist(), places.concept.tolist(), strict=True))

@@ -8,7 +8,7 @@ from support.fake_data.broden import GOLDEN_LABELS, FakeImage, FakeLabel, random
 from support.fake_data.broden import write_broden_fixture as write
 
 from net2vec_pl.data.broden import BrodenReader
-from net2vec_pl.data.census import Census, take_census
+from net2vec_pl.data.scan import Scan, scan_files
 from net2vec_pl.data.selection import Considered, Selection, select_concepts
 from net2vec_pl.errors import ConfigError, DataError
 
@@ -20,9 +20,9 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "broden", random_images(24, seed=1))
 
 
-def opened(folder: Path) -> tuple[BrodenReader, Census]:
+def opened(folder: Path) -> tuple[BrodenReader, Scan]:
     reader = BrodenReader(folder)
-    return reader, take_census(reader, on_error="skip")
+    return reader, scan_files(reader, on_error="skip")
 
 
 def select(

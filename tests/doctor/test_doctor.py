@@ -24,7 +24,7 @@ from net2vec_pl.doctor.found import Found
 from net2vec_pl.doctor.options import setup_of
 from net2vec_pl.doctor.sections import _SECTIONS, _made
 from net2vec_pl.errors import ConfigError
-from net2vec_pl.pipeline import at_hand as answers
+from net2vec_pl.pipeline import storage
 from net2vec_pl.tasks.doctor import doctor
 
 QUICK = [
@@ -235,7 +235,7 @@ def test_the_forecast_of_a_sample_is_near_that_of_all_rows() -> None:
         config = composed(*quick, "data.num_images=240", f"sample={sample}")
         setup = setup_of(Plan(config, ("sample",)), examined(config))
         assert setup is not None
-        sizes.append(answers.kept_bytes(setup) * 240 / sample)
+        sizes.append(storage.kept_bytes(setup) * 240 / sample)
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
 
 
@@ -243,8 +243,8 @@ def test_a_cache_that_would_not_fit_is_told_before_the_run_falls_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = told(capsys, "cache.max_gib=1e-6")
-    assert "more than the 0 MiB of cache.max_gib: the network would run anew" in text
-    assert "cache.max_gib=1, or cache=disk" in text
+    assert "more than cache.max_gib allows: they are not kept" in text
+    assert "cache.max_gib=1 would keep them; cache=disk needs no memory" in text
     assert text.endswith("ready, warnings: 1\n")
 
 
@@ -286,7 +286,7 @@ def test_a_finished_run_is_not_to_be_overwritten(tmp_path: Path) -> None:
 def test_classification_asks_for_no_masks(capsys: pytest.CaptureFixture[str]) -> None:
     text = told(capsys, "target=classification", "data.categories=[scene]")
     assert re.search(r"classification: [1-6] concepts are probed, scene [1-6]\n", text)
-    assert "are kept, of" not in text
+    assert "cached activations need" not in text
 
 
 def test_a_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

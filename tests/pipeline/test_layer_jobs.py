@@ -69,10 +69,10 @@ def masks_of(job: LayerJob) -> npt.NDArray[np.bool_]:
 def test_a_layer_answers_with_its_own_thresholds_bits_and_masks(cache: str, jobs: Jobs) -> None:
     for job in jobs(*BITS, cache):
         filters, masks = OF_LAYER[job.backbone.layer], masks_of(job)
-        assert job.answers.thresholds.tolist() == [floor(k) for k in filters]
-        assert job.answers.scale is None
-        assert job.answers.pooled is None
-        stream = job.answers.stream
+        assert job.activations.thresholds.tolist() == [floor(k) for k in filters]
+        assert job.activations.scale is None
+        assert job.activations.pooled is None
+        stream = job.activations.stream
         kind = {"memory": MemoryCache, "device": MemoryCache, "disk": DiskCache}
         name = cache.removeprefix("cache=")
         assert isinstance(stream.source, kind.get(name, object))
@@ -83,7 +83,7 @@ def test_a_layer_answers_with_its_own_thresholds_bits_and_masks(cache: str, jobs
                 row = batch.row.numpy()
                 seen += row.tolist()
                 assert np.isin(row, rows).all()
-                fired = fire(job.backbone, job.answers.thresholds, batch).dense().numpy()
+                fired = fire(job.backbone, job.activations.thresholds, batch).dense().numpy()
                 np.testing.assert_array_equal(fired, DRAWN.fired[row][:, filters])
                 truth = masks[row[batch.image.numpy()], batch.concept.numpy()]
                 np.testing.assert_array_equal(batch.masks(slice(None)).numpy(), truth)
@@ -98,10 +98,10 @@ def test_thresholds_are_quantiles_over_the_images_that_set_them(
     # Images without the one concept that is probed set thresholds too.
     few = [*options, "protocol.tau=0.02", f"protocol.threshold_images={images}", "data.names=[cup]"]
     for job in jobs(*few):
-        assert set(job.answers.stream.pair_rows["train"]) < set(TRAIN)
+        assert set(job.activations.stream.pair_rows["train"]) < set(TRAIN)
         expected = np.quantile(planted(job)[rows], 0.98, axis=(0, 2, 3))
-        np.testing.assert_allclose(job.answers.thresholds, expected, rtol=1e-5, atol=1e-6)
-    late = jobs(*few)[1].answers.thresholds.numpy()
+        np.testing.assert_allclose(job.activations.thresholds, expected, rtol=1e-5, atol=1e-6)
+    late = jobs(*few)[1].activations.thresholds.numpy()
     other = np.quantile(DRAWN.activation[rows][:, LATE], 0.9, axis=(0, 2, 3))
     assert (late != other).any()
 
@@ -110,37 +110,37 @@ def test_thresholds_are_quantiles_over_the_images_that_set_them(
 def test_a_layer_has_means_and_scales_of_its_own(cache: str, jobs: Jobs) -> None:
     for job in jobs(*BEST, "target=both", f"cache={cache}"):
         roots = np.sqrt(planted(job))
-        scale, pooled = job.answers.scale, job.answers.pooled
+        scale, pooled = job.activations.scale, job.activations.pooled
         assert scale is not None
         assert pooled is not None
         np.testing.assert_allclose(scale, roots.std((0, 2, 3)), rtol=1e-4, atol=1e-7)
         np.testing.assert_allclose(pooled, planted(job).mean((2, 3)), rtol=1e-5, atol=1e-7)
-        stream = job.answers.stream
+        stream = job.activations.stream
         for batch in stream.rows_dataloader(stream.pair_rows["train"]):
             answer = respond(job.backbone, batch).numpy()
             kept = planted(job)[batch.row.numpy()]
             np.testing.assert_allclose(answer, kept, rtol=1e-3, atol=1e-6)  # in half precision
         probe = job.probe(ConceptBank(job.initial_rows(0)))
         assert probe.scale.tolist() == scale.tolist()
-        assert probe.thresholds.tolist() == job.answers.thresholds.tolist()
+        assert probe.thresholds.tolist() == job.activations.thresholds.tolist()
 
 
 def test_scales_are_those_of_the_images_that_set_thresholds(jobs: Jobs) -> None:
     for job in jobs(*BEST, "protocol.threshold_images=train"):
-        assert job.answers.scale is not None
+        assert job.activations.scale is not None
         expected = np.sqrt(planted(job)[TRAIN]).std((0, 2, 3))
-        np.testing.assert_allclose(job.answers.scale, expected, rtol=1e-4, atol=1e-7)
-        assert job.answers.pooled is None
+        np.testing.assert_allclose(job.activations.scale, expected, rtol=1e-4, atol=1e-7)
+        assert job.activations.pooled is None
 
 
 def test_what_only_classifies_has_means_and_no_scales(jobs: Jobs) -> None:
     for job in jobs(*BITS, "target=classification"):
-        assert job.answers.scale is None
-        assert job.answers.pooled is not None
+        assert job.activations.scale is None
+        assert job.activations.pooled is not None
         np.testing.assert_allclose(
-            job.answers.pooled, planted(job).mean((2, 3)), rtol=1e-5, atol=1e-7
+            job.activations.pooled, planted(job).mean((2, 3)), rtol=1e-5, atol=1e-7
         )
-        assert job.answers.thresholds.tolist() == [0.0] * len(OF_LAYER[job.backbone.layer])
+        assert job.activations.thresholds.tolist() == [0.0] * len(OF_LAYER[job.backbone.layer])
 
 
 def test_positive_pixels_weigh_by_the_share_they_leave(jobs: Jobs) -> None:
@@ -213,10 +213,10 @@ def test_banks_are_scored_on_the_pairs_of_val_images(jobs: Jobs) -> None:
 
 def test_banks_learn_from_the_images_they_are_given(jobs: Jobs) -> None:
     job = jobs(*BITS, "cache=memory")[0]
-    source = job.answers.stream.source
+    source = job.activations.stream.source
     assert isinstance(source, MemoryCache)
-    rows = job.answers.stream.pair_rows["train"]
-    mixed = job.answers.stream.from_source(source.shuffled(rows, 0))
+    rows = job.activations.stream.pair_rows["train"]
+    mixed = job.activations.stream.from_source(source.shuffled(rows, 0))
     own = job.trained("own", bank_of(job)).bank.weight
     others = job.trained("others", bank_of(job), mixed).bank.weight
     assert not torch.equal(own, others)
@@ -248,7 +248,7 @@ def test_a_bank_says_what_it_belongs_to(jobs: Jobs) -> None:
     assert header["protocol"]["name"] == "best"
     assert header["protocol"]["epochs"] == 1
     assert "tau = 0.3 (paper: 0.005)" in header["deviations"]
-    assert header["data"]["digest"] == job.setup.census.digest
+    assert header["data"]["digest"] == job.setup.scan.digest
     assert (header["data"]["readable"], header["data"]["unreadable"]) == (len(DRAWN.fired), 0)
     assert header["model"]["_target_"] == "support.planted_run.PlantedNetwork"
     assert header["versions"].keys() == {"net2vec_pl", "torch"}
@@ -280,7 +280,7 @@ def test_whatever_changes_results_changes_the_key_of_stages(jobs: Jobs) -> None:
                 {"protocol": replace(protocol, epochs=2)},
             )
         ),
-        replace(setup, census=replace(setup.census, digest="other")),
+        replace(setup, scan=replace(setup.scan, digest="other")),
         replace(setup, selection=fewer),
         replace(setup, selection=swapped),
     ]

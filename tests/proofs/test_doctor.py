@@ -20,6 +20,7 @@ from net2vec_pl.doctor import options as checks
 from net2vec_pl.doctor.checks import in_gib
 from net2vec_pl.doctor.examination import NotReadyError
 from net2vec_pl.doctor.found import Found
+from net2vec_pl.pipeline import storage
 from net2vec_pl.tasks.doctor import doctor
 
 GIB = 1 << 30
@@ -182,7 +183,8 @@ def test_every_line_of_a_run_that_would_work(
     stays = kept(probed, filters, list(range(ALL)))
     assert [text for _, text in found["forecast"]] == [
         f"the run folder takes at most some {run_folder(6, filters, 2, 2)} bytes of disk",
-        f"cache=memory: some {round(stays)} bytes are kept, of {4 * GIB} bytes allowed",
+        f"cache=memory: cached activations need about {round(stays)} bytes, of {4 * GIB} "
+        "bytes allowed",
         memory(stays, tails(FILTERS) + tails(len(LATE))),
     ]
     assert found["ready"] == []
@@ -214,7 +216,8 @@ def test_a_sample_tells_what_occurs_in_it_and_is_scaled_up(
     having = [r for r in rows if any(DRAWN.present[r, NAMES.index(n)] for n in ("dog", "fin"))]
     stays = round(kept(["dog", "fin"], len(LATE), having)) * ALL / 20
     assert [text for _, text in found["forecast"]][1:] == [
-        f"cache=memory: some {round(stays)} bytes are kept, of {4 * GIB} bytes allowed",
+        f"cache=memory: cached activations need about {round(stays)} bytes, of {4 * GIB} "
+        "bytes allowed",
         memory(stays, tails(len(LATE))),
     ]
 
@@ -259,7 +262,8 @@ def test_several_processes_pass_bits_over_the_run_folder_and_keep_them_each(
     found = told(capsys, *options)
     stays = kept(NAMES[:-1], FILTERS, list(range(ALL)))
     assert [text for _, text in found["forecast"]][1:] == [
-        f"cache=memory: some {round(stays)} bytes are kept, of {4 * GIB} bytes allowed",
+        f"cache=memory: cached activations need about {round(stays)} bytes, of {4 * GIB} "
+        "bytes allowed",
         f"the cache takes at most {on_disk(ALL, FILTERS)} bytes of disk in {world / 'new'}",
         memory(stays, tails(FILTERS), processes=2),
     ]
@@ -270,18 +274,29 @@ def test_what_is_kept_on_a_device_takes_no_memory(capsys: pytest.CaptureFixture[
     stays = kept(NAMES[:-1], FILTERS, list(range(ALL)))
     found = told(capsys, "layer=early", "cache=device")
     assert [text for _, text in found["forecast"]][1:] == [
-        f"cache=device: some {round(stays)} bytes are kept, of {16 * GIB} bytes allowed",
+        f"cache=device: cached activations need about {round(stays)} bytes, of {16 * GIB} "
+        "bytes allowed",
         memory(0, tails(FILTERS)),
     ]
 
 
-@pytest.mark.parametrize("options", [["cache=none"], ["cache=disk", "protocol.input=raw"]])
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["cache=none"], "cache=none: activations are not kept"),
+        (
+            ["cache=disk", "protocol.input=raw"],
+            "cache=disk: activations are not kept (only bits can be kept on disk or shared between "
+            "processes)",
+        ),
+    ],
+)
 def test_where_nothing_is_kept_that_is_a_warning(
-    options: list[str], capsys: pytest.CaptureFixture[str]
+    options: list[str], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = told(capsys, "layer=early", *options)
     assert found["forecast"][1:] == [
-        ("warning", "nothing is kept: the network runs anew in every epoch"),
+        ("warning", f"{what}; the network runs in every epoch"),
         ("ok", memory(0, tails(FILTERS))),
     ]
 
@@ -289,24 +304,26 @@ def test_where_nothing_is_kept_that_is_a_warning(
 def test_activations_that_are_kept_take_two_bytes_each(capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys, "layer=early", "protocol.input=raw")
     stays = kept(NAMES[:-1], FILTERS, list(range(ALL))) + 2 * ALL * FILTERS * GRID
-    assert found["forecast"][1][1].startswith(f"cache=memory: some {round(stays)} bytes are kept")
+    assert found["forecast"][1][1].startswith(
+        f"cache=memory: cached activations need about {round(stays)} bytes, of"
+    )
 
 
 def test_a_cache_that_would_not_fit_is_told_with_what_would_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forecast, "kept_bytes", lambda _setup: 10 * GIB)
+    monkeypatch.setattr(storage, "kept_bytes", lambda _setup: 10 * GIB)
     found = told(capsys, "layer=early", "cache.max_gib=3")
     assert found["forecast"][1:] == [
         (
             "warning",
-            f"cache=memory: some {10 * GIB} bytes are kept, more than the {3 * GIB} bytes of "
-            "cache.max_gib: the network would run anew in every epoch. cache.max_gib=12, or "
-            "cache=disk",
+            f"cache=memory: activations need about {10 * GIB} bytes, more than cache.max_gib "
+            "allows: they are not kept, and the network runs in every epoch. cache.max_gib=12 "
+            "would keep them; cache=disk needs no memory",
         ),
         ("ok", memory(0, tails(FILTERS))),
     ]
-    monkeypatch.setattr(forecast, "kept_bytes", lambda _setup: 3 * GIB)
+    monkeypatch.setattr(storage, "kept_bytes", lambda _setup: 3 * GIB)
     found = told(capsys, "layer=early", "cache.max_gib=3")  # as much as is allowed
     assert [verdict for verdict, _ in found["forecast"]] == ["ok"] * 3
     assert found["forecast"][2][1] == memory(3 * GIB, tails(FILTERS))

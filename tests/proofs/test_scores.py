@@ -17,7 +17,7 @@ from support.tables import check_table
 
 import net2vec_pl
 from net2vec_pl.backbones.weights import weights_digest
-from net2vec_pl.data import BrodenReader, take_census
+from net2vec_pl.data import BrodenReader, scan_files
 from net2vec_pl.protocol import Protocol
 from proofs.conftest import PlantedRun
 
@@ -183,7 +183,7 @@ def test_a_bank_names_the_digests_of_its_data_and_its_network(run: PlantedRun) -
     world, network = run.folder.parent, PlantedNetwork()
     network.load_state_dict(safetensors.torch.load_file(world / "network.safetensors"))
     for bank in (run.bank, run.classifiers):
-        assert bank.header["data"]["digest"] == take_census(BrodenReader(world / "data")).digest
+        assert bank.header["data"]["digest"] == scan_files(BrodenReader(world / "data")).digest
         assert bank.header["weights_digest"] == weights_digest(network)
 
 

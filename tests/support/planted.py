@@ -10,7 +10,7 @@ from torch import nn
 
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Category, Concept, Vocabulary
-from net2vec_pl.data import ConceptDataModule, ConceptReader, Sample, select_concepts, take_census
+from net2vec_pl.data import ConceptDataModule, ConceptReader, Sample, scan_files, select_concepts
 from net2vec_pl.data.selection import Selection
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
@@ -88,12 +88,12 @@ class World:
     pairs_per_chunk: int | None = None
 
     def selection(self) -> Selection:
-        return select_concepts(self.reader, take_census(self.reader), names=self.names)
+        return select_concepts(self.reader, scan_files(self.reader), names=self.names)
 
     def stream(self) -> ConceptDataModule:
-        census = take_census(self.reader)
+        scan = scan_files(self.reader)
         vocabulary = self.selection().vocabulary
-        return ConceptDataModule(self.reader, vocabulary, census, batch_size=self.batch_size)
+        return ConceptDataModule(self.reader, vocabulary, scan, batch_size=self.batch_size)
 
     def probe(self) -> SegmentationProbe:
         selection = self.selection()

@@ -9,7 +9,7 @@ from support.fake_data.broden import random_images, set_cell, write_broden_fixtu
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.broden import BrodenReader
-from net2vec_pl.data.census import Census, RowFacts, take_census
+from net2vec_pl.data.scan import RowFacts, Scan, scan_files
 from net2vec_pl.data.shapes.reader import ShapesReader
 from net2vec_pl.errors import ConfigError, DataError
 
@@ -19,8 +19,8 @@ def golden(tmp_path: Path) -> Path:
     return write_broden_fixture(tmp_path / "broden")
 
 
-def census_of(folder: Path, *, workers: int = 0) -> Census:
-    return take_census(BrodenReader(folder), workers=workers)
+def census_of(folder: Path, *, workers: int = 0) -> Scan:
+    return scan_files(BrodenReader(folder), workers=workers)
 
 
 def oracle_pixels(folder: Path) -> list[tuple[int, int, int]]:
@@ -34,8 +34,8 @@ def oracle_pixels(folder: Path) -> list[tuple[int, int, int]]:
     ]
 
 
-def entries(census: Census) -> list[tuple[int, int, int]]:
-    columns = (census.row.tolist(), census.number.tolist(), census.pixels.tolist())
+def entries(scan: Scan) -> list[tuple[int, int, int]]:
+    columns = (scan.row.tolist(), scan.number.tolist(), scan.pixels.tolist())
     return list(zip(*columns, strict=True))
 
 
@@ -57,9 +57,9 @@ def test_a_label_in_two_categories_and_two_layers_is_counted_once_a_pixel(golden
 
 
 def test_all_rows_of_a_sound_dataset_are_readable(golden: Path) -> None:
-    census = census_of(golden)
-    assert census.readable.tolist() == [0, 1, 2, 3, 4]
-    assert census.unreadable == ()
+    scan = census_of(golden)
+    assert scan.readable.tolist() == [0, 1, 2, 3, 4]
+    assert scan.unreadable == ()
 
 
 def test_an_unreadable_row_is_named_with_its_image_and_file(golden: Path) -> None:
@@ -76,24 +76,24 @@ def test_skip_lists_what_it_leaves_out_and_counts_the_rest(golden: Path) -> None
     everything = oracle_pixels(golden)
     (golden / "images" / "ade" / "two.jpg").write_bytes(b"")
     set_cell(golden / "index.csv", 4, "texture", "9")
-    census = take_census(BrodenReader(golden), on_error="skip")
-    assert census.readable.tolist() == [0, 2, 4]
-    assert [row for row, _ in census.unreadable] == [1, 3]
-    assert "two.jpg is empty" in census.unreadable[0][1]
-    assert "label 9 of texture" in census.unreadable[1][1]
-    assert entries(census) == [entry for entry in everything if entry[0] in (0, 2, 4)]
+    scan = scan_files(BrodenReader(golden), on_error="skip")
+    assert scan.readable.tolist() == [0, 2, 4]
+    assert [row for row, _ in scan.unreadable] == [1, 3]
+    assert "two.jpg is empty" in scan.unreadable[0][1]
+    assert "label 9 of texture" in scan.unreadable[1][1]
+    assert entries(scan) == [entry for entry in everything if entry[0] in (0, 2, 4)]
 
 
 def test_skip_refuses_when_nothing_is_left(golden: Path) -> None:
     for path in (golden / "images").rglob("*.jpg"):
         path.unlink()
     with pytest.raises(DataError, match="5 of 5 rows of broden cannot be used"):
-        take_census(BrodenReader(golden), on_error="skip")
+        scan_files(BrodenReader(golden), on_error="skip")
 
 
 def test_an_unknown_way_to_meet_errors_is_refused(golden: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.on_error 'skp'\. Did you mean 'skip'"):
-        take_census(BrodenReader(golden), on_error="skp")
+        scan_files(BrodenReader(golden), on_error="skp")
 
 
 def test_the_digest_does_not_change_by_itself(golden: Path) -> None:
@@ -140,15 +140,15 @@ def test_the_digest_changes_when_an_unreadable_row_does(golden: Path) -> None:
     digests = set()
     for content in (b"", b"damaged", b"damaged otherwise"):
         path.write_bytes(content)
-        digests.add(take_census(BrodenReader(golden), on_error="skip").digest)
+        digests.add(scan_files(BrodenReader(golden), on_error="skip").digest)
     assert len(digests) == 3
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
     write_broden_fixture(tmp_path, random_images(40))
     (tmp_path / "images" / "some" / "017.jpg").write_bytes(b"")
-    alone = take_census(BrodenReader(tmp_path), on_error="skip")
-    together = take_census(BrodenReader(tmp_path), workers=2, on_error="skip")
+    alone = scan_files(BrodenReader(tmp_path), on_error="skip")
+    together = scan_files(BrodenReader(tmp_path), workers=2, on_error="skip")
     assert together.digest == alone.digest
     assert together.unreadable == alone.unreadable
     assert entries(together) == entries(alone)
@@ -164,7 +164,7 @@ def test_progress_sees_every_row_once(tmp_path: Path) -> None:
             seen.extend(fact.row for fact in batch)
             yield batch
 
-    take_census(BrodenReader(tmp_path), track=track)
+    scan_files(BrodenReader(tmp_path), track=track)
     assert seen == list(range(20))
 
 
@@ -191,4 +191,4 @@ def test_the_digest_changes_with_names_and_the_size_of_masks() -> None:
     first, *others = renamed.vocabulary
     renamed.vocabulary = Vocabulary([replace(first, name="soot-c"), *others])
     wider.mask_size = (16, 8)
-    assert len({take_census(reader).digest for reader in (plain, renamed, wider)}) == 3
+    assert len({scan_files(reader).digest for reader in (plain, renamed, wider)}) == 3

@@ -1,7 +1,6 @@
-"""Have a network's answers at hand: ask it, keep them where ``cache=`` says, or find them there."""
+"""Compute the activations of a run's layers, or find those that an earlier run has kept."""
 
 import logging
-import math
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from net2vec_pl.activations import (
     DiskCache,
     MemoryCache,
     MemorySink,
-    PooledAnswers,
+    PooledActivations,
     survey,
 )
 from net2vec_pl.activations.cache import check_room, forecast_bytes
@@ -30,13 +29,14 @@ from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.functional.inputs import INPUTS, as_they_are
 from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.pipeline.storage import pair_rows, storage_device, storage_of
 from net2vec_pl.runs.stages import Stages, Tensors
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answers:
+class LayerActivations:
     """What the rest of a layer's job works on.
 
     Args:
@@ -53,8 +53,8 @@ class Answers:
     pooled: Float[Tensor, "N K"] | None = None
 
 
-def find_answers(setup: Setup, stages: Sequence[Stages]) -> list[Answers]:
-    """Ask the network about every image, or find what it answered before.
+def find_activations(setup: Setup, stages: Sequence[Stages]) -> list[LayerActivations]:
+    """Run the network over every image, or find what it gave before.
 
     Args:
         setup: Of the job.
@@ -63,34 +63,35 @@ def find_answers(setup: Setup, stages: Sequence[Stages]) -> list[Answers]:
     watch = _Watch(setup, stages)
     if "segmentation" not in setup.options.targets:
         blank = [torch.zeros(b.shape[0], device=setup.device) for b in setup.backbones]
-        answers = [Answers(t, setup.stream) for t in blank]
+        activations = [LayerActivations(t, setup.stream) for t in blank]
     else:
-        answers = _by_cache(setup, stages, watch)
-    return watch.complete(answers)
+        activations = _kept(setup, stages, watch)
+    return watch.complete(activations)
 
 
-def _by_cache(setup: Setup, stages: Sequence[Stages], watch: "_Watch") -> list[Answers]:
-    kind, several, raw = setup.options.cache, processes.count() > 1, setup.options.reads_raw
-    if raw and (kind == "disk" or several):
-        _log.info("only bits are kept on disk and shared: the network runs anew in every epoch")
-    elif kind == "disk":
-        return _on_disk(setup, setup.options.cache_dir)
-    if kind in ("none", "disk") or (raw and several) or not _fits_in_memory(setup):
+def _kept(setup: Setup, stages: Sequence[Stages], watch: "_Watch") -> list[LayerActivations]:
+    storage = storage_of(setup, processes.count())
+    if storage.num_bytes:
+        _log.info("cached activations need about %.0f MiB of memory", storage.num_bytes / 2**20)
+    if storage.reason:
+        _log.info("activations are not kept (%s); the network runs in every epoch", storage.reason)
+    if storage.where == "none":
         thresholds = _thresholds(setup, stages, None, watch)
-        return [Answers(t, setup.stream) for t in thresholds]
-    if several:
+        return [LayerActivations(t, setup.stream) for t in thresholds]
+    if storage.where == "disk":
+        return _on_disk(setup, setup.options.cache_dir)
+    if storage.shared:
         return _through_disk(setup)
     sink = MemorySink(
         [b.shape for b in setup.backbones],
         setup.reader.mask_size,
-        _place(setup),
-        dense_rows=_pair_rows(setup) if raw else None,
+        storage_device(setup),
+        dense_rows=pair_rows(setup) if setup.options.reads_raw else None,
     )
     thresholds = _thresholds(setup, stages, sink, watch)
-    caches = sink.caches()
     return [
-        Answers(t, setup.stream.from_source(cache))
-        for t, cache in zip(thresholds, caches, strict=True)
+        LayerActivations(t, setup.stream.from_source(cache))
+        for t, cache in zip(thresholds, sink.caches(), strict=True)
     ]
 
 
@@ -100,11 +101,11 @@ class _Watch:
     def __init__(self, setup: Setup, stages: Sequence[Stages]) -> None:
         self._setup, self._stages = setup, stages
         self.wanted = setup.options.reads_raw or "classification" in setup.options.targets
-        self._pooled: PooledAnswers | None = None  # a number per image and filter: not for nothing
+        self._pooled: PooledActivations | None = None
         self.rows = np.zeros(0, dtype=np.int64)  # that must still go by
         if self.wanted and not all([stage.recall("pooled") for stage in stages]):
             self.rows = setup.stream.all_rows
-            self._pooled = PooledAnswers(
+            self._pooled = PooledActivations(
                 [b.shape[0] for b in setup.backbones],
                 len(setup.reader),
                 _threshold_rows(setup),
@@ -112,16 +113,20 @@ class _Watch:
             )
         self.see = self._pooled.see if self._pooled is not None else None
 
-    def complete(self, answers: Sequence[Answers]) -> list[Answers]:
-        """Return the answers with scale and pooled activations, asking again if need be."""
+    def complete(self, activations: Sequence[LayerActivations]) -> list[LayerActivations]:
+        """Return them with scale and pooled activations; runs the network again if need be."""
         if self._pooled is not None:
             self.rows = self._pooled.unseen(self.rows, self._setup.device)
             if len(self.rows):
-                _survey(self._setup, [a.thresholds for a in answers], None, self)
+                _survey(self._setup, [a.thresholds for a in activations], None, self)
             self._pooled.share(self._setup.device)
-        return [self._with(*pair) for pair in enumerate(answers)] if self.wanted else list(answers)
+        return (
+            [self._with(*pair) for pair in enumerate(activations)]
+            if self.wanted
+            else list(activations)
+        )
 
-    def _with(self, layer: int, answer: Answers) -> Answers:
+    def _with(self, layer: int, kept: LayerActivations) -> LayerActivations:
         def made() -> Tensors:
             assert self._pooled is not None
             return {"mean": self._pooled.mean[layer], "spread": self._pooled.spread(layer)}
@@ -129,7 +134,7 @@ class _Watch:
         found = self._stages[layer].once("pooled", made)
         scale = found["spread"].to(self._setup.device)
         return replace(
-            answer,
+            kept,
             scale=scale if self._setup.options.reads_raw else None,
             pooled=found["mean"] if "classification" in self._setup.options.targets else None,
         )
@@ -138,7 +143,7 @@ class _Watch:
 def _thresholds(
     setup: Setup, stages: Sequence[Stages], sink: MemorySink | None, watch: _Watch
 ) -> list[Float[Tensor, "_"]]:
-    """Ask the network; thresholds that an earlier start has left are not looked for again."""
+    """Run the network; thresholds that an earlier start has left are not looked for again."""
     recalled = [stage.recall("thresholds") for stage in stages]
     known = [found["thresholds"].to(setup.device) for found in recalled if found is not None]
     if len(known) == len(stages) and sink is None:
@@ -162,14 +167,14 @@ def _survey(
         threshold_rows=_threshold_rows(setup),
         thresholds=thresholds,
         sink=sink,
-        sink_rows=_pair_rows(setup),
+        sink_rows=pair_rows(setup),
         watch=watch.see,
         watch_rows=watch.rows,
         track=setup.progress,
     )
 
 
-def _on_disk(setup: Setup, root: Path) -> list[Answers]:
+def _on_disk(setup: Setup, root: Path) -> list[LayerActivations]:
     """Read from complete caches, after building those that are missing."""
     folders = [CacheFolder(root, _key(setup, b)) for b in setup.backbones]
     with ExitStack() as locks:
@@ -183,12 +188,12 @@ def _on_disk(setup: Setup, root: Path) -> list[Answers]:
             _build(
                 setup, root, [setup.backbones[i] for i in missing], [folders[i] for i in missing]
             )
-    answers = []
+    activations = []
     for folder in folders:
         cache = DiskCache(folder.parts(), setup.selection.vocabulary.numbers)
         thresholds = cache.threshold.to(setup.device)
-        answers.append(Answers(thresholds, setup.stream.from_source(cache)))
-    return answers
+        activations.append(LayerActivations(thresholds, setup.stream.from_source(cache)))
+    return activations
 
 
 def _build(
@@ -203,7 +208,7 @@ def _build(
         [b.shape for b in backbones],
         rows=processes.share(rows),
         is_train=reader.is_train,
-        census=setup.census,
+        scan=setup.scan,
         mask_size=reader.mask_size,
     )
     thresholds = survey(
@@ -220,58 +225,24 @@ def _build(
         folder.finish()
 
 
-def _through_disk(setup: Setup) -> list[Answers]:
-    """Share answers among processes: each writes its part, all read all of them into memory."""
+def _through_disk(setup: Setup) -> list[LayerActivations]:
+    """Share activations among processes: each writes its part, all read all of them into memory."""
     root = setup.folder / "cache"
-    rows = _pair_rows(setup)
-    answers = []
+    rows = pair_rows(setup)
+    activations = []
     for found in _on_disk(setup, root):
         assert isinstance(found.stream.source, DiskCache)
-        cache = MemoryCache.read(found.stream.source, rows, _place(setup))
-        answers.append(Answers(found.thresholds, setup.stream.from_source(cache)))
+        cache = MemoryCache.read(found.stream.source, rows, storage_device(setup))
+        activations.append(LayerActivations(found.thresholds, setup.stream.from_source(cache)))
     processes.wait()
     if processes.is_first():
         shutil.rmtree(root, ignore_errors=True)
-    return answers
-
-
-def kept_bytes(setup: Setup) -> int:
-    """Forecast what bits and masks take in memory.
-
-    Four bytes a bit that is set, and masks of packed bits; two bytes an activation where they are
-    read.
-    """
-    rows, (sh, sw) = _pair_rows(setup), setup.reader.mask_size
-    pairs = int(setup.stream.index.pairs_per_image[rows].sum())
-    values = len(rows) * sum(math.prod(b.shape) for b in setup.backbones)
-    raw = 2 * values if setup.options.reads_raw else 0
-    bits = 4 * values * setup.options.protocol.tau
-    return round(bits + pairs * (-(-sh * sw // 8) + 8) + raw)
-
-
-def _fits_in_memory(setup: Setup) -> bool:
-    forecast = kept_bytes(setup)
-    _log.info("what is kept takes some %.0f MiB of memory", forecast / 2**20)
-    if forecast > setup.options.cache_bytes:
-        _log.info("more than cache.max_gib: the network runs anew in every epoch")
-        return False
-    if _place(setup).type == "cuda" and forecast > 0.8 * torch.cuda.mem_get_info()[0]:
-        _log.info("more than the device has left: the network runs anew in every epoch")
-        return False
-    return True
+    return activations
 
 
 def _threshold_rows(setup: Setup) -> npt.NDArray[np.int64]:
     on_train = setup.options.protocol.threshold_images == "train"
     return setup.stream.train_rows if on_train else setup.stream.all_rows
-
-
-def _pair_rows(setup: Setup) -> npt.NDArray[np.int64]:
-    return np.concatenate(list(setup.stream.scored_rows.values()))
-
-
-def _place(setup: Setup) -> torch.device:
-    return setup.device if setup.options.cache == "device" else torch.device("cpu")
 
 
 def _key(setup: Setup, backbone: FrozenBackbone) -> CacheKey:
@@ -287,7 +258,7 @@ def _key(setup: Setup, backbone: FrozenBackbone) -> CacheKey:
             "precision": protocol.precision,
             "tau": protocol.tau,
             "threshold_images": protocol.threshold_images,
-            "data": setup.census.digest,
-            "images": len(setup.census.readable),
+            "data": setup.scan.digest,
+            "images": len(setup.scan.readable),
         }
     )

@@ -24,7 +24,7 @@ Track = Callable[[Iterable[list["RowFacts"]]], Iterable[list["RowFacts"]]]
 
 @dataclass(frozen=True)
 class RowFacts:
-    """What the census learns of one row: label numbers, their pixels, a digest, or a fault."""
+    """What the scan learns of one row: label numbers, their pixels, a digest, or a fault."""
 
     row: int
     numbers: npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class RowFacts:
 
 
 @dataclass(frozen=True)
-class Census:
+class Scan:
     """Which labels each image carries, and on how many pixels.
 
     Args:
@@ -93,9 +93,9 @@ class _Facts(Dataset[RowFacts]):
         return RowFacts(row, numbers, pixels, fingerprint)
 
 
-def take_census(
+def scan_files(
     reader: ConceptReader, *, workers: int = 0, on_error: str = "raise", track: Track = iter
-) -> Census:
+) -> Scan:
     """Read every row of a dataset once.
 
     Args:
@@ -122,7 +122,7 @@ def take_census(
         digest.update(fact.fingerprint)
     readable = np.array([fact.row for fact in facts if not fact.fault], dtype=np.int64)
     used = [fact for fact in facts if not fact.fault]
-    return Census(
+    return Scan(
         row=np.repeat(readable, [len(fact.numbers) for fact in used]),
         number=np.concatenate([fact.numbers for fact in used]),
         pixels=np.concatenate([fact.pixels for fact in used]),
