@@ -91,12 +91,10 @@ def survey(
     if sink is not None and sink_rows is not None:
         for batch, activations in passes.over(sink_rows, "bits"):
             sink.add_pairs(batch)
-            for layer, (activation, threshold) in enumerate(
-                zip(activations, thresholds, strict=True)
-            ):
-                image, index = (
-                    (activation > threshold[:, None, None]).flatten(1).nonzero(as_tuple=True)
-                )
+            pairs = zip(activations, thresholds, strict=True)
+            for layer, (activation, threshold) in enumerate(pairs):
+                above = activation > threshold[:, None, None]
+                image, index = above.flatten(1).nonzero(as_tuple=True)
                 sink.see(layer, batch.row, activation)
                 sink.add_fired(layer, batch.row[image], index)
     if watch_rows is not None:

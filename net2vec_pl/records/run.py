@@ -1,0 +1,214 @@
+"""The tables of a run itself; see the contract in docs/architecture.md."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from net2vec_pl.records.table import Column, Record
+
+
+@dataclass(frozen=True)
+class ConceptRow(Record):
+    """A row of ``concepts.csv``: a concept that was asked for, and how well it is segmented.
+
+    Args:
+        id: The dataset's number of the concept.
+        name: Its name.
+        category: Its primary category.
+        n_train: Train images that contain it.
+        n_val: Val images that contain it.
+        alpha: Weight of its pixels in the loss, by size.
+        best_filter: The filter with the highest set IoU on train; NaN if none overlaps it.
+        single_train: Set IoU of that filter on train.
+        single_val: The same on val.
+        multi_train: Set IoU of the embedding on train.
+        multi_val: The same on val.
+        ap_val: Average precision over the pixels of val images.
+        norm: Euclidean length of the embedding.
+        status: ``ok``, or why there are no scores.
+    """
+
+    id: int
+    name: str
+    category: str
+    n_train: int
+    n_val: int
+    alpha: float
+    best_filter: int | float
+    single_train: float
+    single_val: float
+    multi_train: float
+    multi_val: float
+    ap_val: float
+    norm: float
+    status: str
+
+
+@dataclass(frozen=True)
+class FilterRow(Record):
+    """A row of ``filters.csv``.
+
+    Args:
+        filter: Its number.
+        threshold: Above it the filter fires.
+        best_concept: The concept with the highest set IoU on train; empty if it overlaps none.
+        single_train: That set IoU.
+        single_val: The same on val.
+        n_concepts: Concepts whose best filter it is.
+    """
+
+    filter: int
+    threshold: float
+    best_concept: str
+    single_train: float
+    single_val: float
+    n_concepts: int
+
+
+@dataclass(frozen=True)
+class SeedRow(Record):
+    """A row of ``seeds.csv``: a concept as learned from one seed.
+
+    Args:
+        id: The dataset's number of the concept.
+        name: Its name.
+        category: Its primary category.
+        seed: The seed.
+        multi_train: Set IoU of the embedding on train.
+        multi_val: The same on val.
+        ap_val: Average precision over the pixels of val images.
+        norm: Euclidean length of the embedding.
+        cosine: With the embedding of the first seed.
+    """
+
+    id: int
+    name: str
+    category: str
+    seed: int
+    multi_train: float
+    multi_val: float
+    ap_val: float
+    norm: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class ClassifierScores(Record):
+    """How well one classifier does on val images.
+
+    Args:
+        accuracy: On as many images with the concept as without.
+        ap: Average precision over all images.
+        auc: Area under the ROC curve over all images.
+        ap_annotated: Average precision over images annotated for the concept's category.
+        auc_annotated: The same for the ROC curve.
+    """
+
+    accuracy: float
+    ap: float
+    auc: float
+    ap_annotated: float
+    auc_annotated: float
+
+
+@dataclass(frozen=True)
+class ClassifiedRow(Record):
+    """A row of ``classification.csv``: a concept that was asked for, and how well it is classified.
+
+    Args:
+        id: The dataset's number of the concept.
+        name: Its name.
+        category: Its primary category.
+        n_train: Train images that contain it.
+        n_val: Val images that contain it.
+        top_filter: The filter of largest weight.
+        best_filter: The single filter that does best on train.
+        multi: Scores of the classifier over all filters.
+        top: Scores of the filter of largest weight, trained anew.
+        best: Scores of the best filter.
+        norm: Euclidean length of the embedding.
+        status: ``ok``, or why there are no scores.
+    """
+
+    id: int
+    name: str
+    category: str
+    n_train: int
+    n_val: int
+    top_filter: int | float
+    best_filter: int | float
+    multi: ClassifierScores
+    top: Annotated[ClassifierScores, Column("top_{}")]
+    best: Annotated[ClassifierScores, Column("best_{}")]
+    norm: float
+    status: str
+
+
+@dataclass(frozen=True)
+class LayerRow(Record):
+    """A row of ``layers.csv``: means over the concepts of a layer, on val.
+
+    Args:
+        layer: Its name.
+        filters: K.
+        height: h of its grid.
+        width: w of its grid.
+        single_val: Mean set IoU of the best single filters; None where nothing is segmented.
+        multi_val: Mean set IoU of the embeddings.
+        ap_val: Mean average precision over pixels.
+        best_accuracy: Mean accuracy of the best single filters; None where nothing is classified.
+        top_accuracy: Mean accuracy of the filters of largest weight.
+        accuracy: Mean accuracy of the embeddings.
+        ap: Mean average precision over images.
+        auc: Mean area under the ROC curve.
+    """
+
+    layer: str
+    filters: int
+    height: int
+    width: int
+    single_val: float | None = None
+    multi_val: float | None = None
+    ap_val: float | None = None
+    best_accuracy: float | None = None
+    top_accuracy: float | None = None
+    accuracy: float | None = None
+    ap: float | None = None
+    auc: float | None = None
+
+
+@dataclass(frozen=True)
+class SkippedRow(Record):
+    """A row of ``skipped.csv``: an image that cannot be read.
+
+    Args:
+        row: Of the dataset.
+        image: Its name.
+        fault: What is wrong with it.
+    """
+
+    row: int
+    image: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class Finding(Record):
+    """A row of ``findings.csv``: a number, with its interval if it has one, and what it says.
+
+    Args:
+        question: What was asked.
+        measure: What was measured.
+        value: The number.
+        low: Lower bound; NaN if it has no interval.
+        high: Upper bound.
+        n: Over how many concepts.
+        statement: A sentence.
+    """
+
+    question: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    n: int
+    statement: str
