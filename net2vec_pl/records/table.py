@@ -9,7 +9,6 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass
-from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -60,16 +59,19 @@ class Record:
         return found
 
 
-@cache
-def _columns(kind: Any) -> dict[str, tuple[str, Any]]:
+_known: dict[type[Record], dict[str, tuple[str, Any]]] = {}
+
+
+def _columns(kind: type[Record]) -> dict[str, tuple[str, Any]]:
     """Return the pattern of its column, and the type, of every field."""
-    found = {}
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        if name in kind.__dataclass_fields__:
-            annotated = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-            given = [extra.name for extra in annotated[1:] if isinstance(extra, Column)]
-            found[name] = (given[0] if given else "{}", annotated[0])
-    return found
+    if kind not in _known:
+        found = _known[kind] = {}
+        for name, hint in get_type_hints(kind, include_extras=True).items():
+            if name in kind.__dataclass_fields__:
+                annotated = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+                given = [extra.name for extra in annotated[1:] if isinstance(extra, Column)]
+                found[name] = (given[0] if given else "{}", annotated[0])
+    return _known[kind]
 
 
 def _cells(name: str, pattern: str, value: Any) -> dict[str, Cell]:
