@@ -24,7 +24,8 @@ from net2vec_pl.errors import shorten
 from net2vec_pl.pipeline.options import ConceptChoice, RunOptions
 from net2vec_pl.pipeline.progress import Progress
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.report import write_csv
+from net2vec_pl.records import write_csv
+from net2vec_pl.records.run import SkippedRow
 
 _log = logging.getLogger(__name__)
 
@@ -220,10 +221,7 @@ def _tell_data(
         ", ".join(f"{c.name} {n}" for c, n in zip(reader.categories, annotated, strict=True)),
     )
     if scan.unreadable:
-        rows = [
-            {"row": row, "image": reader.image_names[row], "fault": fault}
-            for row, fault in scan.unreadable
-        ]
+        rows = [SkippedRow(row, reader.image_names[row], fault) for row, fault in scan.unreadable]
         write_csv(rows, folder / "skipped.csv")
         _log.warning("%d unreadable images are left out; skipped.csv lists them", len(rows))
     for target, selection in selections.items():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Cell
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ _OF_FILTERS = {
 }
 
 
-def concept_columns(row: Row) -> list[dict[str, str | bool]]:
+def concept_columns(row: Mapping[str, Cell]) -> list[dict[str, str | bool]]:
     """Describe the columns of a table of concepts, the telling ones first.
 
     Columns that are not known here stand last, and in the view of one concept only.
@@ -69,12 +69,14 @@ def concept_columns(row: Row) -> list[dict[str, str | bool]]:
     return _described(row, _KNOWN, main=False)
 
 
-def filter_columns(row: Row) -> list[dict[str, str | bool]]:
+def filter_columns(row: Mapping[str, Cell]) -> list[dict[str, str | bool]]:
     """Describe the columns of a table of filters, the telling ones first."""
     return _described(row, _OF_FILTERS, main=True)
 
 
-def _described(row: Row, known: Mapping[str, Column], main: bool) -> list[dict[str, str | bool]]:
+def _described(
+    row: Mapping[str, Cell], known: Mapping[str, Column], main: bool
+) -> list[dict[str, str | bool]]:
     order = [name for name in known if name in row]
     order += [name for name in row if name not in known]
     return [
