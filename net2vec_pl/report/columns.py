@@ -14,7 +14,7 @@ class Column:
         label: What stands above it.
         meaning: In a sentence.
         link: ``concept`` or ``filter``, if its cells name one.
-        bar: ``single`` or ``several``, if its scores are drawn, in the colour of best filter or
+        bar: ``single`` or ``multi``, if its scores are drawn, in the colour of best filter or
             embedding.
         main: Whether tables show it; the view of one concept shows all.
     """
@@ -30,11 +30,11 @@ _BALANCED = "On as many val images with the concept as without"
 _KNOWN = {
     "name": Column("concept", link="concept"),
     "category": Column("category"),
-    "multi_val": Column("set IoU, embedding", "On val images", bar="several"),
+    "multi_val": Column("set IoU, embedding", "On val images", bar="multi"),
     "single_val": Column("set IoU, best filter", "On val images", bar="single"),
     "gain": Column("gain", "Set IoU of the embedding less that of the best filter"),
     "ap_val": Column("AP, embedding", "Average precision over the pixels of val images"),
-    "accuracy": Column("accuracy, embedding", _BALANCED, bar="several"),
+    "accuracy": Column("accuracy, embedding", _BALANCED, bar="multi"),
     "best_accuracy": Column("accuracy, best filter", _BALANCED, bar="single"),
     "auc": Column("ROC AUC, embedding", "Over all val images"),
     "filters_for_80%": Column("filters for 80 %", "Filters that reach 80 % of the full set IoU"),
