@@ -147,7 +147,7 @@ class MemoryCache(BatchSource):
 
         Args:
             rows: The images that exchange masks; the others keep theirs.
-            seed: Of the exchange.
+            seed: Seed of the exchange.
         """
         pairs = self._pairs.copy()
         concept, masks = pairs.values

@@ -97,11 +97,11 @@ def write_onnx(
     """Write the model; see :meth:`net2vec_pl.inference.Bank.to_onnx`.
 
     Args:
-        path: Of the file, written whole or not at all.
+        path: Path of the file, written whole or not at all.
         file: The bank.
         backbone: Its network, on the CPU.
         rows: The concepts wanted, at least one.
-        size: As for :class:`PixelsToLogits`.
+        size: (H, W) of the logits of a bank that segments.
 
     Raises:
         ConfigError: If no concept is wanted, or packages are missing.

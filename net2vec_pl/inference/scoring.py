@@ -60,7 +60,7 @@ def grid_logits(
     Args:
         file: The bank, one that segments.
         backbone: Its network at its layer.
-        images: Of the size of the bank's.
+        images: Images of the size of the bank's.
         rows: The concepts.
     """
     activation = backbone(images)
@@ -86,9 +86,9 @@ def image_probabilities(
 
     Args:
         file: The bank, one that classifies.
-        backbone: As for :func:`grid_logits`.
-        images: Likewise.
-        rows: Likewise.
+        backbone: Its network at its layer.
+        images: Images of the size that the bank was learned on.
+        rows: Rows of the concepts wanted.
     """
     assert file.bias is not None, "classifiers have a bias"
     pooled = backbone(images).mean((2, 3))

@@ -125,7 +125,7 @@ def train_classifiers(
         job: The layer.
         images: What is classified.
         name: Name of the stage.
-        seed: Of draws and initial vectors.
+        seed: Seed of draws and initial vectors.
         mask: The filters that each may use.
     """
     protocol = job.setup.options.protocol.classification

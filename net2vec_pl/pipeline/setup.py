@@ -67,6 +67,27 @@ class Subject:
             vectors="segmentation" not in options.targets,
         )
 
+    def select(self, scan: Scan, *, segmented: bool) -> Selection:
+        """Choose the concepts that are probed, for which there are enough images.
+
+        Args:
+            scan: What is where in the dataset.
+            segmented: Whether concepts need masks.
+
+        Raises:
+            Net2VecError: If a category or a name is unknown, or no concept is left.
+        """
+        choice = self.concepts
+        return select_concepts(
+            self.reader,
+            scan,
+            categories=choice.categories,
+            names=choice.names,
+            min_train=choice.min_train,
+            min_val=choice.min_val,
+            segmented=segmented,
+        )
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -135,7 +156,7 @@ def set_up(
     """
     pl.seed_everything(options.seed, verbose=False)
     progress = Progress(enabled=options.callbacks.progress and processes.is_first())
-    reader, choice = subject.reader, subject.concepts
+    reader = subject.reader
     backbones = subject.frozen(options)
     _tell_backbones(backbones, options.protocol)
     scan = processes.from_first(
@@ -147,15 +168,7 @@ def set_up(
         )
     )
     chosen = {
-        target: select_concepts(
-            reader,
-            scan,
-            categories=choice.categories,
-            names=choice.names,
-            min_train=choice.min_train,
-            min_val=choice.min_val,
-            segmented=target == "segmentation",
-        )
+        target: subject.select(scan, segmented=target == "segmentation")
         for target in options.targets
     }
     selection = chosen[options.targets[0]]

@@ -118,9 +118,9 @@ def score_table(
 
     Args:
         folder: Where to.
-        concepts: As for :class:`ScoreTable`.
-        bank: Likewise.
-        masks: Likewise.
+        concepts: The concepts asked for.
+        bank: The folder of the bank; how good it is on val is read beside it.
+        masks: Whether the bank gives masks.
     """
     with (
         whole(folder / SCORES) as part,

@@ -10,7 +10,7 @@ class PaletteRow(Record):
     """A row of ``palette.csv``: what a number in a picture of masks means.
 
     Args:
-        folder: Of the masks.
+        folder: Folder of the masks.
         index: The number, from 1.
         concept: The concept.
         category: Its category.

@@ -43,7 +43,7 @@ def write_card(
     """Write the card of a bank, whole or not at all.
 
     Args:
-        path: Of the card; the bank is taken to lie beside it, under the same name.
+        path: Path of the card; the bank is taken to lie beside it, under the same name.
         bank: The bank, of concepts that are segmented or classified.
         table: A row per concept asked for, from :func:`~net2vec_pl.report.concept_table` or
             :func:`~net2vec_pl.report.classification_table`.

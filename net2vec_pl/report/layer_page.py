@@ -46,7 +46,7 @@ class Scores:
     """How images score along one direction of a layer.
 
     Args:
-        edges: Of the bins of the histogram, rising.
+        edges: Edges of the bins of the histogram, rising.
         present: Images that contain the concept, per bin.
         absent: Images that do not.
         pictures: (picture, percentile of its score in [0, 100], score), by percentile; images that
@@ -99,8 +99,8 @@ class Space:
     """The embeddings of one bank, seen from outside.
 
     Args:
-        cosine: Of every two of the page's concepts; NaN where one has no embedding.
-        position: Of every concept on the map; NaN where it has none.
+        cosine: Cosine of every two of the page's concepts; NaN where one has no embedding.
+        position: Position of every concept on the map; NaN where it has none.
         note: What made the map, or why there is none.
     """
 
@@ -144,7 +144,7 @@ def write_report(path: Path, page: LayerPage) -> None:
     """Write the page, whole or not at all.
 
     Args:
-        path: Of the page, such as ``report.html``.
+        path: Path of the page, such as ``report.html``.
         page: What it shows.
     """
     questions: dict[str, list[str]] = {}

@@ -31,7 +31,7 @@ class Link:
 
     Args:
         text: What is read.
-        address: Of that page, as seen from this one.
+        address: Address of that page, as seen from this one.
     """
 
     text: str
@@ -141,7 +141,7 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     """Fill a template, and write the page whole or not at all.
 
     Args:
-        path: Of the page.
+        path: Path of the page.
         template: Name of a file in ``templates/``.
         **content: What the template asks for.
 

@@ -240,7 +240,7 @@ def layer_row(layer: str, shape: tuple[int, int, int], tables: LayerTables) -> L
     Args:
         layer: Name of the layer.
         shape: (K, h, w).
-        tables: Of the layer.
+        tables: Tables of the layer.
     """
     means = {
         **_means(tables.concepts, ("single_val", "multi_val", "ap_val")),

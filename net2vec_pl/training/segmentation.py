@@ -51,8 +51,8 @@ class SegmentationProbe(pl.LightningModule):
         protocol: Input, loss, optimiser and schedule.
         scale: What each filter is divided by before it is an input, its standard deviation say;
             for raw activations only.
-        pairs_per_chunk: As in :class:`~net2vec_pl.functional.pixels.PixelPass`.
-        compiled: Likewise.
+        pairs_per_chunk: Pairs at mask resolution at a time; None leaves it to the device.
+        compiled: Compile the pass over the pixels.
         stage_key: Says in checkpoints which configuration they are of.
 
     Attributes:
