@@ -6,7 +6,7 @@ step lives in the room of its name; ``docs/architecture.md`` lists them.
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,14 +16,17 @@ from net2vec_pl import processes
 from net2vec_pl.activations import MemoryCache
 from net2vec_pl.page.layer import leave_overview, leave_report
 from net2vec_pl.pipeline.activations import find_activations
-from net2vec_pl.pipeline.classification import classify
+from net2vec_pl.pipeline.classification import Classified, classify
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.options import RunOptions
 from net2vec_pl.pipeline.segmentation import Segmented, bank_file, segment
 from net2vec_pl.pipeline.setup import Subject, set_up
 from net2vec_pl.pipeline.side_by_side import num_cores, side_by_side
+from net2vec_pl.records import write_csv
+from net2vec_pl.records.run import LayerRow
 from net2vec_pl.report import (
     LastWords,
+    LayerTables,
     concept_table,
     filter_table,
     layer_row,
@@ -31,9 +34,7 @@ from net2vec_pl.report import (
     print_summary,
     seed_table,
     write_card,
-    write_csv,
 )
-from net2vec_pl.report.tables import Row
 from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
@@ -91,7 +92,7 @@ def do_job(
     log.leave([stage.folder for stage in stages])
 
 
-def _layers(jobs: Sequence[LayerJob], questions: Sequence[Question]) -> list[Row]:
+def _layers(jobs: Sequence[LayerJob], questions: Sequence[Question]) -> list[LayerRow]:
     """Do all that is done for each layer; return their rows in the table of layers."""
     at_once = _at_once(jobs)
     if at_once > 1:
@@ -103,8 +104,7 @@ def _layers(jobs: Sequence[LayerJob], questions: Sequence[Question]) -> list[Row
     for job, tables in zip(jobs, done, strict=True):
         if processes.is_first():
             _tell(job, tables)
-        shown = (tables.get(name) for name in ("concepts.csv", "classification.csv"))
-        rows.append(layer_row(job.backbone.layer, job.backbone.shape, *shown))
+        rows.append(layer_row(job.backbone.layer, job.backbone.shape, tables))
     return rows
 
 
@@ -117,20 +117,15 @@ def _at_once(jobs: Sequence[LayerJob]) -> int:
     return min(len(jobs), num_cores()) if alone and ready and jobs[0].log.forks else 1
 
 
-def _layer(job: LayerJob, questions: Sequence[Question], alone: bool) -> dict[str, list[Row]]:
-    """Do all that is done for one layer, and return its tables by the names of their files."""
+def _layer(job: LayerJob, questions: Sequence[Question], alone: bool) -> LayerTables:
+    """Do all that is done for one layer."""
     job.setup.progress.enabled &= alone  # bars of several at a time would overwrite each other
     targets = job.setup.options.targets
     classified = classify(job) if "classification" in targets else None
     segmented = segment(job) if "segmentation" in targets else None
-    tables = {}
-    if classified is not None:
-        tables["classification.csv"] = classified.table
-    if segmented is not None:
-        tables |= _tables(job, segmented)
+    tables = _tables(job, segmented, classified)
     if processes.is_first():
-        for name, table in tables.items():
-            write_csv(table, job.folder / name)
+        tables.write(job.folder)
     study = analyse(job, questions, segmented, classified)
     if processes.is_first():
         if job.setup.options.report:
@@ -139,36 +134,40 @@ def _layer(job: LayerJob, questions: Sequence[Question], alone: bool) -> dict[st
     return tables
 
 
-def _tables(job: LayerJob, segmented: Segmented) -> dict[str, list[Row]]:
+def _tables(
+    job: LayerJob, segmented: Segmented | None, classified: Classified | None
+) -> LayerTables:
+    rows = () if classified is None else classified.table
+    if segmented is None:
+        return LayerTables(classification=rows)
     scores, baseline = segmented.scores, segmented.baseline
-    tables = {
-        "concepts.csv": concept_table(job.setup.selection, baseline, scores[0]),
-        "filters.csv": filter_table(job.activations.thresholds.cpu(), baseline, job.vocabulary),
-    }
-    if len(scores) > 1:
-        tables["seeds.csv"] = seed_table(job.vocabulary, job.setup.seeds, scores)
-    return tables
+    return LayerTables(
+        concept_table(job.setup.selection, baseline, scores[0]),
+        filter_table(job.activations.thresholds.cpu(), baseline, job.vocabulary),
+        seed_table(job.vocabulary, job.setup.seeds, scores) if len(scores) > 1 else (),
+        rows,
+    )
 
 
-def _write_banks(job: LayerJob, study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
+def _write_banks(job: LayerJob, study: Study, tables: LayerTables) -> None:
     """Write the banks with their cards; the bank that segments is the last of all files."""
     if study.classification is not None:
         bank = study.classification.bank_file(job)
-        write_card(job.folder / "classification.md", bank, tables["classification.csv"])
+        write_card(job.folder / "classification.md", bank, tables.classification)
         bank.save(job.folder / CLASSIFIERS)
     if study.segmentation is not None:
         said = [row["statement"] for row in study.findings if row["question"] == IS_IT_REAL]
         bank = bank_file(job, study.segmentation.probe)
-        write_card(job.folder / "bank.md", bank, tables["concepts.csv"], said)
+        write_card(job.folder / "bank.md", bank, tables.concepts, said)
         bank.save(job.folder / BANK)
 
 
-def _tell(job: LayerJob, tables: dict[str, list[Row]]) -> None:
+def _tell(job: LayerJob, tables: LayerTables) -> None:
     console = LastWords()
-    if "classification.csv" in tables:
-        print_classified(tables["classification.csv"], console)
-    if "concepts.csv" in tables:
-        print_summary(tables["concepts.csv"], console)
+    if tables.classification:
+        print_classified(tables.classification, console)
+    if tables.concepts:
+        print_summary(tables.concepts, console)
     findings = job.folder / "findings.md"
     if findings.exists():
         console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)

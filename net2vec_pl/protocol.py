@@ -75,8 +75,8 @@ class Protocol:
         reference_batch_size: A concept's row takes a step after so many of its own train images.
         shuffle: Whether train images come in a new seeded order each epoch.
         scaling: Input scaling: ``model`` (what the network was trained with) or ``paper``.
-        precision: Of the network's products on CUDA: ``tf32``, ``float32``, or ``bf16``, which
-            turns some 2 % of the bits.
+        precision: Precision of the network on CUDA: ``tf32``, ``float32``, or ``bf16``, which turns
+            some 2 % of the bits.
         classification: How classifiers of whole images are trained.
     """
 

@@ -43,6 +43,7 @@ from net2vec_pl.activations.survey import Sink
 from net2vec_pl.data import BitBatch, ImageBatch, Scan
 from net2vec_pl.data.datamodule import BatchSource
 from net2vec_pl.errors import CacheError
+from net2vec_pl.functional.ragged import owners, starts
 
 FORMAT_VERSION = 1
 _log = logging.getLogger(__name__)
@@ -344,13 +345,13 @@ class DiskCache(BatchSource):
         """Make a batch of items."""
         k, h, w = self.shape
         sh, sw = self.mask_size
-        n = len(items)
+        lengths = np.array([len(concepts) for _, _, concepts, _ in items], dtype=np.int64)
         none = np.empty(0, dtype=np.int64)
         places = [index + i * (k * h * w) for i, (_, index, _, _) in enumerate(items)]
         masks = [masks for *_, masks in items]
         return BitBatch(
             row=torch.tensor([row for row, *_ in items], dtype=torch.int64),
-            image=torch.from_numpy(np.repeat(np.arange(n), [len(c) for _, _, c, _ in items])),
+            image=torch.from_numpy(owners(lengths)),
             concept=torch.from_numpy(np.concatenate([none, *(c for _, _, c, _ in items)])),
             places=torch.from_numpy(np.concatenate([none, *places])),
             shape=self.shape,
@@ -400,5 +401,5 @@ def check_room(root: Path, needed: int) -> None:
 
 def _write_ragged(file: h5py.File, name: str, lists: Sequence[npt.NDArray[np.int64]]) -> None:
     group = file.create_group(name)
-    group["start"] = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+    group["start"] = starts(np.array([*map(len, lists)], dtype=np.int64))
     group["number"] = np.concatenate([np.empty(0, dtype=np.int64), *lists])

@@ -21,6 +21,7 @@ from net2vec_pl.data import BitBatch, ImageBatch
 from net2vec_pl.data.datamodule import BatchSource
 from net2vec_pl.errors import BackboneError
 from net2vec_pl.functional.bits import pack_bits
+from net2vec_pl.functional.ragged import owners, places, starts
 
 T = TypeVar("T", bound="Ragged")
 
@@ -46,7 +47,7 @@ class Ragged:
         self.keys, self.values = keys, list(values)
         self._slot = np.full(int(keys.max(initial=-1)) + 1, -1)
         self._slot[keys] = np.arange(len(keys))
-        self._start = np.concatenate([[0], np.cumsum(lengths)])
+        self._start = starts(lengths)
 
     def __getitem__(
         self, keys: npt.NDArray[np.int64]
@@ -57,12 +58,7 @@ class Ragged:
 
     def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where the elements of some keys' lists lie, one list after another."""
-        starts, lengths = self._start[self._slot[keys]], self._lengths(keys)
-        begins = np.cumsum(lengths) - lengths
-        places: npt.NDArray[np.int64] = np.arange(lengths.sum()) + np.repeat(
-            starts - begins, lengths
-        )
-        return places
+        return places(self._start[self._slot[keys]], self._lengths(keys))
 
     def _lengths(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         lengths: npt.NDArray[np.int64] = np.diff(self._start)[self._slot[keys]]
@@ -151,7 +147,7 @@ class MemoryCache(BatchSource):
 
         Args:
             rows: The images that exchange masks; the others keep theirs.
-            seed: Of the exchange.
+            seed: Seed of the exchange.
         """
         pairs = self._pairs.copy()
         concept, masks = pairs.values
@@ -173,7 +169,7 @@ class MemoryCache(BatchSource):
         offset = torch.from_numpy(np.repeat(np.arange(len(rows)) * (k * h * w), counts))
         return BitBatch(
             row=torch.from_numpy(rows).to(device),
-            image=torch.from_numpy(np.repeat(np.arange(len(rows)), sizes)).to(device),
+            image=torch.from_numpy(owners(sizes)).to(device),
             concept=concept,
             places=flat + offset.to(device),
             shape=self._shape,

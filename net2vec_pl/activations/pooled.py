@@ -24,7 +24,8 @@ class PooledActivations:
         transform: What a probe makes of activations before it combines them.
 
     Attributes:
-        mean: Of each layer, (N, K), on the host; NaN where an image was never seen.
+        mean: By layer, the mean of each filter over each image, (N, K), on the host; NaN where an
+            image was never seen.
     """
 
     def __init__(

@@ -32,10 +32,10 @@ def mean_intervals(
     One resample of the concepts serves all settings.
 
     Args:
-        scores: Of every setting and concept, all finite.
+        scores: Scores of every setting and concept, all finite.
         replicates: Resamples of the concepts.
         level: Share of the resamples between the bounds, in (0, 1).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         A mean for each setting; NaN without concepts.
@@ -92,11 +92,11 @@ def paired_differences(
     product serves all pairs.
 
     Args:
-        scores: Of every setting and concept, all finite.
+        scores: Scores of every setting and concept, all finite.
         permutations: Random flips, B.
         replicates: Resamples of the concepts, for intervals.
         level: Share of the resamples between the bounds, in (0, 1).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         Rows for the pairs in the order of an upper triangle; none without concepts.
@@ -170,7 +170,7 @@ class EmbeddingPairs:
         p: By measure, the share of permutations that make the two as alike or more.
         compared: Concepts that have a direction in every embedding.
         tested: Concepts that the tests looked at: all, or a random choice.
-        permutations: Of the tests.
+        permutations: Permutations of the tests.
     """
 
     first: Int64[np.ndarray, "T"]
@@ -205,11 +205,11 @@ def embedding_pairs(
     Args:
         banks: Row for row the same concepts; numbers of filters may differ.
         k: Neighbours for the overlap.
-        permutations: Of each test; by default up to 999, and fewer for more than 10 embeddings,
-            but 99 at least.
+        permutations: Permutations of each test; by default up to 999, fewer for more than 10
+            embeddings, but 99 at least.
         most_tested: Tests look at so many concepts at most: permuting all of a thousand would take
             hours, and a choice of 100 tells as well that two embeddings are not unrelated.
-        seed: Of the permutations and of the choice.
+        seed: Seed of the permutations and of the choice.
 
     Returns:
         Pairs in the order of an upper triangle; NaN where fewer than 3 concepts have a direction

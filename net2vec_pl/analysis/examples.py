@@ -118,7 +118,7 @@ class ScoreHistogram:
     """How many images score how much, with the concept and without it.
 
     Args:
-        edges: Of the bins, rising; a bin holds its lower edge, the last one both.
+        edges: Edges of the bins, rising; a bin holds its lower edge, the last one both.
         present: Images that contain the concept, per bin.
         absent: Images that do not.
         unscored: Images in neither, because their score is not finite.

@@ -123,7 +123,7 @@ def bootstrap_set_iou(
         counts: Pixels of the pairs of val.
         replicates: Resamples, B.
         level: Share of the resamples between the bounds, in (0, 1).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         Set IoU of both methods and their difference, with intervals; NaN bounds for a concept with
@@ -164,7 +164,7 @@ def mean_over_concepts(
         values: One per concept; what is not finite is left out.
         replicates: Resamples.
         level: Share of the resamples between the bounds, in (0, 1).
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Example:
         >>> mean_over_concepts(np.array([1.0, 1.0, np.nan])).array().tolist()

@@ -77,7 +77,7 @@ class PairCounts:
         """Sum values over images that are weighted at random, for a few draws at a time.
 
         Args:
-            values: Of every pair.
+            values: Values of every pair.
             draw: Draws the weight of each of N images.
             times: How often.
         """

@@ -49,7 +49,7 @@ def paired_test(
         counts: Pixels of the pairs of val.
         permutations: Random swaps, B.
         alpha: Level of the verdict, in (0, 1).
-        seed: Of the swaps.
+        seed: Seed of the swaps.
 
     Returns:
         p-values and verdicts. A concept of few images cannot reach a small p: with n images half

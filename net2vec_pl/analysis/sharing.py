@@ -86,7 +86,7 @@ def filters_above(weight: Float[np.ndarray, "C K"], share: float = 0.5) -> Float
 
     Args:
         weight: Embeddings.
-        share: Of the largest absolute weight, in (0, 1].
+        share: Share of the largest absolute weight, in (0, 1].
 
     Returns:
         1 to K; NaN for a row without any weight.
@@ -159,7 +159,7 @@ def overlap(chosen: Bool[np.ndarray, "C K"], permutations: int = 1000, seed: int
     Args:
         chosen: The F filters of every concept; a concept without an embedding has chosen none.
         permutations: Random banks, B.
-        seed: Of the random banks.
+        seed: Seed of the random banks.
 
     Returns:
         Overlap of every pair and on average.
@@ -263,7 +263,7 @@ class Contrast:
     Args:
         failed: Median over the failures; NaN if there is none.
         others: Median over the others.
-        p: Of the two-sided Mann-Whitney test; NaN if a side is empty.
+        p: P of the two-sided Mann-Whitney test; NaN if a side is empty.
     """
 
     failed: float

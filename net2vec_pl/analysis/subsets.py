@@ -163,7 +163,7 @@ def needed_intervals(
         needed: Filters needed; a concept with a NaN at any level is left out.
         replicates: Resamples of the concepts.
         level: Share of the resamples between the bounds.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         Mean and median with percentile intervals; NaN if no concept is left.

@@ -125,7 +125,7 @@ def synthesise(
         directions: Embeddings, one-hot rows for filters, or any mixture; of any length. They choose
             the device.
         image_size: (H, W).
-        seed: Of noise and shifts. On a CPU the same seed gives the same images.
+        seed: Seed of noise and shifts. On a CPU the same seed gives the same images.
         options: How; see :class:`SynthesisOptions`.
 
     Returns:

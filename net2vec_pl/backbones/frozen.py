@@ -36,7 +36,7 @@ class FrozenBackbone(nn.Module):
         scaling: How pixels become the network's input.
         image_size: (H, W) of the images to come.
         model: The network's name.
-        precision: Of the network's products.
+        precision: Precision of the network's products.
         vectors: Whether the layer may be one that gives a vector (K,), read as a map (K, 1, 1).
 
     Attributes:
@@ -208,11 +208,11 @@ def build_backbone(
         image_size: (H, W) of the images to come.
         layer: A paper name or module path; None takes the last layer that gives an activation map.
         weights: See :func:`~net2vec_pl.backbones.weights.load_weights`.
-        seed: Of the weights that are not loaded.
+        seed: Seed of the weights that are not loaded.
         target: Import path of a class or function that makes a ``torch.nn.Module``.
         kwargs: Arguments for ``target``.
         scaling: Input scaling; torchvision's if None.
-        precision: Of the network's products.
+        precision: Precision of the network's products.
         vectors: Whether the layer may give a vector.
 
     Raises:

@@ -205,9 +205,9 @@ def stride(
     grows with the image.
 
     Args:
-        info: Of a layer that gives a map.
+        info: A layer that gives a map.
         image_size: (H, W) of the image it was traced with.
-        wider: Of the same layer, traced with a larger image.
+        wider: The same layer, traced with a larger image.
         wider_size: (H, W) of that image.
 
     Example:

@@ -75,7 +75,7 @@ class NetworkSpec:
                 that gives an activation map.
             image_size: (H, W) of the images to come.
             scaling: Input scaling in place of its own.
-            precision: Of its products; see :class:`Precision`.
+            precision: Precision of its products; see :class:`Precision`.
             vectors: Whether layers may give vectors.
 
         Raises:

@@ -78,7 +78,7 @@ def recalled(arguments: Sequence[str]) -> list[str]:
     of processes, say. Recalling twice changes nothing, as processes started by this one do.
 
     Args:
-        arguments: Of the command line.
+        arguments: Arguments of the command line.
 
     Raises:
         RunFolderError: If the folder holds no run.

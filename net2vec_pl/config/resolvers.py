@@ -59,7 +59,7 @@ def sweep_name(overrides: Iterable[str], params: Any = None) -> str:
 
     Args:
         overrides: The options of the command line.
-        params: Of the sweeper, from a file.
+        params: What a sweeper's file varies.
 
     Example:
         >>> sweep_name(["model=alexnet", "layer=conv4,conv5", "seed=0,1"])

@@ -34,7 +34,7 @@ def composed_job(digest: str) -> SweepJob:
     """Return the job of a sweep that Hydra is about to run.
 
     Args:
-        digest: Of the job's configuration.
+        digest: Digest of the job's configuration.
     """
     hydra = cast(DictConfig, HydraConfig.get())
     overrides = [str(o) for o in hydra.overrides.task]

@@ -17,6 +17,7 @@ from net2vec_pl.data.reader import ConceptReader, Sample
 from net2vec_pl.data.scan import Scan
 from net2vec_pl.functional.bits import unpack_bits
 from net2vec_pl.functional.fired import Fired
+from net2vec_pl.functional.ragged import owners, places, starts
 
 Batch = TypeVar("Batch", bound="ConceptBatch")
 
@@ -199,9 +200,7 @@ class PairIndex:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the pairs of many rows: which of the rows, and which concept."""
         sizes = self.pairs_per_image[rows]
-        image = np.repeat(np.arange(len(rows)), sizes)
-        within = np.arange(len(image)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return image, self._concept[self._start[rows][image] + within]
+        return owners(sizes), self._concept[places(self._start[rows], sizes)]
 
     def present(self, rows: npt.NDArray[np.int64]) -> Bool[np.ndarray, "N C"]:
         """Return whether each of some images contains each concept."""
@@ -240,14 +239,12 @@ class PairPlaces:
         which, self.concept = index.all_of(rows)
         self.image = rows[which]
         self._first = np.zeros(len(self._sizes), dtype=np.int64)
-        self._first[rows] = np.cumsum(self._sizes[rows]) - self._sizes[rows]
+        self._first[rows] = starts(self._sizes[rows])[:-1]
 
     def of(self, row: Int64[Tensor, "N"]) -> Int64[Tensor, "P"]:
         """Return the places of the pairs of a batch's images, on their device."""
         rows = row.cpu().numpy()
-        sizes = self._sizes[rows]
-        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return torch.from_numpy(np.repeat(self._first[rows], sizes) + within).to(row.device)
+        return torch.from_numpy(places(self._first[rows], self._sizes[rows])).to(row.device)
 
 
 def collate(

@@ -29,9 +29,9 @@ def curves_over_depth(
     Args:
         panels: Score -> category (or ``all``) -> value, lower and upper bound at every setting; NaN
             where there is none.
-        labels: Of the settings.
-        series: Of the settings: lines join the layers of a series, and no others. Settings of a
-            series stand side by side, in order of depth.
+        labels: Labels of the settings.
+        series: Name of each setting's series. Lines join the layers of one series; its settings
+            stand side by side, in order of depth.
 
     Returns:
         A figure with two panels a row; intervals are drawn for ``all``. Scores of one quantity,
@@ -126,7 +126,7 @@ def concept_heat_map(
         scores: Finite.
         concepts: Names.
         categories: Category of each.
-        labels: Of the settings.
+        labels: Labels of the settings.
         score: What is drawn.
 
     Returns:
@@ -255,7 +255,7 @@ def distance_heat_maps(
 
     Args:
         squares: Measure -> symmetric matrix; NaN is left blank.
-        labels: Of the embeddings.
+        labels: Labels of the embeddings.
     """
     side = float(np.clip(0.38 * len(labels) + 1.8, 3.6, 9.0))
     figure, panels = new_figure((side + 1.0) * len(squares), side + 0.9, 1, len(squares))

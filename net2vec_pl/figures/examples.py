@@ -38,7 +38,7 @@ def example_strip(
         images: RGB, in the order to be shown; may be none. A dozen fit a page.
         masks: Name of a row -> its masks, at the resolution of the ground truth or any other.
         captions: Above each image, such as its percentile and score.
-        title: Of the whole, such as the concept.
+        title: Title of the figure, such as the concept.
         truth: Where the concept is, drawn as an outline in every row.
     """
     n, rows = len(images), 1 + len(masks)
@@ -89,7 +89,7 @@ def score_histograms(
 
     Args:
         scores: Name of a direction -> edges of its bins, images with the concept, images without.
-        title: Of the whole, such as the concept.
+        title: Title of the figure, such as the concept.
     """
     figure, axes = new_figure(3.4 * max(len(scores), 1), 3.0, 1, max(len(scores), 1))
     figure.suptitle(title)
@@ -121,7 +121,7 @@ def recall_curves(
     Args:
         found: Name of a direction -> images with the concept among the first K, for K = 1 to N.
         positives: Images with the concept.
-        title: Of the figure, such as the concept.
+        title: Title of the figure, such as the concept.
     """
     figure, (axis,) = new_figure(4.6, 3.4)
     count = max((len(curve) for curve in found.values()), default=0)

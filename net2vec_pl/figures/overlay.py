@@ -32,8 +32,8 @@ def draw_overlay(
     Args:
         image: RGB, at the size wanted.
         labels: Number of the area of every pixel, 0 for none; enlarged by nearest neighbours.
-        names: Of areas 1, 2 and on.
-        colours: Likewise.
+        names: Names of areas 1, 2 and on.
+        colours: Colour of each concept, by the same index.
     """
     height, width = image.shape[1:]
     enlarged = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)

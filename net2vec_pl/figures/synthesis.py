@@ -20,10 +20,10 @@ def synthesis_grid(
     """Show V images of each concept side by side, the concepts one after another.
 
     Args:
-        names: Of the concepts.
+        names: Names of the concepts.
         images: RGB in [0, 1], in the order of the names; V variants, such as embedding and filter.
         captions: Under each image, such as its objective and what noise reaches.
-        title: Of the whole.
+        title: Title of the figure.
 
     Returns:
         A grid with the first 24 concepts; the title says if there are more.

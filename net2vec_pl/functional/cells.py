@@ -41,7 +41,7 @@ class BilinearCells:
     Args:
         grid: (h, w) of the bit maps.
         mask: (sh, sw) of the masks.
-        align_corners: As in :func:`net2vec_pl.functional.resize.bilinear_matrix`.
+        align_corners: Whether bilinear upsampling aligns the corner samples.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ def score_classifiers(
     """Score classifiers over the images of a split.
 
     Args:
-        logits: Of each of G classifiers, one at a time; not finite where a concept has none.
+        logits: Logits of each of G classifiers, one at a time; not finite where a concept has none.
         present: Which image carries which concept.
         annotated: Which image is annotated for the concept's category.
         balanced: The balanced examples, the same for all that is compared.
@@ -107,7 +107,7 @@ def balanced_accuracy(logits: Float[Tensor, "N C"], examples: Examples) -> Float
     examples. One half exactly, a logit of 0, is wrong for either class.
 
     Args:
-        logits: Of every image and concept.
+        logits: Logits of every image and concept.
         examples: Rows of ``logits`` for each concept; NaN comes of none.
     """
     concept, image, positive = (

@@ -24,7 +24,7 @@ def signed_root(activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"
         >>> signed_root(torch.tensor([[[[4.0, -9.0]]]])).tolist()
         [[[[2.0, -3.0]]]]
     """
-    root: Tensor = activation.abs().sqrt().copysign(activation)
+    root: Tensor = activation.abs().sqrt() * activation.sign()  # ONNX has no copysign
     return root
 
 

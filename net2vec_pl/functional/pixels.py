@@ -31,7 +31,7 @@ class PixelPass(nn.Module):
         grid: (h, w) of the logits.
         mask: (sh, sw) of the masks.
         loss: One of :data:`net2vec_pl.functional.losses.LOSSES`.
-        align_corners: As in :func:`net2vec_pl.functional.resize.bilinear_matrix`.
+        align_corners: Whether bilinear upsampling aligns the corner samples.
         pairs_per_chunk: Pairs at mask resolution at a time; by device if None.
         compiled: Whether to make one kernel of a chunk's steps by ``torch.compile``, where that
             can be had. On a CPU it gains nothing over working in place.

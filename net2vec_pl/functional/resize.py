@@ -77,7 +77,7 @@ def enlarger(
     Args:
         size_in: (h, w).
         size_out: (sh, sw).
-        align_corners: As in :func:`bilinear_matrix`.
+        align_corners: Whether bilinear upsampling aligns the corner samples.
         device: Where the maps live.
     """
     rows, columns = (

@@ -36,7 +36,7 @@ class Neighbour(NamedTuple):
 
     Args:
         name: The concept.
-        cosine: Of the two directions, in [-1, 1].
+        cosine: Cosine of the two directions, in [-1, 1].
     """
 
     name: str
@@ -193,8 +193,8 @@ class Bank:
         """Return at every pixel the probability of every concept, in [0, 1].
 
         Args:
-            images: As for :meth:`logits`.
-            concepts: Likewise.
+            images: What :func:`~net2vec_pl.inference.pixels.each_image` takes.
+            concepts: Names of the concepts wanted, in this order; all if None.
             size: (H, W) wanted; that of the masks the bank was learned on if None.
         """
         enlarged = self._enlarged(images, concepts, size)
@@ -209,11 +209,11 @@ class Bank:
         """Return the mask of every concept: where its probability is above one half.
 
         Args:
-            images: As for :meth:`logits`.
-            concepts: Likewise.
-            size: As for :meth:`probabilities`. With None these are the masks that the run scored,
-                but for a run that kept activations (not bits) in memory: it kept them in half
-                precision, which turns a pixel here and there.
+            images: What :func:`~net2vec_pl.inference.pixels.each_image` takes.
+            concepts: Names of the concepts wanted, in this order; all if None.
+            size: (H, W) wanted. With None these are the masks that the run scored, except that a
+                run that kept activations, not bits, in memory kept them in half precision, which
+                turns a pixel here and there.
         """
         return self._enlarged(images, concepts, size) > 0
 
@@ -224,8 +224,8 @@ class Bank:
         classifies, the probability of the image. NaN where a concept has no embedding.
 
         Args:
-            images: As for :meth:`logits`.
-            concepts: Likewise.
+            images: What :func:`~net2vec_pl.inference.pixels.each_image` takes.
+            concepts: Names of the concepts wanted, in this order; all if None.
         """
         if self.segments:
             return self.logits(images, concepts).flatten(2).amax(2).sigmoid()
@@ -244,7 +244,7 @@ class Bank:
         over positions (N, K, 1, 1).
 
         Args:
-            concepts: As for :meth:`logits`.
+            concepts: Names of the concepts wanted, in this order; all if None.
 
         Raises:
             ConfigError: If a concept is unknown.
@@ -269,9 +269,9 @@ class Bank:
         Where onnxruntime is installed, the file is compared with PyTorch before it is kept.
 
         Args:
-            path: Of the file.
-            concepts: As for :meth:`logits`; at least one.
-            size: As for :meth:`probabilities`.
+            path: Path of the file.
+            concepts: Names of the concepts wanted, at least one; all if None.
+            size: (H, W) of the logits; that of the masks the bank was learned on if None.
 
         Raises:
             ConfigError: If a concept is unknown, or packages are missing (the extra ``onnx``).
@@ -297,7 +297,7 @@ class Bank:
             tcav.interpret(images.requires_grad_(), [cav.concepts], target=0)  # scaled as usual
 
         Args:
-            concepts: As for :meth:`logits`; each takes 4 * K * h * w bytes.
+            concepts: Names of the concepts wanted, all if None; each takes 4 * K * h * w bytes.
 
         Raises:
             ConfigError: If a concept is unknown, or captum is missing (the extra ``captum``).
@@ -311,7 +311,7 @@ class Bank:
         header as JSON text, and ``bias`` (C,) and ``scale`` (K,) where the bank has them.
 
         Args:
-            path: Of the file.
+            path: Path of the file.
         """
         to_numpy(self.file, Path(path))
 
@@ -319,7 +319,7 @@ class Bank:
         """Write a row per concept: id, name, category, its weight of every filter, its bias if any.
 
         Args:
-            path: Of the file.
+            path: Path of the file.
         """
         to_csv(self.file, Path(path))
 

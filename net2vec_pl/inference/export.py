@@ -75,7 +75,7 @@ def to_numpy(file: BankFile, path: Path) -> None:
 
     Args:
         file: The bank.
-        path: Of the file; keeps its name whatever it ends in.
+        path: Path of the file; keeps its name whatever it ends in.
     """
     tensors = {name: getattr(file, name) for name in ("weight", "threshold", "bias", "scale")}
     arrays = {name: value.numpy() for name, value in tensors.items() if value is not None}
@@ -95,7 +95,7 @@ def to_csv(file: BankFile, path: Path) -> None:
 
     Args:
         file: The bank.
-        path: Of the file.
+        path: Path of the file.
     """
     filters = [f"filter_{k}" for k in range(file.weight.shape[1])]
     bias = np.empty((len(file.weight), 0)) if file.bias is None else file.bias[:, None].numpy()

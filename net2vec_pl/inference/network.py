@@ -1,5 +1,7 @@
 """Rebuild the network that a bank belongs to."""
 
+from typing import Any
+
 from torch import nn
 
 from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_backbone
@@ -23,45 +25,52 @@ def network_of(
         BackboneError: If the network cannot be built, or its weights are not the bank's.
     """
     header = file.header
-    model, transform = header["model"], header["input_transform"]
-    scaling = InputScaling.of(transform["name"], transform["mean"], transform["std"])
-    size = tuple(transform["image_size"])
-    precision = Precision(file.protocol.precision)
-    vectors = not file.segments
+    name, size = header["model"]["name"], tuple(header["input_transform"]["image_size"])
+    options: dict[str, Any] = {
+        "scaling": _scaling(file),
+        "image_size": size,
+        "layer": header["module_path"],
+        "precision": Precision(file.protocol.precision),
+        "vectors": not file.segments,
+    }
     if network is not None:
-        backbone = FrozenBackbone(
-            network,
-            header["module_path"],
-            scaling,
-            size,
-            model=model["name"],
-            precision=precision,
-            vectors=vectors,
-        )
+        backbone = FrozenBackbone(network, model=name, **options)
     else:
-        try:
-            backbone = build_backbone(
-                name=model["name"],
-                image_size=size,
-                layer=header["module_path"],
-                weights=weights or model["weights"],
-                seed=model.get("seed", header["seed"]),  # before model.seed the run's was taken
-                target=model.get("_target_"),
-                kwargs=model.get("kwargs"),
-                scaling=scaling,
-                precision=precision,
-                vectors=vectors,
-            )
-        except BackboneError as error:
-            raise BackboneError(f"the bank's network cannot be built: {error} {_REMEDY}") from error
-    if backbone.digest != header["weights_digest"]:
-        given = (
-            "the network given has"
-            if network is not None
-            else f"{weights or model['weights'] or 'random weights'} have"
-        )
-        raise BackboneError(
-            f"the bank was learned on {model['name']} with weights of digest "
-            f"{header['weights_digest']}, but {given} {backbone.digest}. {_REMEDY}"
-        )
+        backbone = _built(file, weights, options)
+    _check_weights(file, backbone, weights, given=network is not None)
     return backbone
+
+
+def _scaling(file: BankFile) -> InputScaling:
+    transform = file.header["input_transform"]
+    return InputScaling.of(transform["name"], transform["mean"], transform["std"])
+
+
+def _built(file: BankFile, weights: str | None, options: dict[str, Any]) -> FrozenBackbone:
+    """Build the network as the run built it."""
+    model = file.header["model"]
+    try:
+        return build_backbone(
+            name=model["name"],
+            weights=weights or model["weights"],
+            # Before there was model.seed, the seed of the run was taken.
+            seed=model.get("seed", file.header["seed"]),
+            target=model.get("_target_"),
+            kwargs=model.get("kwargs"),
+            **options,
+        )
+    except BackboneError as error:
+        raise BackboneError(f"the bank's network cannot be built: {error} {_REMEDY}") from error
+
+
+def _check_weights(
+    file: BankFile, backbone: FrozenBackbone, weights: str | None, *, given: bool
+) -> None:
+    model, digest = file.header["model"], file.header["weights_digest"]
+    if backbone.digest == digest:
+        return
+    named = f"{weights or model['weights'] or 'random weights'} have"
+    raise BackboneError(
+        f"the bank was learned on {model['name']} with weights of digest {digest}, but "
+        f"{'the network given has' if given else named} {backbone.digest}. {_REMEDY}"
+    )

@@ -14,7 +14,7 @@ from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.errors import BackboneError, ConfigError
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference.export import to_conv2d
-from net2vec_pl.probes import BankFile
+from net2vec_pl.probes import BankFile, Scorer
 from net2vec_pl.runs.files import whole
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class PixelsToLogits(nn.Module):
         for name, value in (
             ("mean", torch.tensor(scaling.mean)),
             ("std", torch.tensor(scaling.std)),
-            ("threshold", file.threshold),
         ):
             self.register_buffer(name, value[:, None, None].clone())
+        self.register_buffer("threshold", file.threshold.clone())
         self.mean: Tensor
         self.std: Tensor
         self.threshold: Tensor
@@ -70,7 +70,8 @@ class PixelsToLogits(nn.Module):
         if not self._segments:
             classified: Tensor = self.conv(activation.mean((2, 3), keepdim=True)).flatten(1)
             return classified
-        return self._enlarge(self.conv(self._combined(activation)))
+        scorer = Scorer(self._input, self.threshold)
+        return self._enlarge(self.conv(scorer.features(activation)))
 
     def _activation(self, images: Tensor) -> Tensor:
         activations: list[Tensor] = []
@@ -85,13 +86,6 @@ class PixelsToLogits(nn.Module):
         activation = activations[-1]
         return activation[:, :, None, None] if activation.dim() == 2 else activation
 
-    def _combined(self, activation: Tensor) -> Tensor:
-        if self._input == "bits":
-            return (activation > self.threshold).float()
-        if self._input == "root":
-            return activation.sign() * activation.abs().sqrt()  # ONNX has no copysign
-        return activation
-
 
 def write_onnx(
     path: Path,
@@ -103,11 +97,11 @@ def write_onnx(
     """Write the model; see :meth:`net2vec_pl.inference.Bank.to_onnx`.
 
     Args:
-        path: Of the file, written whole or not at all.
+        path: Path of the file, written whole or not at all.
         file: The bank.
         backbone: Its network, on the CPU.
         rows: The concepts wanted, at least one.
-        size: As for :class:`PixelsToLogits`.
+        size: (H, W) of the logits of a bank that segments.
 
     Raises:
         ConfigError: If no concept is wanted, or packages are missing.

@@ -7,10 +7,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.functional import DensePairScores, Fired, PairScores
-from net2vec_pl.functional.inputs import INPUTS, inverse_scale
 from net2vec_pl.inference.pixels import Images, each_image, fit
-from net2vec_pl.probes import BankFile
+from net2vec_pl.probes import BankFile, Scorer
 
 _IMAGES_AT_ONCE = 8
 
@@ -62,21 +60,16 @@ def grid_logits(
     Args:
         file: The bank, one that segments.
         backbone: Its network at its layer.
-        images: Of the size of the bank's.
+        images: Images of the size of the bank's.
         rows: The concepts.
     """
-    answer, kind = backbone(images), file.protocol.input
-    device, (n, _, h, w), c = answer.device, answer.shape, len(rows)
+    activation = backbone(images)
+    device, (n, _, h, w), c = activation.device, activation.shape, len(rows)
     image = torch.arange(n, device=device).repeat_interleave(c)
     concept = torch.arange(c, device=device).repeat(n)
-    scores: PairScores | DensePairScores
-    if kind == "bits":
-        above = answer > file.threshold.to(device)[:, None, None]
-        scores = PairScores(Fired.of(above), image, concept)
-    else:
-        assert file.scale is not None, "banks on activations are scaled"
-        share = inverse_scale(file.scale).to(device)[:, None, None]
-        scores = DensePairScores(INPUTS[kind](answer) * share, image, concept)
+    scale = None if file.scale is None else file.scale.to(device)
+    scorer = Scorer(file.protocol.input, file.threshold.to(device), scale)
+    scores = scorer.pairs(activation, image, concept)
     logits = scores.logits(file.weight[list(rows)].to(device)).view(n, c, h, w)
     if file.bias is not None:
         logits = logits + file.bias[list(rows)].to(device)[:, None, None]
@@ -93,9 +86,9 @@ def image_probabilities(
 
     Args:
         file: The bank, one that classifies.
-        backbone: As for :func:`grid_logits`.
-        images: Likewise.
-        rows: Likewise.
+        backbone: Its network at its layer.
+        images: Images of the size that the bank was learned on.
+        rows: Rows of the concepts wanted.
     """
     assert file.bias is not None, "classifiers have a bias"
     pooled = backbone(images).mean((2, 3))

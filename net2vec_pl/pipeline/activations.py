@@ -57,8 +57,8 @@ def find_activations(setup: Setup, stages: Sequence[Stages]) -> list[LayerActiva
     """Run the network over every image, or find what it gave before.
 
     Args:
-        setup: Of the job.
-        stages: Of each layer, which may know its thresholds and more.
+        setup: Setup of the job.
+        stages: Stages of each layer, which may know its thresholds and more.
     """
     watch = _Watch(setup, stages)
     if "segmentation" not in setup.options.targets:

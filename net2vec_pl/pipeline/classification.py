@@ -13,7 +13,8 @@ from net2vec_pl.functional.balanced import BalancedSampler
 from net2vec_pl.functional.classifier_scores import ClassificationScores, score_classifiers
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import BankFile, SingleClassifiers, best_single_classifiers
-from net2vec_pl.report.tables import Row, classification_table
+from net2vec_pl.records.run import ClassifiedRow
+from net2vec_pl.report.tables import classification_table
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.training import ClassificationBank, ClassificationProbe
 
@@ -71,7 +72,7 @@ class Classified:
     scores: ClassificationScores
     best: SingleClassifiers
     best_scores: ClassificationScores
-    table: list[Row]
+    table: list[ClassifiedRow]
 
     def bank_file(self, job: LayerJob) -> BankFile:
         """Return the bank as it is written."""
@@ -124,7 +125,7 @@ def train_classifiers(
         job: The layer.
         images: What is classified.
         name: Name of the stage.
-        seed: Of draws and initial vectors.
+        seed: Seed of draws and initial vectors.
         mask: The filters that each may use.
     """
     protocol = job.setup.options.protocol.classification

@@ -34,9 +34,9 @@ class GradientFitter(Fitter):
     Args:
         trainer: Arguments of ``pytorch_lightning.Trainer``.
         epochs: Passes over the train images.
-        folder: Of the layer's results.
+        folder: Folder of the layer's results.
         logger: Where logs go.
-        callbacks: Of the trainer; validation needs the one that logs scores.
+        callbacks: Callbacks of the trainer; validation needs the one that logs scores.
         checkpoint: Where to go on from.
     """
 

@@ -43,7 +43,7 @@ class Segmented:
     Args:
         baseline: Set IoU of every filter on every concept.
         probe: The trained probe, a bank per seed.
-        scores: Of the bank of each seed.
+        scores: Scores of the bank of each seed.
         counts: Pixels of every val pair, in the bank of each seed.
     """
 

@@ -24,7 +24,8 @@ from net2vec_pl.errors import shorten
 from net2vec_pl.pipeline.options import ConceptChoice, RunOptions
 from net2vec_pl.pipeline.progress import Progress
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.report import write_csv
+from net2vec_pl.records import write_csv
+from net2vec_pl.records.run import SkippedRow
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,27 @@ class Subject:
             scaling="paper" if protocol.scaling == "paper" else None,
             precision=protocol.precision,
             vectors="segmentation" not in options.targets,
+        )
+
+    def select(self, scan: Scan, *, segmented: bool) -> Selection:
+        """Choose the concepts that are probed, for which there are enough images.
+
+        Args:
+            scan: What is where in the dataset.
+            segmented: Whether concepts need masks.
+
+        Raises:
+            Net2VecError: If a category or a name is unknown, or no concept is left.
+        """
+        choice = self.concepts
+        return select_concepts(
+            self.reader,
+            scan,
+            categories=choice.categories,
+            names=choice.names,
+            min_train=choice.min_train,
+            min_val=choice.min_val,
+            segmented=segmented,
         )
 
 
@@ -134,7 +156,7 @@ def set_up(
     """
     pl.seed_everything(options.seed, verbose=False)
     progress = Progress(enabled=options.callbacks.progress and processes.is_first())
-    reader, choice = subject.reader, subject.concepts
+    reader = subject.reader
     backbones = subject.frozen(options)
     _tell_backbones(backbones, options.protocol)
     scan = processes.from_first(
@@ -146,15 +168,7 @@ def set_up(
         )
     )
     chosen = {
-        target: select_concepts(
-            reader,
-            scan,
-            categories=choice.categories,
-            names=choice.names,
-            min_train=choice.min_train,
-            min_val=choice.min_val,
-            segmented=target == "segmentation",
-        )
+        target: subject.select(scan, segmented=target == "segmentation")
         for target in options.targets
     }
     selection = chosen[options.targets[0]]
@@ -220,10 +234,7 @@ def _tell_data(
         ", ".join(f"{c.name} {n}" for c, n in zip(reader.categories, annotated, strict=True)),
     )
     if scan.unreadable:
-        rows = [
-            {"row": row, "image": reader.image_names[row], "fault": fault}
-            for row, fault in scan.unreadable
-        ]
+        rows = [SkippedRow(row, reader.image_names[row], fault) for row, fault in scan.unreadable]
         write_csv(rows, folder / "skipped.csv")
         _log.warning("%d unreadable images are left out; skipped.csv lists them", len(rows))
     for target, selection in selections.items():

@@ -34,7 +34,7 @@ def storage_of(setup: Setup, num_processes: int, *, scale: float = 1.0) -> Stora
     """Decide where activations are kept.
 
     Args:
-        setup: Of the run.
+        setup: Setup of the run.
         num_processes: That work on it.
         scale: By how much the dataset is larger than the one of the setup, a sample say.
     """

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -79,44 +79,45 @@ def trainer_from(
         epochs: Passes over the train images.
         folder: Where Lightning may write.
         logger: Where logs go.
-        callbacks: Of the trainer; it validates only if :class:`LogScores` is among them.
+        callbacks: Callbacks of the trainer; it validates only if :class:`LogScores` is among them.
 
     Raises:
         ConfigError: If Lightning refuses the arguments.
     """
-    callbacks = callbacks or []
-    progress = any(isinstance(callback, RichProgressBar) for callback in callbacks)
-    checkpoint = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
-    scores = any(isinstance(callback, LogScores) for callback in callbacks)
     given = dict(arguments)
-    if not scores:  # nobody would read them
+    callbacks = callbacks or []
+    if not _has(callbacks, LogScores):  # nobody would read the scores
         given.setdefault("limit_val_batches", 0)
     if given.get("accelerator") == "auto" and torch.backends.mps.is_available():
         given["accelerator"] = "cpu"  # scores are float64, which Apple's GPUs lack
-
-    def make() -> pl.Trainer:
-        return pl.Trainer(
-            **given,
-            max_epochs=epochs,
-            default_root_dir=folder,
-            logger=logger,
-            callbacks=callbacks,
-            enable_progress_bar=progress,
-            enable_checkpointing=checkpoint,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            plugins=[WholeCheckpoints()],
-        )
-
+    ours = {
+        "max_epochs": epochs,
+        "default_root_dir": folder,
+        "logger": logger,
+        "callbacks": callbacks,
+        "enable_progress_bar": _has(callbacks, RichProgressBar),
+        "enable_checkpointing": _has(callbacks, ModelCheckpoint),
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+    }
     try:
-        trainer = make()
-        if trainer.world_size > 1:
-            if given.get("strategy", "auto") not in ("auto", "ddp"):
-                raise ValueError("several processes work together by strategy=ddp (trainer=ddp)")
-            # The probe exchanges gradients itself, and shares of val images differ in length.
-            given["strategy"] = DDPStrategy(broadcast_buffers=False, timeout=_PATIENCE)
-            trainer = make()
+        return _made(given, ours)
     except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(f"trainer={dict(arguments)}: {error}") from error
-    return trainer
+
+
+def _made(given: Mapping[str, Any], ours: Mapping[str, Any]) -> pl.Trainer:
+    """Make a trainer; several processes get the strategy that a run needs."""
+    trainer = pl.Trainer(**given, **ours, plugins=[WholeCheckpoints()])
+    if trainer.world_size == 1:
+        return trainer
+    if given.get("strategy", "auto") not in ("auto", "ddp"):
+        raise ValueError("several processes work together by strategy=ddp (trainer=ddp)")
+    # The probe exchanges gradients itself, and shares of val images differ in length.
+    strategy = DDPStrategy(broadcast_buffers=False, timeout=_PATIENCE)
+    return pl.Trainer(**{**given, "strategy": strategy}, **ours, plugins=[WholeCheckpoints()])
+
+
+def _has(callbacks: Sequence[pl.Callback], kind: type[pl.Callback]) -> bool:
+    return any(isinstance(callback, kind) for callback in callbacks)

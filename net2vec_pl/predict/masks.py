@@ -25,10 +25,10 @@ class Sheet:
     """Concepts that exclude each other in one picture: those of a category, 255 at most.
 
     Args:
-        folder: Of its masks.
+        folder: Folder of its masks.
         columns: Which of the concepts asked for they are.
         concepts: By index in the picture, from 1.
-        colours: Likewise.
+        colours: Colour of each concept, by index in the picture.
     """
 
     folder: str
@@ -68,7 +68,7 @@ def strongest(
     Args:
         logits: On the activation grid, of at most 255 concepts; NaN where there is no embedding.
         size: (H, W) wanted.
-        align_corners: As in :func:`~net2vec_pl.functional.resize.bilinear_matrix`.
+        align_corners: Whether bilinear upsampling aligns the corner samples.
 
     Returns:
         Its position among the concepts, from 1, and 0 where there is none; and the size in pixels
@@ -111,9 +111,9 @@ def probability_maps(
     What is above one half stays above it when it is rounded.
 
     Args:
-        logits: As for :func:`strongest`.
-        size: Likewise.
-        align_corners: Likewise.
+        logits: Logits on the activation grid; NaN where there is no embedding.
+        size: (H, W) wanted.
+        align_corners: Whether bilinear upsampling aligns the corner samples.
     """
     rows, columns = _matrices(logits, size, align_corners)
     half = np.float16(0.5)

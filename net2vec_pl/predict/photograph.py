@@ -64,7 +64,7 @@ class Writer:
         folder: Where to.
         sheets: The concepts, by sheet.
         mask_size: (H, W) of all masks; None for each photograph's own.
-        align_corners: Of the bank's protocol.
+        align_corners: Whether bilinear upsampling aligns the corner samples, as in the fit.
         probabilities: Names of the concepts, where probabilities are wanted.
     """
 
@@ -81,7 +81,7 @@ class Writer:
 
         Args:
             photograph: The photograph.
-            logits: Of the concepts asked for, on the activation grid.
+            logits: Logits of the concepts asked for, on the activation grid.
 
         Returns:
             The share of the picture that each concept's own mask takes, in [0, 1].

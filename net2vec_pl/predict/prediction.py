@@ -29,8 +29,9 @@ from net2vec_pl.predict.photograph import (
 )
 from net2vec_pl.predict.sources import Source, find_photographs
 from net2vec_pl.predict.tables import SCORES, ScoreTable, palette_rows, score_table
-from net2vec_pl.report import LastWords, write_csv
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import write_csv
+from net2vec_pl.records.predict import SkippedImage
+from net2vec_pl.report import LastWords
 
 _log = logging.getLogger(__name__)
 PALETTE, SKIPPED = "palette.csv", "skipped.csv"
@@ -77,13 +78,13 @@ def _go_through(
     options: Options,
     folder: Path,
     table: ScoreTable,
-) -> list[Row]:
+) -> list[SkippedImage]:
     """Read, ask and write some photographs at a time; return those that cannot be read."""
     writer = _writer(bank, vocabulary, options, folder) if bank.segments else None
     batches = [
         sources[i : i + options.batch_size] for i in range(0, len(sources), options.batch_size)
     ]
-    skipped: list[Row] = []
+    skipped: list[SkippedImage] = []
     track = Progress(enabled=options.progress)("photographs")
     with ThreadPoolExecutor(options.workers) as threads:
         for batch in track(batches):
@@ -106,13 +107,13 @@ def _go_through(
     return skipped
 
 
-def _try(source: Source, image_size: tuple[int, int]) -> Photograph | Row:
+def _try(source: Source, image_size: tuple[int, int]) -> Photograph | SkippedImage:
     try:
         return read(source, image_size)
     except UnreadableRowError as error:
-        told = {"image": str(source.path), "fault": str(error)}
         # File names may hold bytes that are no text.
-        return {key: text.encode(errors="backslashreplace").decode() for key, text in told.items()}
+        told = (t.encode(errors="backslashreplace") for t in (str(source.path), str(error)))
+        return SkippedImage(*(text.decode() for text in told))
 
 
 def _ask(bank: Bank, photographs: Sequence[Photograph], vocabulary: Vocabulary) -> Tensor:
@@ -132,7 +133,7 @@ def _writer(bank: Bank, vocabulary: Vocabulary, options: Options, folder: Path) 
     )
 
 
-def _all_skipped(skipped: Sequence[Row]) -> str:
-    faults = "".join(f"\n  {row['fault']}" for row in skipped[:5])
+def _all_skipped(skipped: Sequence[SkippedImage]) -> str:
+    faults = "".join(f"\n  {row.fault}" for row in skipped[:5])
     more = f"\n  and {len(skipped) - 5} more" if len(skipped) > 5 else ""
     return f"none of {len(skipped)} photographs can be read:{faults}{more}"

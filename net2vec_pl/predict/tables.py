@@ -16,7 +16,7 @@ from rich.table import Table
 from net2vec_pl.concepts import Concept
 from net2vec_pl.predict.masks import Sheet
 from net2vec_pl.predict.sources import Source
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.predict import PaletteRow, ScoreRow
 from net2vec_pl.runs.files import whole
 
 SCORES = "scores.csv"
@@ -49,10 +49,8 @@ class ScoreTable:
         self._known = [known.get(concept.name, math.nan) for concept in concepts]
         self._found = np.zeros(len(concepts), dtype=np.int64)
         self._area = np.zeros(len(concepts))
-        area = ["area"] if masks else []
-        columns = ["image", "name", "concept", "category", "score", *area, self._quality]
-        self._rows = csv.DictWriter(file, fieldnames=columns)
-        self._rows.writeheader()
+        self._rows = csv.writer(file)
+        self._begun = False
 
     def add(
         self,
@@ -70,11 +68,27 @@ class ScoreTable:
         self.photographs += 1
         self._found += scores > 0.5 if areas is None else areas > 0
         self._area += 0 if areas is None else areas
+        quality = {self._quality: self._known}
         for i, concept in enumerate(self._concepts):
-            row: Row = {"image": source.path, "name": source.name, "concept": concept.name}
-            row |= {"category": concept.category, "score": f"{scores[i]:.6g}"}
-            row |= {} if areas is None else {"area": f"{areas[i]:.6g}"}
-            self._rows.writerow(row | {self._quality: f"{self._known[i]:.6g}"})
+            row = ScoreRow(
+                image=str(source.path),
+                name=source.name,
+                concept=concept.name,
+                category=concept.category,
+                score=float(scores[i]),
+                area=None if areas is None else float(areas[i]),
+                **{name: known[i] for name, known in quality.items()},
+            )
+            self._write(row)
+
+    def _write(self, row: ScoreRow) -> None:
+        cells = row.cells()
+        if not self._begun:
+            self._rows.writerow(cells)
+            self._begun = True
+        self._rows.writerow(
+            f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells.values()
+        )
 
     def tell(self, console: Console) -> None:
         """Print in how many photographs each concept is, the most frequent and trusted first."""
@@ -104,9 +118,9 @@ def score_table(
 
     Args:
         folder: Where to.
-        concepts: As for :class:`ScoreTable`.
-        bank: Likewise.
-        masks: Likewise.
+        concepts: The concepts asked for.
+        bank: The folder of the bank; how good it is on val is read beside it.
+        masks: Whether the bank gives masks.
     """
     with (
         whole(folder / SCORES) as part,
@@ -124,20 +138,20 @@ def _quality(folder: Path, column: str) -> dict[str, float]:
         return {}
 
 
-def palette_rows(sheets: Sequence[Sheet]) -> list[Row]:
+def palette_rows(sheets: Sequence[Sheet]) -> list[PaletteRow]:
     """Tabulate what the numbers in the masks mean.
 
     Args:
         sheets: The concepts, by sheet.
     """
     return [
-        {
-            "folder": sheet.folder,
-            "index": index,
-            "concept": concept.name,
-            "category": concept.category,
-            "colour": "#" + bytes(colour.tolist()).hex(),
-        }
+        PaletteRow(
+            folder=sheet.folder,
+            index=index,
+            concept=concept.name,
+            category=concept.category,
+            colour="#" + bytes(colour.tolist()).hex(),
+        )
         for sheet in sheets
         for index, (concept, colour) in enumerate(
             zip(sheet.concepts, sheet.colours, strict=True), start=1

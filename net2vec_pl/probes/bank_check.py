@@ -41,7 +41,7 @@ def check_bank(path: object, header: Mapping[str, Any], tensors: Mapping[str, Te
     """Check what a file holds: every field that is read, and whether the tensors fit together.
 
     Args:
-        path: Of the file, for the message.
+        path: Path of the file, for the message.
         header: As it was read, with its vocabulary.
         tensors: By name.
 

@@ -181,7 +181,7 @@ class SkippedRow(Record):
     """A row of ``skipped.csv``: an image that cannot be read.
 
     Args:
-        row: Of the dataset.
+        row: Row of the dataset.
         image: Its name.
         fault: What is wrong with it.
     """

@@ -40,7 +40,7 @@ class Column:
     """Names the column of an annotated field, or those of a nested record or a mapping.
 
     Args:
-        name: Of the column; of several, a pattern for their own names, such as ``best_{}``.
+        name: Name of the column; of several, a pattern for their own names, such as ``best_{}``.
     """
 
     name: str

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from net2vec_pl.probes import BankFile
+from net2vec_pl.records import Record
 from net2vec_pl.report.page import templates
-from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.report.tables import nan_mean
 from net2vec_pl.runs.files import whole
 
 _SHOWN = 5
+_Cells = Mapping[str, Any]
 # Choices that matter to classifiers of images.
 _OF_IMAGES = ("classification.", "scaling", "precision")
 # Column of the table -> heading; the first says which concepts do best.
@@ -36,12 +38,12 @@ _CLASSIFICATION = {
 
 
 def write_card(
-    path: Path, bank: BankFile, table: Sequence[Row], controls: Sequence[str] = ()
+    path: Path, bank: BankFile, table: Sequence[Record], controls: Sequence[str] = ()
 ) -> None:
     """Write the card of a bank, whole or not at all.
 
     Args:
-        path: Of the card; the bank is taken to lie beside it, under the same name.
+        path: Path of the card; the bank is taken to lie beside it, under the same name.
         bank: The bank, of concepts that are segmented or classified.
         table: A row per concept asked for, from :func:`~net2vec_pl.report.concept_table` or
             :func:`~net2vec_pl.report.classification_table`.
@@ -50,7 +52,8 @@ def write_card(
     segments = bank.segments
     headings = _SEGMENTATION if segments else _CLASSIFICATION
     first = next(iter(headings))
-    ranked = sorted(_scored(table, first), key=lambda row: -row[first])
+    rows = [record.cells() for record in table]
+    ranked = sorted(_scored(rows, first), key=lambda row: -float(row[first]))
     worst = ranked[_SHOWN:][-_SHOWN:]
     weights = bank.header["model"].get("weights")
     environment = templates()
@@ -67,24 +70,24 @@ def write_card(
             if (not text.startswith("classification.") if segments else text.startswith(_OF_IMAGES))
         ],
         example=ranked[0]["name"] if ranked else bank.vocabulary.names[0],
-        means=_means(table, headings),
+        means=_means(rows, headings),
         extremes={
-            title: _table([_cells(row, headings) for row in rows])
-            for title, rows in (("Best", ranked[:_SHOWN]), ("Worst", worst))
-            if rows
+            title: _table([_cells(row, headings) for row in some])
+            for title, some in (("Best", ranked[:_SHOWN]), ("Worst", worst))
+            if some
         },
-        unscored=Counter(row["status"] for row in table if not np.isfinite(row[first])),
+        unscored=Counter(row["status"] for row in rows if not np.isfinite(row[first])),
         controls=controls,
     )
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def _scored(table: Sequence[Row], score: str) -> list[Row]:
+def _scored(table: Sequence[_Cells], score: str) -> list[_Cells]:
     return [row for row in table if np.isfinite(row[score])]
 
 
-def _means(table: Sequence[Row], headings: Mapping[str, str]) -> str:
+def _means(table: Sequence[_Cells], headings: Mapping[str, str]) -> str:
     """Tabulate mean scores by category, and over all if there are several."""
     first = next(iter(headings))
     categories = list(dict.fromkeys(row["category"] for row in table))
@@ -92,19 +95,23 @@ def _means(table: Sequence[Row], headings: Mapping[str, str]) -> str:
     for category in categories if len(categories) == 1 else [*categories, "all"]:
         asked = [row for row in table if category in (row["category"], "all")]
         scored = _scored(asked, first)
-        cells: Row = {"category": category, "concepts": len(asked), "scored": len(scored)}
+        cells: dict[str, Any] = {
+            "category": category,
+            "concepts": len(asked),
+            "scored": len(scored),
+        }
         scores = {heading: nan_mean(r[key] for r in scored) for key, heading in headings.items()}
         means.append(cells | scores)
     return _table(means)
 
 
-def _cells(row: Row, headings: Mapping[str, str]) -> Row:
+def _cells(row: _Cells, headings: Mapping[str, str]) -> _Cells:
     cells = {"concept": row["name"], "category": row["category"]}
     images = {f"{split} images": row[f"n_{split}"] for split in ("train", "val")}
-    return cells | images | {heading: row[key] for key, heading in headings.items()}
+    return {**cells, **images} | {heading: row[key] for key, heading in headings.items()}
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[_Cells]) -> str:
     r"""Write rows as a table of Markdown, scores with three digits.
 
     Example:

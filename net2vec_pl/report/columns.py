@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Cell
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Column:
         label: What stands above it.
         meaning: In a sentence.
         link: ``concept`` or ``filter``, if its cells name one.
-        bar: ``single`` or ``several``, if its scores are drawn, in the colour of best filter or
+        bar: ``single`` or ``multi``, if its scores are drawn, in the colour of best filter or
             embedding.
         main: Whether tables show it; the view of one concept shows all.
     """
@@ -30,11 +30,11 @@ _BALANCED = "On as many val images with the concept as without"
 _KNOWN = {
     "name": Column("concept", link="concept"),
     "category": Column("category"),
-    "multi_val": Column("set IoU, embedding", "On val images", bar="several"),
+    "multi_val": Column("set IoU, embedding", "On val images", bar="multi"),
     "single_val": Column("set IoU, best filter", "On val images", bar="single"),
     "gain": Column("gain", "Set IoU of the embedding less that of the best filter"),
     "ap_val": Column("AP, embedding", "Average precision over the pixels of val images"),
-    "accuracy": Column("accuracy, embedding", _BALANCED, bar="several"),
+    "accuracy": Column("accuracy, embedding", _BALANCED, bar="multi"),
     "best_accuracy": Column("accuracy, best filter", _BALANCED, bar="single"),
     "auc": Column("ROC AUC, embedding", "Over all val images"),
     "filters_for_80%": Column("filters for 80 %", "Filters that reach 80 % of the full set IoU"),
@@ -61,7 +61,7 @@ _OF_FILTERS = {
 }
 
 
-def concept_columns(row: Row) -> list[dict[str, str | bool]]:
+def concept_columns(row: Mapping[str, Cell]) -> list[dict[str, str | bool]]:
     """Describe the columns of a table of concepts, the telling ones first.
 
     Columns that are not known here stand last, and in the view of one concept only.
@@ -69,12 +69,14 @@ def concept_columns(row: Row) -> list[dict[str, str | bool]]:
     return _described(row, _KNOWN, main=False)
 
 
-def filter_columns(row: Row) -> list[dict[str, str | bool]]:
+def filter_columns(row: Mapping[str, Cell]) -> list[dict[str, str | bool]]:
     """Describe the columns of a table of filters, the telling ones first."""
     return _described(row, _OF_FILTERS, main=True)
 
 
-def _described(row: Row, known: Mapping[str, Column], main: bool) -> list[dict[str, str | bool]]:
+def _described(
+    row: Mapping[str, Cell], known: Mapping[str, Column], main: bool
+) -> list[dict[str, str | bool]]:
     order = [name for name in known if name in row]
     order += [name for name in row if name not in known]
     return [

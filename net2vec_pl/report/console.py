@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.run import ClassifiedRow, ConceptRow
 
 _SHOWN = 10
 
@@ -25,7 +25,7 @@ class LastWords(Console):
 
 @dataclass(frozen=True)
 class Gain:
-    """How often several filters beat the best one, over concepts that both score on val.
+    """How often the combination scores higher than the best single filter, on val.
 
     Args:
         won: Concepts with multi_val above single_val.
@@ -41,22 +41,17 @@ class Gain:
         return self.won / self.scored if self.scored else np.nan
 
 
-def gain(rows: Sequence[Row]) -> Gain:
-    """Compare the learned combination with the best single filter, on val.
-
-    Example:
-        >>> gain([{"multi_val": 0.4, "single_val": 0.1}, {"multi_val": np.nan, "single_val": 0.1}])
-        Gain(won=1, scored=1)
-    """
+def gain(rows: Sequence[ConceptRow]) -> Gain:
+    """Compare the learned combination with the best single filter, on val."""
     scored = _scored(rows)
-    return Gain(sum(row["multi_val"] > row["single_val"] for row in scored), len(scored))
+    return Gain(sum(row.multi_val > row.single_val for row in scored), len(scored))
 
 
-def _scored(rows: Sequence[Row]) -> list[Row]:
-    return [r for r in rows if np.isfinite(r["multi_val"]) and np.isfinite(r["single_val"])]
+def _scored(rows: Sequence[ConceptRow]) -> list[ConceptRow]:
+    return [r for r in rows if np.isfinite(r.multi_val) and np.isfinite(r.single_val)]
 
 
-def print_summary(rows: Sequence[Row], console: Console) -> None:
+def print_summary(rows: Sequence[ConceptRow], console: Console) -> None:
     """Print the concepts that gain most, the means by category, and the share won.
 
     Args:
@@ -69,15 +64,15 @@ def print_summary(rows: Sequence[Row], console: Console) -> None:
         console.print(_means(rows, scored))
         result = gain(rows)
         console.print(
-            f"Several filters beat the best single one on val for "
+            f"The combination of filters scores higher on val than the best single filter for "
             f"[bold]{result.won} of {result.scored}[/bold] concepts ({result.share:.0%})."
         )
     else:
         console.print("No concept could be scored on val; concepts.csv says why.")
 
 
-def print_classified(rows: Sequence[Row], console: Console) -> None:
-    """Print mean accuracies by category: one filter, and all.
+def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
+    """Print mean accuracies by category: of one filter, and of all.
 
     Args:
         rows: The table of classification.
@@ -87,54 +82,56 @@ def print_classified(rows: Sequence[Row], console: Console) -> None:
     table.add_column("category")
     for name in ("concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"):
         table.add_column(name, justify="right")
-    columns = ("top_accuracy", "best_accuracy", "accuracy", "ap", "auc")
-    for category in [*dict.fromkeys(row["category"] for row in rows), "all"]:
-        asked = [r for r in rows if category in (r["category"], "all")]
+    for category in [*dict.fromkeys(row.category for row in rows), "all"]:
+        asked = [r for r in rows if category in (r.category, "all")]
         if category == "all":
             table.add_section()
-        scored = [r for r in asked if np.isfinite(r["accuracy"])]
-        means = [f"{np.mean([r[c] for r in scored]):.3f}" if scored else "-" for c in columns]
+        scored = [r for r in asked if np.isfinite(r.multi.accuracy)]
+        columns = zip(*map(_accuracies, scored), strict=True)
+        means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * 5
         table.add_row(escape(category), str(len(asked)), str(len(scored)), *means)
     console.print(table)
 
 
-def _gainers(scored: Sequence[Row]) -> Table:
-    ordered = sorted(scored, key=lambda row: row["single_val"] - row["multi_val"])[:_SHOWN]
+def _accuracies(row: ClassifiedRow) -> tuple[float, ...]:
+    return row.top.accuracy, row.best.accuracy, row.multi.accuracy, row.multi.ap, row.multi.auc
+
+
+def _gainers(scored: Sequence[ConceptRow]) -> Table:
+    ordered = sorted(scored, key=lambda row: row.single_val - row.multi_val)[:_SHOWN]
     table = Table(
-        title=f"Set IoU on val: the {len(ordered)} concepts that gain most from several filters"
+        title=f"Set IoU on val: the {len(ordered)} concepts that gain most from combining filters"
     )
     for name in ("concept", "category"):
         table.add_column(name)
-    for name in ("images", "best filter", "single", "several", "gain"):
+    for name in ("images", "best filter", "single", "multi", "gain"):
         table.add_column(name, justify="right")
     for row in ordered:
         table.add_row(
-            escape(row["name"]),
-            escape(row["category"]),
-            str(row["n_val"]),
-            str(row["best_filter"]),
-            f"{row['single_val']:.3f}",
-            f"{row['multi_val']:.3f}",
-            f"{row['multi_val'] - row['single_val']:+.3f}",
+            escape(row.name),
+            escape(row.category),
+            str(row.n_val),
+            str(row.best_filter),
+            f"{row.single_val:.3f}",
+            f"{row.multi_val:.3f}",
+            f"{row.multi_val - row.single_val:+.3f}",
         )
     return table
 
 
-def _means(rows: Sequence[Row], scored: Sequence[Row]) -> Table:
+def _means(rows: Sequence[ConceptRow], scored: Sequence[ConceptRow]) -> Table:
     table = Table(title="Means over concepts, by category")
     table.add_column("category")
-    for name in ("concepts", "scored", "single", "several", "AP", "won"):
+    for name in ("concepts", "scored", "single", "multi", "AP", "won"):
         table.add_column(name, justify="right")
-    categories = list(dict.fromkeys(row["category"] for row in rows))
+    categories = list(dict.fromkeys(row.category for row in rows))
     for category in [*categories, "all"]:
-        asked = [r for r in rows if category in (r["category"], "all")]
-        chosen = [r for r in scored if category in (r["category"], "all")]
+        asked = [r for r in rows if category in (r.category, "all")]
+        chosen = [r for r in scored if category in (r.category, "all")]
         if category == "all":
             table.add_section()
-        means = [
-            f"{np.mean([r[key] for r in chosen]):.3f}" if chosen else "-"
-            for key in ("single_val", "multi_val", "ap_val")
-        ]
+        scores = zip(*((r.single_val, r.multi_val, r.ap_val) for r in chosen), strict=True)
+        means = [f"{np.mean(column):.3f}" for column in scores] or ["-"] * 3
         won = f"{gain(chosen).share:.0%}" if chosen else "-"
         table.add_row(escape(category), str(len(asked)), str(len(chosen)), *means, won)
     return table

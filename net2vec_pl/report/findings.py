@@ -3,21 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from net2vec_pl.report.tables import Row, write_csv
+from net2vec_pl.records import Finding, write_csv
 
 
-def write_findings(findings: Sequence[Row], folder: Path) -> None:
-    """Write the findings as a table and as a page.
+def write_findings(findings: Sequence[Finding], folder: Path) -> None:
+    """Write the findings as a table and as a page, question by question.
 
     Args:
-        findings: Rows with ``question``, ``measure``, ``value``, ``low``, ``high``, ``n`` and
-            ``statement``.
+        findings: In the order in which they are told.
         folder: Where to.
     """
     write_csv(findings, folder / "findings.csv")
     lines = ["# Findings", ""]
-    for question in dict.fromkeys(row["question"] for row in findings):
+    for question in dict.fromkeys(finding.question for finding in findings):
         lines += [f"## {question}", ""]
-        lines += [f"* {row['statement']}" for row in findings if row["question"] == question]
+        lines += [f"* {found.statement}" for found in findings if found.question == question]
         lines.append("")
     (folder / "findings.md").write_text("\n".join(lines), encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
 
 from net2vec_pl.figures.style import colour_of
+from net2vec_pl.records import Cell, Finding
 from net2vec_pl.report.columns import concept_columns, filter_columns
 from net2vec_pl.report.packing import (
     pack_cosines,
@@ -22,7 +23,6 @@ from net2vec_pl.report.packing import (
     script_json,
 )
 from net2vec_pl.report.page import PageFigure, write_page
-from net2vec_pl.report.tables import Row
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Scores:
     """How images score along one direction of a layer.
 
     Args:
-        edges: Of the bins of the histogram, rising.
+        edges: Edges of the bins of the histogram, rising.
         present: Images that contain the concept, per bin.
         absent: Images that do not.
         pictures: (picture, percentile of its score in [0, 100], score), by percentile; images that
@@ -72,7 +72,7 @@ class ConceptView:
         filters: Space (see :class:`LayerPage`) -> (filter, weight), the largest weights first.
     """
 
-    row: Row
+    row: Mapping[str, Cell]
     examples: Sequence[Example] = ()
     scores: Mapping[str, Scores] = field(default_factory=dict)
     curve: Sequence[tuple[int, float]] = ()
@@ -89,7 +89,7 @@ class FilterView:
         pictures: (picture, largest activation), the largest first; none where it is 0.
     """
 
-    row: Row
+    row: Mapping[str, Cell]
     concepts: Sequence[tuple[int, float]] = ()
     pictures: Sequence[tuple[int, float]] = ()
 
@@ -99,8 +99,8 @@ class Space:
     """The embeddings of one bank, seen from outside.
 
     Args:
-        cosine: Of every two of the page's concepts; NaN where one has no embedding.
-        position: Of every concept on the map; NaN where it has none.
+        cosine: Cosine of every two of the page's concepts; NaN where one has no embedding.
+        position: Position of every concept on the map; NaN where it has none.
         note: What made the map, or why there is none.
     """
 
@@ -115,7 +115,7 @@ class LayerPage:
 
     Args:
         title: Such as ``vgg16 conv5_3 on broden``.
-        findings: Rows with ``question`` and ``statement``, the most telling first.
+        findings: The most telling first.
         key_numbers: Label -> number as it is read, for the first screen.
         concepts: C of them, those without scores too.
         filters: By number; may be empty.
@@ -128,7 +128,7 @@ class LayerPage:
     """
 
     title: str
-    findings: Sequence[Row]
+    findings: Sequence[Finding]
     key_numbers: Mapping[str, str]
     concepts: Sequence[ConceptView]
     filters: Sequence[FilterView]
@@ -144,12 +144,12 @@ def write_report(path: Path, page: LayerPage) -> None:
     """Write the page, whole or not at all.
 
     Args:
-        path: Of the page, such as ``report.html``.
+        path: Path of the page, such as ``report.html``.
         page: What it shows.
     """
     questions: dict[str, list[str]] = {}
-    for row in page.findings:
-        questions.setdefault(row["question"], []).append(row["statement"])
+    for found in page.findings:
+        questions.setdefault(found.question, []).append(found.statement)
     columns = page.concepts[0].row if page.concepts else {}
     content = script_json(_content(page))
     write_page(
@@ -173,7 +173,7 @@ def _content(page: LayerPage) -> dict[str, Any]:
     }
 
 
-def _concept(view: ConceptView, columns: Sequence[Row]) -> dict[str, Any]:
+def _concept(view: ConceptView, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "row": _numbers(view.row[column["name"]] for column in columns),
         "examples": [
@@ -199,7 +199,7 @@ def _scores(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _filter(view: FilterView, columns: Sequence[Row]) -> dict[str, Any]:
+def _filter(view: FilterView, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "row": _numbers(view.row[column["name"]] for column in columns),
         "concepts": _pairs(view.concepts),

@@ -6,7 +6,7 @@ its blocks. All text is escaped by jinja2.
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from PIL import Image
 
 from net2vec_pl.report.packing import data_uri
-from net2vec_pl.report.tables import Row
 from net2vec_pl.runs.files import whole
 
 _LARGEST_SVG = 300_000  # bytes; a larger figure is shown as a picture
@@ -32,7 +31,7 @@ class Link:
 
     Args:
         text: What is read.
-        address: Of that page, as seen from this one.
+        address: Address of that page, as seen from this one.
     """
 
     text: str
@@ -74,7 +73,7 @@ class PageTable:
     """
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[Mapping[str, Any]]
     file: str
     note: str = ""
 
@@ -142,7 +141,7 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     """Fill a template, and write the page whole or not at all.
 
     Args:
-        path: Of the page.
+        path: Path of the page.
         template: Name of a file in ``templates/``.
         **content: What the template asks for.
 

@@ -1,8 +1,8 @@
 """The tables of a run: a row per concept, per filter, per seed, per layer."""
 
-import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,16 @@ from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import Selection
 from net2vec_pl.functional.classifier_scores import ClassificationScores
 from net2vec_pl.probes import SingleClassifiers, SingleFilterBaseline
-from net2vec_pl.runs.files import whole
-
-Row = dict[str, Any]
+from net2vec_pl.probes.single_filter import NO_FILTER
+from net2vec_pl.records import Record, write_csv
+from net2vec_pl.records.run import (
+    ClassifiedRow,
+    ClassifierScores,
+    ConceptRow,
+    FilterRow,
+    LayerRow,
+    SeedRow,
+)
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,32 @@ class BankScores:
         return norm
 
 
+@dataclass(frozen=True)
+class LayerTables:
+    """The tables of one layer; those that there are.
+
+    Args:
+        concepts: Every concept that was asked for, and how well it is segmented.
+        filters: Every filter.
+        seeds: Every concept and seed, where there are several seeds.
+        classification: Every concept that was asked for, and how well it is classified.
+    """
+
+    concepts: Sequence[ConceptRow] = ()
+    filters: Sequence[FilterRow] = ()
+    seeds: Sequence[SeedRow] = ()
+    classification: Sequence[ClassifiedRow] = ()
+
+    def write(self, folder: Path) -> None:
+        """Write each into a file of its name."""
+        for name, rows in vars(self).items():
+            if rows:
+                write_csv(rows, folder / f"{name}.csv")
+
+
 def concept_table(
     selection: Selection, baseline: SingleFilterBaseline, scores: BankScores
-) -> list[Row]:
+) -> list[ConceptRow]:
     """Tabulate every concept that was asked for, also those that are not probed.
 
     Args:
@@ -62,38 +92,37 @@ def concept_table(
     table = []
     for entry in selection.considered:
         row = row_of.get(entry.concept.name)
-        filter_ = best[row] if row is not None else -1
-        has_filter = row is not None and filter_ >= 0
+        filter_ = NO_FILTER if row is None else best[row]
+        single = None if filter_ == NO_FILTER else (row, filter_)
+        none = row is not None and single is None
         table.append(
-            {
-                "id": entry.concept.number,
-                "name": entry.concept.name,
-                "category": entry.concept.category,
-                "n_train": entry.n_train,
-                "n_val": entry.n_val,
-                "alpha": entry.alpha,
-                "best_filter": filter_ if has_filter else np.nan,
-                "single_train": float(baseline.train[row, filter_]) if has_filter else np.nan,
-                "single_val": float(baseline.val[row, filter_]) if has_filter else np.nan,
-                "multi_train": _at(scores.train, row),
-                "multi_val": _at(scores.val, row),
-                "ap_val": _at(scores.ap_val, row),
-                "norm": _at(scores.norm, row),
-                "status": "no filter overlaps it"
-                if row is not None and not has_filter
-                else entry.status,
-            }
+            ConceptRow(
+                id=entry.concept.number,
+                name=entry.concept.name,
+                category=entry.concept.category,
+                n_train=entry.n_train,
+                n_val=entry.n_val,
+                alpha=entry.alpha,
+                best_filter=nan if single is None else filter_,
+                single_train=_at(baseline.train, single),
+                single_val=_at(baseline.val, single),
+                multi_train=_at(scores.train, row),
+                multi_val=_at(scores.val, row),
+                ap_val=_at(scores.ap_val, row),
+                norm=_at(scores.norm, row),
+                status="no filter overlaps it" if none else entry.status,
+            )
         )
     return table
 
 
-def _at(values: Float[Tensor, "C"], row: int | None) -> float:
-    return np.nan if row is None else float(values[row])
+def _at(values: Float[Tensor, "*C"], place: Any) -> float:
+    return nan if place is None else float(values[place])
 
 
 def filter_table(
     thresholds: Float[Tensor, "K"], baseline: SingleFilterBaseline, vocabulary: Vocabulary
-) -> list[Row]:
+) -> list[FilterRow]:
     """Tabulate every filter: threshold, the concept it segments best, how many concepts chose it.
 
     Args:
@@ -109,21 +138,21 @@ def filter_table(
         [k for k in baseline.best_filter().tolist() if k >= 0], minlength=len(thresholds)
     )
     return [
-        {
-            "filter": k,
-            "threshold": float(thresholds[k]),
-            "best_concept": vocabulary.names[c] if c >= 0 else "",
-            "single_train": float(baseline.train[c, k]) if c >= 0 else np.nan,
-            "single_val": float(baseline.val[c, k]) if c >= 0 else np.nan,
-            "n_concepts": int(chosen[k]),
-        }
+        FilterRow(
+            filter=k,
+            threshold=float(thresholds[k]),
+            best_concept=vocabulary.names[c] if c >= 0 else "",
+            single_train=float(baseline.train[c, k]) if c >= 0 else nan,
+            single_val=float(baseline.val[c, k]) if c >= 0 else nan,
+            n_concepts=int(chosen[k]),
+        )
         for k, c in enumerate(baseline.best_concept().tolist())
     ]
 
 
 def seed_table(
     vocabulary: Vocabulary, seeds: Sequence[int], scores: Sequence[BankScores]
-) -> list[Row]:
+) -> list[SeedRow]:
     """Tabulate every concept and seed: what another start would have given.
 
     Args:
@@ -137,17 +166,17 @@ def seed_table(
     cosine = torch.nn.functional.cosine_similarity
     first = scores[0].weight
     return [
-        {
-            "id": concept.number,
-            "name": concept.name,
-            "category": concept.category,
-            "seed": seed,
-            "multi_train": float(of_seed.train[c]),
-            "multi_val": float(of_seed.val[c]),
-            "ap_val": float(of_seed.ap_val[c]),
-            "norm": float(of_seed.norm[c]),
-            "cosine": float(cosine(of_seed.weight[c], first[c], dim=0)),
-        }
+        SeedRow(
+            id=concept.number,
+            name=concept.name,
+            category=concept.category,
+            seed=seed,
+            multi_train=float(of_seed.train[c]),
+            multi_val=float(of_seed.val[c]),
+            ap_val=float(of_seed.ap_val[c]),
+            norm=float(of_seed.norm[c]),
+            cosine=float(cosine(of_seed.weight[c], first[c], dim=0)),
+        )
         for c, concept in enumerate(vocabulary)
         for seed, of_seed in zip(seeds, scores, strict=True)
     ]
@@ -158,10 +187,10 @@ def classification_table(
     weight: Float[Tensor, "C K"],
     best: SingleClassifiers,
     top_filter: Int64[Tensor, "C"],
-    several: ClassificationScores,
+    multi: ClassificationScores,
     top: ClassificationScores,
     single: ClassificationScores,
-) -> list[Row]:
+) -> list[ClassifiedRow]:
     """Tabulate how well images are classified, by concept, all on val.
 
     Args:
@@ -169,7 +198,7 @@ def classification_table(
         weight: The classifiers over all filters.
         best: The best filter of all, chosen on train.
         top_filter: The filter of largest weight.
-        several: Scores of the classifiers over all filters; the first of each is taken.
+        multi: Scores of the classifiers over all filters; the first of each is taken.
         top: Scores of the filter of largest weight, trained anew.
         single: Scores of the best filter.
 
@@ -180,47 +209,49 @@ def classification_table(
     table = []
     for entry in selection.considered:
         c = row_of.get(entry.concept.name)
-        cells: Row = {
-            "id": entry.concept.number,
-            "name": entry.concept.name,
-            "category": entry.concept.category,
-            "n_train": entry.n_train,
-            "n_val": entry.n_val,
-            "top_filter": np.nan if c is None else int(top_filter[c]),
-            "best_filter": np.nan if c is None or best.filter[c] < 0 else int(best.filter[c]),
-        }
-        for name, scores in (("", several), ("top_", top), ("best_", single)):
-            for score in ("accuracy", "ap", "auc", "ap_annotated", "auc_annotated"):
-                values = getattr(scores, score)[0]
-                cells[f"{name}{score}"] = _at(values, c)
-        cells["norm"] = np.nan if c is None else float(weight[c].norm())
-        reason = entry.status if c is None else several.reason[c] or several.reason_annotated[c]
-        table.append(cells | {"status": reason or entry.status})
+        reason = entry.status if c is None else multi.reason[c] or multi.reason_annotated[c]
+        table.append(
+            ClassifiedRow(
+                id=entry.concept.number,
+                name=entry.concept.name,
+                category=entry.concept.category,
+                n_train=entry.n_train,
+                n_val=entry.n_val,
+                top_filter=nan if c is None else int(top_filter[c]),
+                best_filter=nan if c is None or best.filter[c] < 0 else int(best.filter[c]),
+                multi=_scores(multi, c),
+                top=_scores(top, c),
+                best=_scores(single, c),
+                norm=nan if c is None else float(weight[c].norm()),
+                status=reason or entry.status,
+            )
+        )
     return table
 
 
-def layer_row(
-    layer: str,
-    shape: tuple[int, int, int],
-    concepts: Sequence[Row] | None,
-    classified: Sequence[Row] | None,
-) -> Row:
+def _scores(scores: ClassificationScores, row: int | None) -> ClassifierScores:
+    names = (field.name for field in fields(ClassifierScores))
+    return ClassifierScores(**{name: _at(getattr(scores, name)[0], row) for name in names})
+
+
+def layer_row(layer: str, shape: tuple[int, int, int], tables: LayerTables) -> LayerRow:
     """Summarise a layer's tables in one row.
 
     Args:
         layer: Name of the layer.
         shape: (K, h, w).
-        concepts: From :func:`concept_table`, if anything was segmented.
-        classified: From :func:`classification_table`, if anything was classified.
+        tables: Tables of the layer.
     """
-    row: Row = {"layer": layer, "filters": shape[0], "height": shape[1], "width": shape[2]}
-    for table, names in (
-        (concepts, ("single_val", "multi_val", "ap_val")),
-        (classified, ("best_accuracy", "top_accuracy", "accuracy", "ap", "auc")),
-    ):
-        if table is not None:
-            row |= {name: nan_mean(row[name] for row in table) for name in names}
-    return row
+    means = {
+        **_means(tables.concepts, ("single_val", "multi_val", "ap_val")),
+        **_means(tables.classification, ("best_accuracy", "top_accuracy", "accuracy", "ap", "auc")),
+    }
+    return LayerRow(layer, *shape, **means)
+
+
+def _means(table: Sequence[Record], columns: Sequence[str]) -> dict[str, Any]:
+    rows = [record.cells() for record in table]
+    return {name: nan_mean(float(row[name]) for row in rows) for name in columns} if rows else {}
 
 
 def nan_mean(values: Iterable[float]) -> float:
@@ -234,9 +265,4 @@ def nan_mean(values: Iterable[float]) -> float:
     return float(np.mean(finite)) if finite else float("nan")
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """Write a table whole or not at all."""
-    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+Row = dict[str, Any]

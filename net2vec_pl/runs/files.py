@@ -11,7 +11,7 @@ def whole(path: Path) -> Iterator[Path]:
     """Lend a place beside a file; what is written there becomes the file once all is written.
 
     Args:
-        path: Of the file; one that is there is replaced.
+        path: Path of the file; one that is there is replaced.
 
     Example:
         >>> import tempfile

@@ -68,7 +68,7 @@ def tidy(folder: Path) -> None:
     """Remove what a run leaves behind that was killed in its very last moments.
 
     Args:
-        folder: Of a run that has finished.
+        folder: Folder of a run that has finished.
     """
     for state in (folder / "state", *folder.glob("*/state")):
         shutil.rmtree(state, ignore_errors=True)

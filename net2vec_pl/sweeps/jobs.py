@@ -32,8 +32,8 @@ class SweepJob:
     """A job of a sweep.
 
     Args:
-        folder: Of its run.
-        digest: Of its configuration.
+        folder: Folder of its run.
+        digest: Digest of its configuration.
         overrides: The options that make it differ from the default.
         command: Runs it as a run of its own.
     """

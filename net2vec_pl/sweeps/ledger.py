@@ -47,7 +47,7 @@ def write_line(folder: Path, line: Line) -> None:
     """Write what became of a job, whole or not at all, and the sweep's ledger.
 
     Args:
-        folder: Of the job, in that of the sweep.
+        folder: Folder of the job, in that of the sweep.
         line: What :data:`COLUMNS` name, and scores.
     """
     _replace(folder / LINE, json.dumps(line, indent=1))

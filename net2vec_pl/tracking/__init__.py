@@ -51,7 +51,7 @@ def job_log(
 
     Args:
         options: Where it is; has been checked.
-        configuration: Of the run, which is logged too.
+        configuration: Configuration of the run, which is logged too.
         folder: The run folder.
     """
     if options.name == "wandb":

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from net2vec_pl import processes
-from net2vec_pl.report import write_csv
+from net2vec_pl.runs.files import whole
 from net2vec_pl.tracking.log import JobLog
 
 
@@ -29,8 +29,11 @@ class CsvLog(JobLog):
         logger.log_hyperparams(self._configuration)
         experiment = logger.experiment
         if rows and processes.is_first():
-            write_csv(rows, path)
             experiment.metrics_keys = list(rows[0])
+            with whole(path) as part, part.open("w", newline="") as file:
+                writer = csv.DictWriter(file, experiment.metrics_keys)
+                writer.writeheader()
+                writer.writerows(rows)
         return logger
 
 

@@ -104,7 +104,7 @@ def wandb_log(
     Args:
         project: Of W&B.
         given: The mode asked for; has been checked.
-        configuration: Of the run.
+        configuration: Configuration of the run.
         folder: The run folder.
 
     Raises:

@@ -52,7 +52,7 @@ class RowwiseOptimizer(Optimizer, ABC):
         weight_decay: A step first takes this share of the row, times the learning rate: decoupled
             decay (Loshchilov & Hutter, ICLR 2019).
         stepped: Called with the numbers of the rows that have just stepped: a constraint, say.
-        options: Of the update itself.
+        options: Options of the update itself.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class RowwiseSGD(RowwiseOptimizer):
         num_rows: R.
         lr: Learning rate.
         momentum: In [0, 1).
-        options: As :class:`RowwiseOptimizer`.
+        options: What :class:`RowwiseOptimizer` takes.
     """
 
     _memories = ("buffer",)
@@ -190,7 +190,7 @@ class RowwiseAdam(RowwiseOptimizer):
         params: Parameters of shape (R, ...).
         num_rows: R.
         lr: Learning rate.
-        options: As :class:`RowwiseOptimizer`.
+        options: What :class:`RowwiseOptimizer` takes.
     """
 
     _memories = ("mean", "square")

@@ -30,9 +30,8 @@ from net2vec_pl.functional import (
     overlap,
     sum_rows,
 )
-from net2vec_pl.functional.inputs import INPUTS, inverse_scale
 from net2vec_pl.metrics import ConceptAP, SetIoU
-from net2vec_pl.probes import ConceptBank
+from net2vec_pl.probes import ConceptBank, Scorer
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseOptimizer, RowwiseSGD
 
@@ -52,8 +51,8 @@ class SegmentationProbe(pl.LightningModule):
         protocol: Input, loss, optimiser and schedule.
         scale: What each filter is divided by before it is an input, its standard deviation say;
             for raw activations only.
-        pairs_per_chunk: As in :class:`~net2vec_pl.functional.pixels.PixelPass`.
-        compiled: Likewise.
+        pairs_per_chunk: Pairs at mask resolution at a time; None leaves it to the device.
+        compiled: Compile the pass over the pixels.
         stage_key: Says in checkpoints which configuration they are of.
 
     Attributes:
@@ -185,12 +184,12 @@ class SegmentationProbe(pl.LightningModule):
         return counts
 
     def _scores(self, batch: ConceptBatch) -> PairScores | DensePairScores:
-        if self.protocol.input == "bits":
-            fired = fire(self.backbone, self.thresholds, batch)
-            return PairScores(fired, batch.image, batch.concept)
-        activation = INPUTS[self.protocol.input](respond(self.backbone, batch))
-        scaled = inverse_scale(self.scale)[:, None, None] * activation
-        return DensePairScores(scaled, batch.image, batch.concept)
+        scorer = Scorer(self.protocol.input, self.thresholds, self.scale)
+        bits = self.protocol.input == "bits"
+        read = (
+            fire(self.backbone, self.thresholds, batch) if bits else respond(self.backbone, batch)
+        )
+        return scorer.pairs(read, batch.image, batch.concept)
 
     def _rows(self, batch: ConceptBatch) -> Int64[Tensor, "B P"]:
         first = torch.arange(self.num_banks, device=batch.concept.device) * self.num_concepts

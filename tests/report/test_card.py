@@ -1,6 +1,7 @@
 """bank.md: every fact of the bank stands in it, and no name of a concept breaks it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from markdown_it import MarkdownIt
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.records import Record
+from net2vec_pl.records.run import ClassifiedRow, ClassifierScores, ConceptRow
 from net2vec_pl.report.card import write_card
 
 NAMES = ["a|b", "*sky*", "under_score", "`tick`", '"quoted"', "<b>", "[link](x)", "tree", "_x_"]
@@ -52,23 +55,29 @@ def bank_of(target: str = "segmentation", **options: Any) -> BankFile:
     )
 
 
-def concepts(scores: dict[str, float]) -> list[dict[str, Any]]:
+def concepts(scores: dict[str, float]) -> list[ConceptRow]:
     return [
-        {
-            "name": name,
-            "category": "object" if i % 2 else "part",
-            "n_train": 10 + i,
-            "n_val": 5,
-            "single_val": score / 2,
-            "multi_val": score,
-            "ap_val": score,
-            "status": "ok" if np.isfinite(score) else "3 train images, below 5",
-        }
+        ConceptRow(
+            id=i + 1,
+            name=name,
+            category="object" if i % 2 else "part",
+            n_train=10 + i,
+            n_val=5,
+            alpha=0.5,
+            best_filter=0,
+            single_train=np.nan,
+            single_val=score / 2,
+            multi_train=np.nan,
+            multi_val=score,
+            ap_val=score,
+            norm=1.0,
+            status="ok" if np.isfinite(score) else "3 train images, below 5",
+        )
         for i, (name, score) in enumerate(scores.items())
     ]
 
 
-def written(folder: Path, bank: BankFile, rows: list[dict[str, Any]], *controls: str) -> str:
+def written(folder: Path, bank: BankFile, rows: Sequence[Record], *controls: str) -> str:
     write_card(folder / "bank.md", bank, rows, controls)
     assert [p.name for p in folder.iterdir()] == ["bank.md"]
     return (folder / "bank.md").read_text(encoding="utf-8")
@@ -151,7 +160,20 @@ def test_limits_follow_the_protocol(tmp_path: Path) -> None:
 
 def test_the_card_of_classifiers_tells_of_images(tmp_path: Path) -> None:
     rows = [
-        row | {"accuracy": score, "best_accuracy": 0.5, "ap": score, "auc": score}
+        ClassifiedRow(
+            id=row.id,
+            name=row.name,
+            category=row.category,
+            n_train=row.n_train,
+            n_val=row.n_val,
+            top_filter=0,
+            best_filter=0,
+            multi=ClassifierScores(score, score, score, np.nan, np.nan),
+            top=ClassifierScores(*[np.nan] * 5),
+            best=ClassifierScores(0.5, *[np.nan] * 4),
+            norm=1.0,
+            status=row.status,
+        )
         for row, score in zip(concepts(SCORES), SCORES.values(), strict=True)
     ]
     bank = bank_of("classification")

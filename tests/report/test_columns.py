@@ -28,7 +28,7 @@ CONCEPTS = {
     "status": ("why there are no scores", "status", ""),
 }
 # Those of the methods that a page draws as bars, and those that name a concept or a filter.
-BARS = {"multi_val": "several", "accuracy": "several"}
+BARS = {"multi_val": "multi", "accuracy": "multi"}
 BARS |= {"single_val": "single", "best_accuracy": "single"}
 LINKS = {"name": "concept", "best_filter": "filter"}
 ASIDE = {"gain_low", "gain_high", "multi_train", "single_train", "alpha", "norm", "p_fdr"}
@@ -66,7 +66,7 @@ def test_telling_columns_come_first_and_unknown_ones_last_and_aside() -> None:
 
 
 def test_columns_of_filters_tell_of_their_best_concept() -> None:
-    row = {
+    row: dict[str, Any] = {
         "threshold": 0, "single_train": 0, "n_concepts": 0, "single_val": 0, "best_concept": "",
         "filter": 0, "shared_by": 0,
     }  # fmt: skip

@@ -3,24 +3,65 @@
 import io
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 
+from net2vec_pl.records.run import ClassifiedRow, ClassifierScores, ConceptRow
 from net2vec_pl.report.console import Gain, gain, print_classified, print_summary
 
+WON = "The combination of filters scores higher on val than the best single filter for"
 
-def row(number: int, single: float, several: float, **others: Any) -> dict[str, Any]:
+
+def row(number: int, single: float, multi: float) -> ConceptRow:
     """Return a row of the table of concepts."""
-    scores = {"single_val": single, "multi_val": several, "ap_val": several / 2}
-    name = {"name": f"concept {number}", "category": "object", "n_val": 40 + number}
-    return name | {"n_train": number, "best_filter": 100 + number, "norm": 1.0} | scores | others
+    return ConceptRow(
+        id=number,
+        name=f"concept {number}",
+        category="object",
+        n_train=number,
+        n_val=40 + number,
+        alpha=0.5,
+        best_filter=100 + number,
+        single_train=math.nan,
+        single_val=single,
+        multi_train=math.nan,
+        multi_val=multi,
+        ap_val=multi / 2,
+        norm=1.0,
+        status="ok",
+    )
 
 
-def lines(rows: list[dict[str, Any]], classified: bool = False) -> list[list[str]]:
+def classified(category: str, *scores: float) -> ClassifiedRow:
+    """Return a row of the table of classification.
+
+    Args:
+        category: Of the concept.
+        scores: Accuracy of the top, the best and all filters, AP and AUC of all.
+    """
+    top, best, multi, ap, auc = scores
+    return ClassifiedRow(
+        id=1,
+        name="a concept",
+        category=category,
+        n_train=1,
+        n_val=1,
+        top_filter=0,
+        best_filter=0,
+        multi=ClassifierScores(multi, ap, auc, math.nan, math.nan),
+        top=ClassifierScores(top, *[math.nan] * 4),
+        best=ClassifierScores(best, *[math.nan] * 4),
+        norm=1.0,
+        status="ok",
+    )
+
+
+def lines(rows: list[Any], prints: Callable[[Any, Console], None]) -> list[list[str]]:
     """Return the cells of all printed lines."""
     console = Console(file=io.StringIO(), width=200)
-    (print_classified if classified else print_summary)(rows, console)
+    prints(rows, console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     cells = [[c.strip() for c in re.split("[│┃]", line)] for line in text.splitlines()]
@@ -30,15 +71,14 @@ def lines(rows: list[dict[str, Any]], classified: bool = False) -> list[list[str
 def test_ten_concepts_are_shown_those_that_gain_most_first() -> None:
     # Gains of -5 to 6 hundredths, in another order than those of the scores.
     rows = [row(n, 0.5 - n / 50, 0.5 - n / 50 + (7 * n % 12 - 5) / 100) for n in range(12)]
-    shown = [line for line in lines(rows) if line and line[0].startswith("concept ")]
+    shown = [line for line in lines(rows, print_summary) if line and line[0].startswith("concept ")]
     order = sorted(range(12), key=lambda n: -(7 * n % 12))[:10]
     assert [line[0] for line in shown] == [f"concept {n}" for n in order]
     assert [line[2:4] for line in shown] == [[str(40 + n), str(100 + n)] for n in order]
     assert [line[-1] for line in shown] == [f"{(7 * n % 12 - 5) / 100:+.3f}" for n in order]
-    text = [line[0] for line in lines(rows) if line]
-    assert "Set IoU on val: the 10 concepts that gain most from several filters" in text
-    won = "Several filters beat the best single one on val for 6 of 12 concepts (50%)."
-    assert won in text
+    text = [line[0] for line in lines(rows, print_summary) if line]
+    assert "Set IoU on val: the 10 concepts that gain most from combining filters" in text
+    assert f"{WON} 6 of 12 concepts (50%)." in text
 
 
 def test_a_tie_is_no_win_and_what_has_one_score_is_not_compared() -> None:
@@ -51,21 +91,20 @@ def test_a_tie_is_no_win_and_what_has_one_score_is_not_compared() -> None:
     assert gain(rows) == Gain(1, 2)
     assert gain(rows).share == 0.5
     assert math.isnan(gain(rows[2:]).share)
-    text = [line[0] for line in lines(rows) if line]
-    assert text[-1] == "Several filters beat the best single one on val for 1 of 2 concepts (50%)."
+    text = [line[0] for line in lines(rows, print_summary) if line]
+    assert text[-1] == f"{WON} 1 of 2 concepts (50%)."
 
 
 def test_where_nothing_is_scored_the_table_is_named_that_says_why() -> None:
-    said = lines([row(1, math.nan, 0.5)])
+    said = lines([row(1, math.nan, 0.5)], print_summary)
     assert said == [["No concept could be scored on val; concepts.csv says why."]]
 
 
 def test_means_of_classification_are_over_what_was_scored() -> None:
-    names = ("top_accuracy", "best_accuracy", "accuracy", "ap", "auc")
     scores = [(0.5, 0.6, 0.9, 0.7, 0.8), (0.5, 0.5, 0.5, 0.1, 0.2), (math.nan,) * 5]
-    rows = [{"category": "object", **dict(zip(names, s, strict=True))} for s in scores]
-    rows.append({"category": "scene", **dict(zip(names, (0.9, 0.9, 1.0, 1.0, 1.0), strict=True))})
-    printed = {line[0]: line[1:] for line in lines(rows, classified=True) if line}
+    rows = [classified("object", *of_concept) for of_concept in scores]
+    rows.append(classified("scene", 0.9, 0.9, 1.0, 1.0, 1.0))
+    printed = {line[0]: line[1:] for line in lines(rows, print_classified) if line}
     head = ["concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"]
     assert printed["category"] == head
     assert printed["object"] == ["3", "2", "0.500", "0.550", "0.700", "0.400", "0.500"]

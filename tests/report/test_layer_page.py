@@ -58,7 +58,7 @@ def test_every_name_and_number_is_there(page: LayerPage, content: Any) -> None:
     rows = [dict(zip(columns, concept["row"], strict=True)) for concept in content["concepts"]]
     assert [row["name"] for row in rows][: len(AWKWARD)] == list(AWKWARD)
     for row, view in zip(rows, page.concepts, strict=True):
-        expected = view.row["multi_val"]
+        expected = float(view.row["multi_val"])
         assert row["multi_val"] == (pytest.approx(expected, rel=1e-4) if expected > 0 else None)
     assert rows[-1]["multi_val"] is None
     assert len(content["filters"]) == len(page.filters)
@@ -139,7 +139,7 @@ def test_what_is_not_finite_is_none() -> None:
 
 
 def test_columns_that_tell_most_come_first_and_unknown_ones_last() -> None:
-    row = {"strange_one": 1.0, "status": "ok", "multi_val": 0.5, "name": "sky"}
+    row: dict[str, Any] = {"strange_one": 1.0, "status": "ok", "multi_val": 0.5, "name": "sky"}
     columns = concept_columns(row)
     assert [column["name"] for column in columns] == ["name", "multi_val", "status", "strange_one"]
     assert [column["main"] for column in columns] == [True, True, True, False]

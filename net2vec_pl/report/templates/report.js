@@ -9,7 +9,7 @@
   const conceptOf = new Map(names.map((name, c) => [name, c]));
   const filterPlace = Math.max(filterColumns.findIndex((column) => column.name === "filter"), 0);
   const filterOf = new Map(filters.map((filter, f) => [String(filter.row[filterPlace]), f]));
-  const [single, several] = [["single_val", "multi_val"], ["best_accuracy", "accuracy"]]
+  const [single, multi] = [["single_val", "multi_val"], ["best_accuracy", "accuracy"]]
     .find(([, name]) => concepts.some((concept) => score(concept, name) !== null)) ?? ["single_val", "multi_val"];
   const view = byId("view");
   let space = spaces[0];
@@ -88,20 +88,20 @@
   }
 
   const kinds = {
-    "with scores": (concept) => score(concept, several) !== null || score(concept, single) !== null,
+    "with scores": (concept) => score(concept, multi) !== null || score(concept, single) !== null,
     "without scores": (concept) => !kinds["with scores"](concept),
     "embedding ahead": (concept) => difference(concept) > 0,
     "best filter ahead": (concept) => difference(concept) < 0,
   };
 
   function difference(concept) {
-    const [one, all] = [score(concept, single), score(concept, several)];
+    const [one, all] = [score(concept, single), score(concept, multi)];
     return one === null || all === null ? 0 : all - one;
   }
 
   function startConcepts() {
     const [table, search, category, kind] = ["table", "search", "category", "kind"].map((part) => byId(`concept-${part}`));
-    fillTable(table, columns, concepts, several);
+    fillTable(table, columns, concepts, multi);
     category.append(...Object.keys(content.categories).sort().map((name) => make("option", { value: name }, name)));
     kind.append(...Object.keys(kinds).map((name) => make("option", { value: name }, name)));
     const apply = () => {
@@ -195,15 +195,15 @@
 
   // The first thing to look at: concepts at equal steps from the best found to the worst.
   function startOverview() {
-    const order = names.map((_, c) => c).filter((c) => score(concepts[c], several) !== null && typical(c))
-      .sort((a, b) => score(concepts[b], several) - score(concepts[a], several));
+    const order = names.map((_, c) => c).filter((c) => score(concepts[c], multi) !== null && typical(c))
+      .sort((a, b) => score(concepts[b], multi) - score(concepts[a], multi));
     const most = Math.min(order.length, 6);
     const chosen = Array.from({ length: most }, (_, i) => order[Math.round((i * (order.length - 1)) / Math.max(most - 1, 1))]);
     byId("overview").append(...chosen.map((c) => {
       const { picture: number, masks } = typical(c), maps = masks.map(unpack);
       const [found, truth] = ["embedding", "ground truth"].map((name) => maps.find((mask) => mask.name === name));
       return make("figure", {}, panel(number, found, truth, `${names[c]}: mask of the embedding`),
-        make("figcaption", {}, link("concept", names[c]), ` ${read(score(concepts[c], several))}`));
+        make("figcaption", {}, link("concept", names[c]), ` ${read(score(concepts[c], multi))}`));
     }));
     for (const id of ["overview", "overview-note"]) byId(id).hidden = !chosen.length;
   }
@@ -235,9 +235,9 @@
     const words = `${total(scores.present)} val images with the concept, ${total(scores.absent)} without, by score along the ${name}, from ${read(low)} to ${read(high)}`;
     return draw("svg", { class: "plot", viewBox: "0 0 490 190", role: "img", "aria-label": words },
       ...ticks.flatMap((count) => [draw("line", { x1: left, x2: left + width, y1: y(count), y2: y(count) }), text(left - 5, y(count) + 4, count, "end")]),
-      ...bars(scores.absent, "absent"), ...bars(scores.present, "several"),
+      ...bars(scores.absent, "absent"), ...bars(scores.present, "multi"),
       text(left, 158, read(low), "start"), text(left + width, 158, read(high), "end"), text(left + width / 2, 158, "score of the image"), text(2, 9, "images", "start"),
-      draw("rect", { class: "several bars-over", x: left, y: 172, width: 11, height: 11 }), text(left + 16, 182, `with the concept (${total(scores.present)})`, "start"),
+      draw("rect", { class: "multi bars-over", x: left, y: 172, width: 11, height: 11 }), text(left + 16, 182, `with the concept (${total(scores.present)})`, "start"),
       draw("rect", { class: "absent bars-over", x: left + 190, y: 172, width: 11, height: 11 }), text(left + 206, 182, `without (${total(scores.absent)})`, "start"));
   }
 
@@ -255,12 +255,12 @@
       ...[0, highest / 2, highest].flatMap((value) => [level(value, null), text(left - 5, y(value) + 4, value.toFixed(2), "end")]),
       ...(one === null ? [] : [level(one, "single")]),
       draw("polyline", { points: points.map(([count, value]) => `${x(count)},${y(value)}`).join(" ") }),
-      ...points.map(([count, value]) => draw("circle", { class: "several", cx: x(count), cy: y(value), r: 3.5 })),
+      ...points.map(([count, value]) => draw("circle", { class: "multi", cx: x(count), cy: y(value), r: 3.5 })),
       ...named.map((count) => text(x(count), 158, count)),
       text(left + width / 2, 180, `number of filters${one === null ? "" : "; dashed: the best filter"}`));
   }
 
-  function barList(items, tone = "several") {
+  function barList(items, tone = "multi") {
     const values = items.map((item) => item.value ?? 0);
     const low = Math.min(...values, 0), reach = Math.max(...values, 0) - low || 1;
     const share = (value) => `${((100 * (value - low)) / reach).toFixed(1)}%`;
@@ -554,7 +554,7 @@
   function labels(points) {
     const ruler = make("canvas").getContext("2d"), taken = map.points.map(({ x, y }) => [x - 3, y - 3, x + 3, y + 3]), made = [];
     ruler.font = `11px ${getComputedStyle(document.body).fontFamily}`;
-    const value = ({ c }) => score(concepts[c], several) ?? -1;
+    const value = ({ c }) => score(concepts[c], multi) ?? -1;
     for (const point of [...points].sort((a, b) => value(b) - value(a))) {
       const words = shorten(names[point.c], 22), half = ruler.measureText(words).width / 2;
       for (const [right, down] of [[1, 0], [-1, 0], [0, -1], [0, 1]]) {

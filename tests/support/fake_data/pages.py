@@ -1,12 +1,14 @@
 """Pages of layers that never were, of any size."""
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from net2vec_pl.analysis.space import cosines, unit_rows
+from net2vec_pl.records import Finding
 from net2vec_pl.report.layer_page import (
     ConceptView,
     Example,
@@ -45,9 +47,9 @@ def layer_page(
     return LayerPage(
         title="madeupnet conv5 on nothing",
         findings=[
-            {"question": "Are several filters needed?", "statement": "By 0.3 [0.2, 0.4]."},
-            {"question": "Are several filters needed?", "statement": "For 74% [60%, 84%]."},
-            {"question": "Is it <real>?", "statement": "It leads by 0.1 [0.05, 0.15]."},
+            Finding("Are several filters needed?", "", nan, nan, nan, 0, "By 0.3 [0.2, 0.4]."),
+            Finding("Are several filters needed?", "", nan, nan, nan, 0, "For 74% [60%, 84%]."),
+            Finding("Is it <real>?", "", nan, nan, nan, 0, "It leads by 0.1 [0.05, 0.15]."),
         ],
         key_numbers={"mean set IoU": "0.207 [0.197, 0.224]", "filters": f"{filters}"},
         concepts=[

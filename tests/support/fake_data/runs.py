@@ -12,8 +12,8 @@ import torch
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.report import write_csv
 from support.banks import made_up_header
+from support.tables import write_table
 
 Weight = npt.NDArray[Any]
 
@@ -74,7 +74,7 @@ class Extras:
                 | {"single_val": score, "n_concepts": 1}
                 for k, (name, score) in enumerate(self.filters)
             ]
-            write_csv(rows, folder / "filters.csv")
+            write_table(rows, folder / "filters.csv")
         for name, of in {
             "filters_needed": self.needed,
             "filters_needed_classification": self.needed_to_classify,
@@ -84,9 +84,9 @@ class Extras:
                 for c, n in of.items()
             ]
             if rows:
-                write_csv(rows, analysis / f"{name}.csv")
+                write_table(rows, analysis / f"{name}.csv")
         if self.gains:
-            write_csv([dict(row) for row in self.gains], analysis / "gains.csv")
+            write_table([dict(row) for row in self.gains], analysis / "gains.csv")
 
 
 def write_run(
@@ -182,11 +182,11 @@ def write_run(
             | {"multi_val": score, "ap_val": (ap or scores)[name]}
             for name, score in scores.items()
         ]
-        write_csv(rows, folder / "concepts.csv")
+        write_table(rows, folder / "concepts.csv")
         bank([*scores], weight, "segmentation").save(folder / "bank.safetensors")
     if others:
         seeds = [(scores, ap or scores), *((o.scores, o.ap or o.scores) for o in others)]
-        write_csv(
+        write_table(
             [
                 {"id": numbers[name], "name": name, "category": kinds[name], "seed": seed + i}
                 | {"multi_train": 0.88, "multi_val": of[name], "ap_val": precision[name]}
@@ -202,7 +202,7 @@ def write_run(
             | {"accuracy": accuracy, "ap": 0.66, "top_accuracy": 0.55, "best_accuracy": best[name]}
             for name, accuracy in classified.accuracy.items()
         ]
-        write_csv(rows, folder / "classification.csv")
+        write_table(rows, folder / "classification.csv")
         bank([*classified.accuracy], classified.weight, "classification").save(
             folder / "classification.safetensors"
         )
