@@ -38,9 +38,9 @@ from net2vec_pl.report import (
 from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
-from net2vec_pl.studies import analyse, check_analyses, share
+from net2vec_pl.studies import Question, analyse
 from net2vec_pl.studies.controls import QUESTION as IS_IT_REAL
-from net2vec_pl.studies.study import AnalysisOptions, Study
+from net2vec_pl.studies.study import Study
 from net2vec_pl.tracking import JobLog
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 def do_job(
     subject: Subject,
     options: RunOptions,
-    analyses: AnalysisOptions,
+    questions: Sequence[Question],
     folder: Path,
     device: torch.device,
     log: JobLog,
@@ -60,7 +60,7 @@ def do_job(
     Args:
         subject: The network and its layers, the dataset and its concepts.
         options: How the run does its work.
-        analyses: What it asks besides scores.
+        questions: What it asks besides scores, of the targets that it has.
         folder: The run folder, which this run has taken.
         device: Where the network runs.
         log: Where the fits are logged.
@@ -70,7 +70,8 @@ def do_job(
         Net2VecError: If anything the user gave cannot be used.
     """
     setup = set_up(subject, options, folder, command, device)
-    check_analyses(analyses, setup)
+    for question in questions:
+        question.check(setup)
     _log.info("device %s, %d process(es)", device, processes.count())
     stages = [
         Stages(layer_folder(folder, backbone.layer, len(setup.backbones)), key_of(setup, backbone))
@@ -78,8 +79,9 @@ def do_job(
     ]
     found = zip(setup.backbones, stages, find_activations(setup, stages), strict=True)
     jobs = [LayerJob(setup, *one, log) for one in found]
-    share(jobs, analyses)
-    rows = _layers(jobs, analyses)
+    for question in questions:
+        question.prepare(jobs)
+    rows = _layers(jobs, questions)
     if processes.is_first() and len(rows) > 1:
         if options.report:
             leave_overview(folder, jobs, rows)
@@ -90,12 +92,12 @@ def do_job(
     log.leave([stage.folder for stage in stages])
 
 
-def _layers(jobs: Sequence[LayerJob], analyses: AnalysisOptions) -> list[LayerRow]:
+def _layers(jobs: Sequence[LayerJob], questions: Sequence[Question]) -> list[LayerRow]:
     """Do all that is done for each layer; return their rows in the table of layers."""
     at_once = _at_once(jobs)
     if at_once > 1:
         _log.info("%d layers, %d at a time", len(jobs), at_once)
-    work = side_by_side([partial(_layer, job, analyses, at_once == 1) for job in jobs], at_once)
+    work = side_by_side([partial(_layer, job, questions, at_once == 1) for job in jobs], at_once)
     rows = []
     # Several at a time have one bar, and their tables come when it is done.
     done = work if at_once == 1 else list(jobs[0].setup.progress("layers")(work))
@@ -115,7 +117,7 @@ def _at_once(jobs: Sequence[LayerJob]) -> int:
     return min(len(jobs), num_cores()) if alone and ready and jobs[0].log.forks else 1
 
 
-def _layer(job: LayerJob, analyses: AnalysisOptions, alone: bool) -> LayerTables:
+def _layer(job: LayerJob, questions: Sequence[Question], alone: bool) -> LayerTables:
     """Do all that is done for one layer."""
     job.setup.progress.enabled &= alone  # bars of several at a time would overwrite each other
     targets = job.setup.options.targets
@@ -124,7 +126,7 @@ def _layer(job: LayerJob, analyses: AnalysisOptions, alone: bool) -> LayerTables
     tables = _tables(job, segmented, classified)
     if processes.is_first():
         tables.write(job.folder)
-    study = analyse(job, analyses, segmented, classified)
+    study = analyse(job, questions, segmented, classified)
     if processes.is_first():
         if job.setup.options.report:
             leave_report(study, tables)

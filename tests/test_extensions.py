@@ -1,156 +1,66 @@
-"""What a user adds from a folder of their own: one file, and an option or a line of YAML."""
+"""Classes of the user's own: what is loaded, and what is said of the others."""
 
-import csv
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pytest
-from support.cli import QUICK, by_name, run_cli
 
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.extensions import load
-from net2vec_pl.pipeline.fitter import Fitter
-from net2vec_pl.probes import BankFile
-
-READER = """
-import numpy as np
-import torch
-from net2vec_pl.concepts import Category, Concept, Vocabulary
-from net2vec_pl.data import ConceptReader, Sample
 
 
-class Squares(ConceptReader):
-    def __init__(self, count: int) -> None:
-        self.name = "squares"
-        self.categories = (Category("object", True),)
-        self.vocabulary = Vocabulary([Concept(300, "square", "object", ("object",), True)])
-        self.image_names = [str(n) for n in range(count)]
-        self.is_train = np.arange(count) % 2 == 0
-        self.annotated = np.ones((count, 1), dtype=np.bool_)
-        self.image_size = self.mask_size = (32, 32)
+class Animal(ABC):
+    """What extensions of this test must be."""
 
-    def __getitem__(self, row: int) -> Sample:
-        labels = torch.zeros(1, 32, 32, dtype=torch.int32)
-        labels[0, row % 16 : row % 16 + 12, 4:20] = 300
-        image = (labels > 0).to(torch.uint8).expand(3, -1, -1) * 200
-        return Sample(image.contiguous(), labels, ("object",), ())
-
-    def fingerprint(self, row: int) -> bytes:
-        return bytes([row])
-"""
-NETWORK = """
-import torch
-from torch import nn
+    @abstractmethod
+    def noise(self) -> str:
+        """Say something."""
 
 
-class Bright(nn.Sequential):
-    def __init__(self, width: int) -> None:
-        super().__init__(nn.Conv2d(3, width, 4, stride=4), nn.ReLU())
-        with torch.no_grad():
-            self[0].weight.fill_(1.0)
-            self[0].bias.copy_(torch.arange(width) * 10.0)
-"""
-PROBE = """
-import torch
-from net2vec_pl.pipeline.fitter import Fitter
+OWN = """
+from {animals} import Animal
 
+class Dog(Animal):
+    def noise(self):
+        return "bow-wow"
 
-class Ones(Fitter):
-    def fit(self, probe, stream):
-        seen = sum(len(b.row) for b in stream.rows_dataloader(stream.pair_rows["train"]))
-        with torch.no_grad():
-            probe.bank.weight.fill_(seen)
+class Fish(Animal):
+    pass
+
+class Stone:
+    pass
+
+number = 3
 """
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Return a folder of the user's own, from which the command line is started."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in a folder of its own."""
+    (tmp_path / "own_zoo.py").write_text(OWN.format(animals=__name__))
+    (tmp_path / "broken_zoo.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "own_zoo"
 
 
-def test_a_reader_is_one_file_and_one_yaml(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    (folder / "my_reader_file.py").write_text(READER)
-    given = ["data=custom", "data._target_=my_reader_file.Squares", "+data.kwargs.count=12"]
-    quick = [o for o in QUICK if not o.startswith("data.")]
-    assert run_cli(monkeypatch, folder, *quick, *given, "run.dir=out") == 0
-    found = by_name(folder / "out" / "concepts.csv")
-    assert found["square"]["n_train"] == found["square"]["n_val"] == "6"
-    # The same as a choice of its own name, in a folder of the user's own.
-    (folder / "conf" / "data").mkdir(parents=True)
-    (folder / "conf" / "data" / "squares.yaml").write_text(
-        "defaults: [_concepts, _self_]\nname: squares\n"
-        "_target_: my_reader_file.Squares\nkwargs: {count: 12}\n"
-    )
-    own = ["--config-dir", str(folder / "conf"), "data=squares", "run.dir=again"]
-    assert run_cli(monkeypatch, folder, *quick, *own) == 0
-    assert by_name(folder / "again" / "concepts.csv") == found
-
-
-def test_a_network_is_one_file_and_one_yaml(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    (folder / "my_network_file.py").write_text(NETWORK)
-    (folder / "conf" / "model").mkdir(parents=True)
-    (folder / "conf" / "model" / "bright.yaml").write_text(
-        "name: bright\n_target_: my_network_file.Bright\nkwargs: {width: 5}\n"
-        "default_layer: '1'\nweights: null\nseed: 0\nscaling: unit\n"
-    )
-    own = ["--config-dir", str(folder / "conf"), "model=bright", "run.dir=out"]
-    assert run_cli(monkeypatch, folder, *QUICK, *own) == 0
-    with (folder / "out" / "filters.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 5
-    assert BankFile.load(folder / "out" / "bank.safetensors").header["model"]["name"] == "bright"
-
-
-def test_a_probe_is_one_file_and_one_option(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    (folder / "my_probe_file.py").write_text(PROBE)
-    own = ["probe=my_probe_file.Ones", "data.names=[sky,tree]", "run.dir=out"]
-    assert run_cli(monkeypatch, folder, *QUICK, *own) == 0
-    bank = BankFile.load(folder / "out" / "bank.safetensors")
-    assert bank.header["probe"] == "my_probe_file.Ones"
-    assert {*bank.weight.flatten().tolist()} == {float(len(_train_rows(folder / "out")))}
-    assert "multi_val" in by_name(folder / "out" / "concepts.csv")["sky"]
-
-
-def _train_rows(run: Path) -> range:
-    """Return as many rows as train images contain sky or tree: all that are annotated do."""
-    weight = BankFile.load(run / "bank.safetensors").weight
-    rows = by_name(run / "concepts.csv").values()
-    least, most = max(int(r["n_train"]) for r in rows), sum(int(r["n_train"]) for r in rows)
-    assert least <= int(weight[0, 0]) <= most
-    return range(int(weight[0, 0]))
+def test_a_class_of_the_kind_is_loaded(zoo: str) -> None:
+    found = load(Animal, f"{zoo}.Dog")  # type: ignore[type-abstract]
+    assert found().noise() == "bow-wow"
 
 
 @pytest.mark.parametrize(
-    ("path", "fault"),
+    ("path", "message"),
     [
-        ("Ones", "must be an import path, as in my_package.my_file.MyClass"),
-        ("no_such_file.Ones", "cannot import 'no_such_file'"),
-        ("my_probes.One", "Did you mean 'Ones'"),
-        ("my_probes.Other", "is no Fitter: it must be a class that extends"),
-        ("my_probes.Half", "lacks fit, which a Fitter needs"),
+        ("Dog", "'Dog' must be an import path"),
+        ("nowhere_zoo.Dog", "nowhere_zoo.Dog: cannot import 'nowhere_zoo' (ModuleNotFoundError"),
+        ("broken_zoo.Dog", "cannot import 'broken_zoo' (ZeroDivisionError: division by zero)"),
+        ("own_zoo.Dogg", "unknown Animal of own_zoo 'Dogg'. Did you mean 'Dog'? Known: Dog, Fish."),
+        ("own_zoo.Stone", "own_zoo.Stone is no Animal: it must be a class that extends"),
+        ("own_zoo.number", "own_zoo.number is no Animal"),
+        ("own_zoo.Fish", "own_zoo.Fish does not define noise, a method of Animal"),
     ],
 )
-def test_what_cannot_be_loaded_says_what_it_should_be(path: str, fault: str, folder: Path) -> None:
-    half = "class Half(Fitter): pass\nclass Other: pass\n"
-    (folder / "my_probes.py").write_text(PROBE + half)
+def test_anything_else_is_refused(zoo: str, path: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(Fitter, path)  # type: ignore[type-abstract]
-    assert fault in str(caught.value)
-
-
-def test_a_probe_that_cannot_be_loaded_is_refused_before_anything_is_written(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_cli(monkeypatch, folder, *QUICK, "probe=nowhere.Probe", "run.dir=out") == 1
-    assert "nowhere.Probe: cannot import 'nowhere'" in capsys.readouterr().err
-    assert not (folder / "out" / "concepts.csv").exists()
-
-
-def test_arguments_that_a_reader_does_not_take_are_told_in_one_message(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "my_reader_too.py").write_text(READER)
-    given = ["data=custom", "data._target_=my_reader_too.Squares", "+data.kwargs.cuont=12"]
-    quick = [o for o in QUICK if not o.startswith("data.")]
-    assert run_cli(monkeypatch, folder, *quick, *given, "run.dir=out") == 1
-    assert "my_reader_too.Squares, called with {'cuont': 12}: TypeError" in capsys.readouterr().err
+        load(Animal, path)  # type: ignore[type-abstract]
+    assert message in str(caught.value)

@@ -21,10 +21,6 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
     "fit": ("pairs_per_chunk", "compile"),
     "run": ("resume", "dir"),
     "callbacks": ("scores", "norms", "checkpoint", "progress"),
-    "analysis": (
-        "names", "replicates", "permutations", "sizes", "penalties", "neighbours", "arithmetic",
-        "wordnet", "words", "concepts", "steps",
-    ),
     "protocol": tuple(Protocol.__dataclass_fields__),
 }  # fmt: skip
 _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -85,7 +81,7 @@ def check_groups(config: DictConfig) -> None:
     Raises:
         ConfigError: If a group is none, or has an option that nothing would read.
     """
-    for group in (*_PLAIN, *_NAMED, "model", "trainer"):
+    for group in (*_PLAIN, *_NAMED, "analysis", "model", "trainer"):
         if not isinstance(config[group], DictConfig):
             raise ConfigError(f"{group}={config[group]} must be a group of options.")
     for group, known in _PLAIN.items():

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from net2vec_pl.backbones import NetworkSpec
 from net2vec_pl.config.known import check_options
+from net2vec_pl.config.questions import questions_from
 from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
@@ -18,8 +19,8 @@ from net2vec_pl.pipeline.fitter import NET2VEC, Fitter
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.pipeline.setup import Subject
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.studies import possible
-from net2vec_pl.studies.study import AnalysisOptions
+from net2vec_pl.studies import Question
+from net2vec_pl.studies.registry import possible
 from net2vec_pl.tracking import TrackingOptions, check_tracking
 
 _log = logging.getLogger(__name__)
@@ -87,13 +88,14 @@ class Plan:
         return plain(self._config.trainer)
 
     @cached_property
-    def analyses(self) -> AnalysisOptions:
+    def questions(self) -> list[Question]:
         """What the run asks besides scores, of the targets that it has.
 
         Raises:
-            ConfigError: If an analysis or an option of one is unknown.
+            ConfigError: If a question or an option of one is unknown, or a value does not fit.
         """
-        return possible(_analyses(self._config.analysis), self.options.targets)
+        targets = self.options.targets  # first, for it checks the groups of options
+        return possible(questions_from(self._config.analysis), targets)
 
     @cached_property
     def tracking(self) -> TrackingOptions:
@@ -205,34 +207,3 @@ def _cache_bytes(config: DictConfig) -> int:
     if not isinstance(gib, int | float) or isinstance(gib, bool) or gib <= 0:
         raise ConfigError(f"cache.max_gib={gib} must be a number above 0.")
     return int(gib * 2**30)
-
-
-def _analyses(config: DictConfig) -> AnalysisOptions:
-    """Read ``analysis=``."""
-
-    def whole(name: str, minimum: int) -> int:
-        return whole_number(f"analysis.{name}", config[name], minimum)
-
-    def names(name: str) -> list[str] | None:
-        return None if config[name] == "auto" else name_list(f"analysis.{name}", config[name])
-
-    return AnalysisOptions(
-        names=name_list("analysis.names", config.names) or [],
-        replicates=whole("replicates", 1),
-        permutations=whole("permutations", 1),
-        sizes=_sizes(plain(config)["sizes"]),
-        penalties=whole("penalties", 0),
-        neighbours=whole("neighbours", 1),
-        arithmetic=names("arithmetic"),
-        wordnet=None if config.wordnet is None else str(config.wordnet),
-        words=None if config.words is None else str(config.words),
-        concepts=names("concepts"),
-        steps=whole("steps", 0),
-    )
-
-
-def _sizes(given: Any) -> list[int] | None:
-    if given == "auto":
-        return None
-    sizes = given if isinstance(given, list) else [given]
-    return sorted({whole_number("analysis.sizes", size, 1) for size in sizes})

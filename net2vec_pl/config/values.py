@@ -32,7 +32,7 @@ def name_list(name: str, value: object) -> list[str] | None:
         return None
     if isinstance(value, str | int):
         return [str(value)]
-    if not isinstance(value, ListConfig) or not all(isinstance(v, str | int) for v in value):
+    if not isinstance(value, ListConfig | list) or not all(isinstance(v, str | int) for v in value):
         raise ConfigError(f"{name}={value} must be a list of names, as in {name}=[one,two].")
     return [str(v) for v in value]
 

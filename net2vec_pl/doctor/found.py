@@ -1,5 +1,6 @@
 """What the checks so far have opened, for those that follow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +13,7 @@ from net2vec_pl.data import ConceptReader, Scan
 from net2vec_pl.data.reader import Sample
 from net2vec_pl.pipeline.options import RunOptions
 from net2vec_pl.protocol import Protocol
-from net2vec_pl.studies.study import AnalysisOptions
+from net2vec_pl.studies import Question
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Found:
     Args:
         wanted: Rows of the dataset to read.
         options: The plain options.
-        analyses: Those of the analyses.
+        questions: What is asked besides scores.
         trainer: Lightning's.
         reader: The dataset.
         asked: The concepts asked for that can be probed, by target.
@@ -33,7 +34,7 @@ class Found:
 
     wanted: int
     options: RunOptions | None = None
-    analyses: AnalysisOptions | None = None
+    questions: Sequence[Question] | None = None
     trainer: pl.Trainer | None = None
     reader: ConceptReader | None = None
     asked: dict[str, Vocabulary] = field(default_factory=dict)

@@ -14,7 +14,6 @@ from net2vec_pl.doctor.found import Found
 from net2vec_pl.pipeline.progress import Progress
 from net2vec_pl.pipeline.setup import Setup, Subject
 from net2vec_pl.pipeline.trainers import trainer_from
-from net2vec_pl.studies import check_analyses
 
 
 def options(plan: Plan, found: Found) -> Iterator[Check]:
@@ -26,8 +25,8 @@ def options(plan: Plan, found: Found) -> Iterator[Check]:
 
 def analyses(plan: Plan, found: Found) -> Iterator[Check]:
     """Check which analyses are asked for."""
-    found.analyses = plan.analyses
-    yield ok(f"analyses: {', '.join(found.analyses.names) or 'none'}")
+    found.questions = plan.questions
+    yield ok(f"analyses: {', '.join(q.name for q in found.questions) or 'none'}")
 
 
 def logger(plan: Plan, found: Found) -> Iterator[Check]:
@@ -43,8 +42,9 @@ def trainer(plan: Plan, found: Found) -> Iterator[Check]:
 
 def subjects(plan: Plan, found: Found) -> Iterator[Check]:
     """Check what analyses ask of layers and concepts."""
-    if found.analyses is not None and (setup := setup_of(plan, found)) is not None:
-        check_analyses(found.analyses, setup)
+    if found.questions is not None and (setup := setup_of(plan, found)) is not None:
+        for question in found.questions:
+            question.check(setup)
         yield ok("analyses: the layers have the filters and concepts they ask for")
 
 

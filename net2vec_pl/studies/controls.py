@@ -1,8 +1,9 @@
 """Would the numbers look like this anyway? The same job on what can hold no answer."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from net2vec_pl.activations import BankCounts, MemoryCache
 from net2vec_pl.analysis.intervals import NOTHING, MeanScores, bootstrap_set_iou
@@ -14,6 +15,7 @@ from net2vec_pl.report.tables import Row
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
 from net2vec_pl.studies.intervals import beside
+from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, bounds, columns, interval
 
 _log = logging.getLogger(__name__)
@@ -37,30 +39,48 @@ class Control:
     counts: BankCounts | None
 
 
-def controls(study: Study) -> None:
-    """Leave ``controls.csv`` by concept and ``control_means.csv``."""
-    segmented = study.segmented
-    found = [
-        Control("single", "the best single filter", chosen_counts(study.job, segmented.baseline)),
-        _random_vector(study),
-        *_shuffled(study),
-        *_random_network(study),
-    ]
-    values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
-    means: dict[str, MeanScores] = {}
-    for control in found:
-        if control.counts is None:
-            _log.info("control %s is left out: %s", control.name, control.text)
-            continue
-        counts = beside(study, segmented.counts, control.counts)
-        drawn = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed)
-        values |= {"several": drawn.several.value, control.name: drawn.single.value}
-        means[control.name] = drawn.means()
-        if control.name != "single":
-            _tell_lead(study, control, means[control.name])
-    study.write([columns(values, c) for c in range(len(study.categories))], "controls")
-    study.write([_row(control, means.get(control.name)) for control in found], "control_means")
-    _tell_gain(study, found)
+@dataclass(frozen=True)
+class Controls(Question):
+    """Leaves ``controls.csv`` by concept and ``control_means.csv``.
+
+    Args:
+        replicates: Resamples of the images, for intervals.
+    """
+
+    name: ClassVar[str] = "controls"
+    needs: ClassVar[tuple[str, ...]] = ("segmentation",)
+    replicates: int = at_least(1, 1000)
+
+    def prepare(self, jobs: Sequence[LayerJob]) -> None:
+        """Ask a network with random weights about all layers in one pass over the images."""
+        share_random_network(jobs[0])
+
+    def run(self, study: Study) -> None:
+        """Do the same job on what can hold no answer."""
+        segmented = study.segmented
+        found = [
+            Control(
+                "single", "the best single filter", chosen_counts(study.job, segmented.baseline)
+            ),
+            _random_vector(study),
+            *_shuffled(study),
+            *_random_network(study),
+        ]
+        values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
+        means: dict[str, MeanScores] = {}
+        for control in found:
+            if control.counts is None:
+                _log.info("control %s is left out: %s", control.name, control.text)
+                continue
+            counts = beside(study, segmented.counts, control.counts)
+            drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
+            values |= {"several": drawn.several.value, control.name: drawn.single.value}
+            means[control.name] = drawn.means()
+            if control.name != "single":
+                _tell_lead(study, control, means[control.name])
+        study.write([columns(values, c) for c in range(len(study.categories))], "controls")
+        study.write([_row(control, means.get(control.name)) for control in found], "control_means")
+        _tell_gain(study, found, self.replicates)
 
 
 def _row(control: Control, means: MeanScores | None) -> Row:
@@ -156,14 +176,14 @@ def _random_jobs(job: LayerJob) -> dict[str, LayerJob]:
     return {b.module_path: LayerJob(setup, b, stage, a) for b, stage, a in found}
 
 
-def _tell_gain(study: Study, found: list[Control]) -> None:
+def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:
     """Say how much of the gain of several over one remains on a random network."""
     by_name = {control.name: control.counts for control in found}
     several, single = (by_name.get(f"random_network_{which}") for which in ("several", "single"))
     if several is None or single is None:
         return
     counts = beside(study, several, single)
-    means = bootstrap_set_iou(counts, study.options.replicates, seed=study.seed).means()
+    means = bootstrap_set_iou(counts, replicates, seed=study.seed).means()
     study.find(
         QUESTION,
         "gain on a random network",

@@ -1,5 +1,8 @@
 """What does a vector look at? Images all along its scores, and not only the ones it likes most."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -20,8 +23,10 @@ from net2vec_pl.concepts import Concept
 from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
+from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.report.tables import Row
-from net2vec_pl.studies.looks import chosen_concepts, directions, single_masks
+from net2vec_pl.studies.looks import check_concepts, chosen_concepts, directions, single_masks
+from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, interval
 
 QUESTION = "What does a vector look at?"
@@ -29,32 +34,51 @@ _PERCENTILES = (0, 20, 40, 60, 80, 90, 100)
 _EMBEDDING, _FILTER = "embedding", "best filter"
 
 
-def examples(study: Study) -> None:
-    """Leave ``examples.csv``, and for some concepts images, histograms and curves of recall."""
-    job = study.job
-    rows = job.setup.scan.readable
-    val = rows[~job.setup.reader.is_train[rows]]
-    embedding, single = directions(study)
-    scores = _scores(study, val, torch.cat([embedding, single]))
-    found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
-    present = job.activations.stream.index.present(val)
-    ranked = {
-        name: [retrieval(values[:, c], present[:, c]) for c in range(len(job.vocabulary))]
-        for name, values in found.items()
-    }
-    study.write(
-        [
-            _row(concept, {name: results[c] for name, results in ranked.items()})
-            for c, concept in enumerate(job.vocabulary)
-        ],
-        "examples",
-    )
-    best = study.segmented.scores[0].val.tolist()
-    for c in chosen_concepts(study, job.vocabulary.names, best):
-        of_concept = {name: values[:, c] for name, values in found.items()}
-        _draw_scores(study, c, of_concept, {n: r[c] for n, r in ranked.items()}, present[:, c])
-        _draw_images(study, c, choose(of_concept[_EMBEDDING], _PERCENTILES), val)
-    _tell(study, {n: np.array([r.auc for r in results]) for n, results in ranked.items()})
+@dataclass(frozen=True)
+class Examples(Question):
+    """Leaves ``examples.csv``, and for some concepts images, histograms and curves of recall.
+
+    Args:
+        concepts: Concepts to look at; None for those that are segmented best.
+        replicates: Resamples of the concepts, for intervals.
+    """
+
+    name: ClassVar[str] = "examples"
+    needs: ClassVar[tuple[str, ...]] = ("segmentation",)
+    concepts: tuple[str, ...] | None = None
+    replicates: int = at_least(1, 1000)
+
+    def check(self, setup: Setup) -> None:
+        """Refuse concepts that are not probed."""
+        check_concepts(self.concepts, setup)
+
+    def run(self, study: Study) -> None:
+        """Score every val image along every direction."""
+        job = study.job
+        rows = job.setup.scan.readable
+        val = rows[~job.setup.reader.is_train[rows]]
+        embedding, single = directions(study)
+        scores = _scores(study, val, torch.cat([embedding, single]))
+        found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
+        present = job.activations.stream.index.present(val)
+        ranked = {
+            name: [retrieval(values[:, c], present[:, c]) for c in range(len(job.vocabulary))]
+            for name, values in found.items()
+        }
+        study.write(
+            [
+                _row(concept, {name: results[c] for name, results in ranked.items()})
+                for c, concept in enumerate(job.vocabulary)
+            ],
+            "examples",
+        )
+        best = study.segmented.scores[0].val.tolist()
+        for c in chosen_concepts(self.concepts, job.vocabulary.names, best):
+            of_concept = {name: values[:, c] for name, values in found.items()}
+            _draw_scores(study, c, of_concept, {n: r[c] for n, r in ranked.items()}, present[:, c])
+            _draw_images(study, c, choose(of_concept[_EMBEDDING], _PERCENTILES), val)
+        aucs = {n: np.array([r.auc for r in results]) for n, results in ranked.items()}
+        _tell(study, aucs, self.replicates)
 
 
 def _scores(study: Study, val: np.ndarray, vectors: Float[Tensor, "D K"]) -> np.ndarray:
@@ -88,14 +112,14 @@ def _row(concept: Concept, results: dict[str, Retrieval]) -> Row:
     return row
 
 
-def _tell(study: Study, aucs: dict[str, np.ndarray]) -> None:
+def _tell(study: Study, aucs: dict[str, np.ndarray], replicates: int) -> None:
     """Say how much better embeddings find the images of their concepts."""
     both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
     if not both.any():
         return
     mean = {name: float(values[both].mean()) for name, values in aucs.items()}
     lead = mean_over_concepts(
-        (aucs[_EMBEDDING] - aucs[_FILTER])[both], study.options.replicates, seed=study.seed
+        (aucs[_EMBEDDING] - aucs[_FILTER])[both], replicates, seed=study.seed
     ).array()
     study.find(
         QUESTION,

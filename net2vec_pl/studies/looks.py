@@ -10,18 +10,39 @@ from torch.nn.functional import one_hot
 
 from net2vec_pl.activations import upsampled_above
 from net2vec_pl.concepts import Vocabulary
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.studies.study import Study
 
 _SHOWN = 3
 
 
-def chosen_concepts(study: Study, names: Sequence[str], scores: Sequence[float]) -> list[int]:
+def check_concepts(asked: Sequence[str] | None, setup: Setup) -> None:
+    """Refuse concepts to look at that no target has.
+
+    Args:
+        asked: Their names.
+        setup: The concepts there are.
+
+    Raises:
+        ConfigError: If one is unknown.
+    """
+    selections = [setup.selection, *([setup.classified] if setup.classified else [])]
+    known = {name for selection in selections for name in selection.vocabulary.names}
+    for concept in asked or ():
+        if concept not in known:
+            raise ConfigError(unknown("concept of analysis.concepts", concept, sorted(known)))
+
+
+def chosen_concepts(
+    asked: Sequence[str] | None, names: Sequence[str], scores: Sequence[float]
+) -> list[int]:
     """Return the concepts asked for, or those with the best scores.
 
-    Names of concepts that are not probed were refused before; see ``analysis.concepts``.
+    Names of concepts that are not probed were refused before; see :func:`check_concepts`.
     """
-    if study.options.concepts is not None:
-        return [names.index(name) for name in study.options.concepts if name in names]
+    if asked is not None:
+        return [names.index(name) for name in asked if name in names]
     order = np.argsort(-np.nan_to_num(np.array(scores), nan=-1.0), kind="stable")
     return [int(c) for c in order[:_SHOWN] if np.isfinite(scores[c])]
 

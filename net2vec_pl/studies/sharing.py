@@ -1,6 +1,8 @@
 """Are filters shared between concepts, and when does one filter do better than several?"""
 
 import logging
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from net2vec_pl.analysis.sharing import (
 from net2vec_pl.analysis.subsets import top_filters
 from net2vec_pl.figures import sharing as figures
 from net2vec_pl.report.tables import Row
+from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, columns, interval
 
 _log = logging.getLogger(__name__)
@@ -31,20 +34,34 @@ QUESTION = "Are filters shared between concepts?"
 _LARGEST = 10  # filters of largest weight that make a concept's set
 
 
-def sharing(study: Study) -> None:
-    """Leave tables of filters and concepts, unique detectors, failures, and their figures."""
-    weight = study.segmented.weight.double().numpy()
-    best = study.segmented.baseline.best_filter().numpy()
-    shared = concepts_per_filter(best, weight.shape[1])
-    largest = min(_LARGEST, weight.shape[1])
-    common = overlap(top_filters(weight, [largest])[0], study.options.permutations // 10 or 1)
-    _write_filters(study, shared, best)
-    _write_concepts(study, common)
-    _write_pairs(study, common)
-    _write_detectors(study)
-    _write_failures(study)
-    _tell_filters(study, shared)
-    _tell_overlap(study, common, largest)
+@dataclass(frozen=True)
+class Sharing(Question):
+    """Leaves tables of filters and concepts, unique detectors, failures, and their figures.
+
+    Args:
+        permutations: Ten times the random choices of filters that overlaps are compared with.
+        replicates: Resamples of the concepts, for intervals.
+    """
+
+    name: ClassVar[str] = "sharing"
+    needs: ClassVar[tuple[str, ...]] = ("segmentation",)
+    permutations: int = at_least(1, 10_000)
+    replicates: int = at_least(1, 1000)
+
+    def run(self, study: Study) -> None:
+        """Count what concepts share, and what single filters detect."""
+        weight = study.segmented.weight.double().numpy()
+        best = study.segmented.baseline.best_filter().numpy()
+        shared = concepts_per_filter(best, weight.shape[1])
+        largest = min(_LARGEST, weight.shape[1])
+        common = overlap(top_filters(weight, [largest])[0], self.permutations // 10 or 1)
+        _write_filters(study, shared, best)
+        _write_concepts(study, common)
+        _write_pairs(study, common)
+        _write_detectors(study)
+        _write_failures(study)
+        _tell_filters(study, shared)
+        _tell_overlap(study, common, largest, self.replicates)
 
 
 def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, "C"]) -> None:
@@ -74,14 +91,14 @@ def _tell_filters(study: Study, shared: FilterSharing) -> None:
     )
 
 
-def _tell_overlap(study: Study, common: Overlap, largest: int) -> None:
+def _tell_overlap(study: Study, common: Overlap, largest: int, replicates: int) -> None:
     if len(common.concept) < 3:
         _log.info("overlap of filters: nothing to say of fewer than 3 concepts")
         return
     low, high = np.quantile(common.random_mean, [0.025, 0.975])
     # What a concept has in common with the others on average; the diagonal holds its own filters.
     of_concept = (common.shared.sum(axis=1) - largest) / (len(common.concept) - 1)
-    mean = mean_over_concepts(of_concept, study.options.replicates, seed=study.seed).array()
+    mean = mean_over_concepts(of_concept, replicates, seed=study.seed).array()
     study.find(
         QUESTION,
         f"mean overlap of the {largest} largest weights",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,6 +28,7 @@ from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import Net2VecError
 from net2vec_pl.figures import space as figures
 from net2vec_pl.report.tables import Row
+from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, columns, interval
 
 _log = logging.getLogger(__name__)
@@ -51,33 +53,54 @@ class NamedBank:
     suffix: str
 
 
-def space(study: Study) -> None:
-    """Leave tables and figures of the space of embeddings, of every bank there is."""
-    banks: dict[str, NamedBank] = {}
-    if study.segmentation is not None:
-        weight = study.segmented.weight.double().numpy()
-        banks["segmentation"] = _named(study.job.vocabulary, weight, "")
-    if study.classification is not None:
-        weight = study.classified.bank.weight[0].double().numpy()
-        vocabulary = study.classified.images.vocabulary
-        banks["classification"] = _named(vocabulary, weight, "_classification")
-    for target, bank in banks.items():
-        _neighbours(study, bank)
-        _arithmetic(study, bank)
-        _clusters(study, bank)
-        _categories(study, bank, target)
-    _against_one_filter(study)
-    _compare(study, banks)
+@dataclass(frozen=True)
+class Space(Question):
+    """Leaves tables and figures of the space of embeddings, of every bank there is.
+
+    Args:
+        neighbours: Nearest concepts to name.
+        arithmetic: Sums of concepts such as ``grass + blue``; None to try one.
+        wordnet: A folder with WordNet's dict files.
+        words: A file of word vectors.
+        permutations: Of tests; those that take long make a tenth or a fiftieth of them.
+        replicates: Resamples of the concepts, for intervals.
+    """
+
+    name: ClassVar[str] = "space"
+    neighbours: int = at_least(1, 5)
+    arithmetic: tuple[str, ...] | None = None
+    wordnet: str | None = None
+    words: str | None = None
+    permutations: int = at_least(1, 10_000)
+    replicates: int = at_least(1, 1000)
+
+    def run(self, study: Study) -> None:
+        """Look at the space of embeddings from all sides."""
+        banks: dict[str, NamedBank] = {}
+        if study.segmentation is not None:
+            weight = study.segmented.weight.double().numpy()
+            banks["segmentation"] = _named(study.job.vocabulary, weight, "")
+        if study.classification is not None:
+            weight = study.classified.bank.weight[0].double().numpy()
+            vocabulary = study.classified.images.vocabulary
+            banks["classification"] = _named(vocabulary, weight, "_classification")
+        for target, bank in banks.items():
+            _neighbours(study, bank, self.neighbours)
+            _arithmetic(study, bank, self)
+            _clusters(study, bank, self.permutations)
+            _categories(study, bank, target, self)
+        _against_one_filter(study, self.replicates)
+        _compare(study, banks, self)
 
 
-def _against_one_filter(study: Study) -> None:
+def _against_one_filter(study: Study, replicates: int) -> None:
     """Say how much better whole embeddings classify than the best filter of all."""
     if study.classification is None:
         return
     several = study.classified.scores.accuracy[0].numpy()
     single = study.classified.best_scores.accuracy[0].numpy()
     both = np.isfinite(several - single)
-    gain = mean_over_concepts(several - single, study.options.replicates, seed=study.seed).array()
+    gain = mean_over_concepts(several - single, replicates, seed=study.seed).array()
     if both.any():
         study.find(
             QUESTION,
@@ -94,9 +117,9 @@ def _named(vocabulary: Vocabulary, weight: Float64[np.ndarray, "C K"], suffix: s
     return NamedBank(vocabulary.names, [c.category for c in vocabulary], weight, suffix)
 
 
-def _neighbours(study: Study, bank: NamedBank) -> None:
+def _neighbours(study: Study, bank: NamedBank, number: int) -> None:
     """Write the nearest concepts of each, and how alike all are."""
-    found = nearest(bank.weight, study.options.neighbours)
+    found = nearest(bank.weight, number)
     if found.reason:
         _log.info("nearest concepts: %s", found.reason)
     rows = [
@@ -114,12 +137,12 @@ def _neighbours(study: Study, bank: NamedBank) -> None:
     study.write(rows, f"nearest{bank.suffix}")
 
 
-def _arithmetic(study: Study, bank: NamedBank) -> None:
+def _arithmetic(study: Study, bank: NamedBank, options: Space) -> None:
     """Answer the sums that were asked for."""
     rows: list[Row] = []
-    for expression in _sums(study, bank):
+    for expression in _some_sum(bank) if options.arithmetic is None else options.arithmetic:
         try:
-            found = analogy(expression, bank.names, bank.weight, study.options.neighbours)
+            found = analogy(expression, bank.names, bank.weight, options.neighbours)
         except Net2VecError as error:
             _log.warning("arithmetic %r: %s", expression, error)
             rows.append(_no_answer(expression, str(error)))
@@ -145,11 +168,6 @@ def _no_answer(expression: str, reason: str) -> Row:
     return {"expression": expression, "rank": 0, "answer": "", **none, "status": reason}
 
 
-def _sums(study: Study, bank: NamedBank) -> list[str]:
-    asked = study.options.arithmetic
-    return _some_sum(bank) if asked is None else asked
-
-
 def _some_sum(bank: NamedBank) -> list[str]:
     """Add the first concepts of the first two categories."""
     first = {c: n for n, c in reversed(list(zip(bank.names, bank.categories, strict=True)))}
@@ -157,11 +175,11 @@ def _some_sum(bank: NamedBank) -> list[str]:
     return [" + ".join(terms)]
 
 
-def _clusters(study: Study, bank: NamedBank) -> None:
+def _clusters(study: Study, bank: NamedBank, permutations: int) -> None:
     """Write clusters and a map, and draw the tree, the matrix and the map."""
     groups = clusters.k_means(bank.weight, seed=study.seed)
-    permutations = max(study.options.permutations // 50, 1)
-    fit = clusters.agreement(groups.label, bank.categories, permutations, study.seed)
+    few = max(permutations // 50, 1)
+    fit = clusters.agreement(groups.label, bank.categories, few, study.seed)
     tree = clusters.tree(bank.weight)
     maps = {
         name: clusters.layout(bank.weight, name, study.seed)
@@ -212,10 +230,10 @@ def _by(bank: NamedBank) -> str:
     return " that classify" if bank.suffix else " that segment"
 
 
-def _categories(study: Study, bank: NamedBank, target: str) -> None:
+def _categories(study: Study, bank: NamedBank, target: str, options: Space) -> None:
     """Write and draw which categories are near which."""
-    permutations = max(study.options.permutations // 10, 1)
-    k = study.options.neighbours
+    permutations = max(options.permutations // 10, 1)
+    k = options.neighbours
     found = category_matrix(bank.weight, bank.categories, k, permutations, study.seed)
     if found.reason:
         _log.warning("no category matrix of %s: %s", target, found.reason)
@@ -245,9 +263,9 @@ def _matrix_rows(found: CategoryMatrix) -> list[Row]:
     ]
 
 
-def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
+def _compare(study: Study, banks: dict[str, NamedBank], options: Space) -> None:
     """Compare banks with each other, with single filters, and with what words mean."""
-    references = _references(study)
+    references = _references(study, options)
     others = [(name, given) for name, given in references if isinstance(given, Reference)]
     rows, drawn = [], []
     pairs = [(name, bank, other) for name, bank in banks.items() for other in others]
@@ -259,7 +277,7 @@ def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
         single = _best_filters(study, banks["segmentation"])
         pairs += [("best filter", single, other) for other in others]
     for name, bank, (other, reference) in pairs:
-        row, scores = _comparison(study, name, bank, other, reference)
+        row, scores = _comparison(study, options, name, bank, other, reference)
         rows.append(row)
         if np.isfinite(scores[0].value):
             drawn.append((f"{name} - {other}", scores))
@@ -281,7 +299,7 @@ def _compare(study: Study, banks: dict[str, NamedBank]) -> None:
     _tell(study, rows)
 
 
-def _references(study: Study) -> list[tuple[str, Reference | str]]:
+def _references(study: Study, options: Space) -> list[tuple[str, Reference | str]]:
     """Return what there is to compare with: categories, and the resources given, or their fault."""
     categories = [c.category for c in study.job.setup.reader.vocabulary]
     known = study.job.setup.reader.vocabulary.names
@@ -289,8 +307,8 @@ def _references(study: Study) -> list[tuple[str, Reference | str]]:
     table = np.array([[c == kind for kind in kinds] for c in categories], dtype=np.float64)
     found: list[tuple[str, Reference | str]] = [("categories", Reference(known, table, []))]
     sources: dict[str, tuple[str | None, Callable[[Sequence[str], Path], Reference]]] = {
-        "WordNet": (study.options.wordnet, wordnet_vectors),
-        "word vectors": (study.options.words, word_vectors),
+        "WordNet": (options.wordnet, wordnet_vectors),
+        "word vectors": (options.words, word_vectors),
     }
     for name, (path, read) in sources.items():
         if path is None:
@@ -316,14 +334,14 @@ def _best_filters(study: Study, bank: NamedBank) -> NamedBank:
 
 
 def _comparison(
-    study: Study, name: str, bank: NamedBank, other: str, reference: Reference
+    study: Study, options: Space, name: str, bank: NamedBank, other: str, reference: Reference
 ) -> tuple[Row, tuple[Score, ...]]:
     mine, theirs = common(bank.names, reference.names)
     found = compare(
         bank.weight[mine],
         reference.vectors[theirs],
-        study.options.neighbours,
-        max(study.options.permutations // 10, 1),
+        options.neighbours,
+        max(options.permutations // 10, 1),
         study.seed,
     )
     row: Row = {"bank": name, "other": other, "n": found.compared, "left_out": found.excluded}

@@ -22,44 +22,12 @@ from net2vec_pl.report.tables import Row
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class AnalysisOptions:
-    """Options of the analyses, checked; see conf/analysis/_options.yaml.
-
-    Args:
-        names: The analyses that run.
-        replicates: Resamples of the images.
-        permutations: Permutations of a test.
-        sizes: Numbers of filters to train with; None for the paper's.
-        penalties: Strengths of the L1 penalty.
-        neighbours: Nearest concepts to name.
-        arithmetic: Sums of concepts; None to try one.
-        wordnet: Folder with WordNet.
-        words: File of word vectors.
-        concepts: Concepts to look at; None for those with the best scores.
-        steps: Of gradient ascent.
-    """
-
-    names: list[str]
-    replicates: int
-    permutations: int
-    sizes: list[int] | None
-    penalties: int
-    neighbours: int
-    arithmetic: list[str] | None
-    wordnet: str | None
-    words: str | None
-    concepts: list[str] | None
-    steps: int
-
-
 @dataclass
 class Study:
     """One layer's results, and what the analyses have found in them.
 
     Args:
         job: The layer.
-        options: Of the analyses.
         segmentation: What was segmented, if anything was.
         classification: What was classified, if anything was.
         findings: The statements so far.
@@ -69,7 +37,6 @@ class Study:
     """
 
     job: LayerJob
-    options: AnalysisOptions
     segmentation: Segmented | None
     classification: Classified | None
     findings: list[Row] = field(default_factory=list)

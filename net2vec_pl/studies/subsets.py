@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from net2vec_pl.analysis.subsets import (
     LEVELS,
+    FiltersNeeded,
     cumulative_share,
     default_sizes,
     filters_needed,
@@ -20,11 +23,14 @@ from net2vec_pl.analysis.subsets import (
     sparsity_answer,
     top_filters,
 )
+from net2vec_pl.errors import ConfigError
 from net2vec_pl.figures.subsets import cumulative_filters, filter_curve
 from net2vec_pl.pipeline.classification import train_classifiers
 from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.report.tables import Row
+from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, by_category
 from net2vec_pl.training import ClassificationBank, mean_slopes
 
@@ -33,18 +39,43 @@ QUESTION = "How many filters does a concept need?"
 _PAPERS_LEVEL = 0.8
 
 
-def subsets(study: Study) -> None:
-    """Leave curves over F, the filters needed, and the path of an L1 penalty."""
-    if study.segmentation is not None:
-        _segment(study)
-    if study.classification is not None:
-        _classify(study)
+@dataclass(frozen=True)
+class Subsets(Question):
+    """Leaves curves over F, the filters needed, and the path of an L1 penalty.
+
+    Args:
+        sizes: Numbers of filters to train with, F; None for the paper's grid.
+        penalties: Strengths of the L1 penalty.
+        replicates: Resamples of the concepts, for intervals.
+    """
+
+    name: ClassVar[str] = "subsets"
+    sizes: tuple[int, ...] | None = at_least(1, None)
+    penalties: int = at_least(0, 4)
+    replicates: int = at_least(1, 1000)
+
+    def check(self, setup: Setup) -> None:
+        """Refuse to keep more filters than a layer has."""
+        largest = max(self.sizes or [1])
+        for backbone in setup.backbones:
+            if largest > backbone.shape[0]:
+                raise ConfigError(
+                    f"analysis.sizes={list(self.sizes or ())}: {backbone.layer} has "
+                    f"{backbone.shape[0]} filters, {largest} cannot be kept."
+                )
+
+    def run(self, study: Study) -> None:
+        """Train with ever fewer filters, for every target there is."""
+        if study.segmentation is not None:
+            _segment(study, self)
+        if study.classification is not None:
+            _classify(study, self)
 
 
-def _segment(study: Study) -> None:
+def _segment(study: Study, options: Subsets) -> None:
     job, segmented = study.job, study.segmented
     weight = segmented.weight
-    sizes = _sizes(study, weight.shape[1], "segmentation")
+    sizes = _sizes(options, weight.shape[1], "segmentation")
     kept = torch.from_numpy(top_filters(weight.double().numpy(), sizes))
     bias = segmented.probe.bank.bias
     first = None if bias is None else bias.detach().cpu()[: len(weight)]
@@ -52,19 +83,20 @@ def _segment(study: Study) -> None:
     retrained = torch.stack([*train_subsets(job, kept[:-1], sizes), full])
     masked = _scored(job, f"masked-{_digest(sizes)}", weight * kept, first)
     names = job.vocabulary.names
-    _curves(study, names, study.categories, sizes, retrained.numpy(), masked.numpy(), "")
+    needed = _curves(study, names, study.categories, sizes, retrained.numpy(), masked.numpy(), "")
+    _tell(study, needed, options.replicates, min(sizes), "")
     protocol = job.setup.options.protocol
-    if not study.options.penalties:
+    if not options.penalties:
         return
     if protocol.optimizer == "sgd" and protocol.lr_decay == "none":
-        _l1(study, full.numpy())
+        _l1(study, full.numpy(), options.penalties)
     else:
         _log.info("no L1 path: its proximal steps belong to SGD at a constant rate")
 
 
-def _sizes(study: Study, num_filters: int, target: str) -> list[int]:
+def _sizes(options: Subsets, num_filters: int, target: str) -> list[int]:
     """Return the numbers of filters; the last is all of them."""
-    asked = study.options.sizes or default_sizes(num_filters, target)
+    asked = sorted({*(options.sizes or ())}) or default_sizes(num_filters, target)
     return [*(size for size in asked if size != num_filters), num_filters]
 
 
@@ -105,10 +137,10 @@ def _digest(value: Sequence[float | int]) -> str:
     return blake2b(repr(list(value)).encode(), digest_size=4).hexdigest()
 
 
-def _classify(study: Study) -> None:
+def _classify(study: Study, options: Subsets) -> None:
     classified = study.classified
     images, weight = classified.images, classified.bank.weight[0]
-    sizes = _sizes(study, weight.shape[1], "classification")
+    sizes = _sizes(options, weight.shape[1], "classification")
     kept = torch.from_numpy(top_filters(weight.nan_to_num(0).double().numpy(), sizes))
     bank = train_classifiers(
         study.job,
@@ -122,9 +154,11 @@ def _classify(study: Study) -> None:
     same = ClassificationBank(weight * kept, classified.bank.bias[:1].expand(len(kept), -1))
     masked = images.score(same).accuracy
     names, categories = images.vocabulary.names, [c.category for c in images.vocabulary]
-    _curves(
-        study, names, categories, sizes, retrained.numpy(), masked.numpy(), "_classification", 0.5
+    suffix = "_classification"
+    needed = _curves(
+        study, names, categories, sizes, retrained.numpy(), masked.numpy(), suffix, 0.5
     )
+    _tell(study, needed, options.replicates, min(sizes), suffix)
 
 
 def _curves(
@@ -136,7 +170,7 @@ def _curves(
     masked: Float64[np.ndarray, "F C"],
     suffix: str,
     chance: float = 0.0,
-) -> None:
+) -> FiltersNeeded:
     """Write and draw the scores over F, and the filters needed."""
     study.write(
         [
@@ -170,7 +204,7 @@ def _curves(
     study.draw(cumulative_filters(sizes, share, LEVELS), f"filters_needed{suffix}")
     study.write(_needed_rows(names, categories, found.needed), f"filters_needed{suffix}")
     study.write(_share_rows(categories, found.needed, sizes), f"cumulative_filters{suffix}")
-    _tell(study, found.needed, min(sizes), suffix, found.n_excluded)
+    return found
 
 
 def _needed_rows(
@@ -198,11 +232,10 @@ def _share_rows(
     return rows
 
 
-def _tell(
-    study: Study, needed: Float64[np.ndarray, "L C"], least: int, suffix: str, excluded: int
-) -> None:
+def _tell(study: Study, found: FiltersNeeded, replicates: int, least: int, suffix: str) -> None:
+    needed, excluded = found.needed, found.n_excluded
     at = LEVELS.index(_PAPERS_LEVEL)
-    bounds = needed_intervals(needed, study.options.replicates, seed=study.seed)
+    bounds = needed_intervals(needed, replicates, seed=study.seed)
     if not bounds.n_concepts:
         return
     median = bounds.median.array()[:, at]
@@ -220,10 +253,10 @@ def _tell(
     )
 
 
-def _l1(study: Study, full: Float64[np.ndarray, "C"]) -> None:
+def _l1(study: Study, full: Float64[np.ndarray, "C"], penalties: int) -> None:
     """Train under L1 penalties of several strengths, from one that leaves nothing downwards."""
     job = study.job
-    strengths = 0.4 ** np.arange(1, study.options.penalties + 1)
+    strengths = 0.4 ** np.arange(1, penalties + 1)
     weight, scores = train_l1(job, strengths.tolist())
     nonzero = (weight != 0).sum(2).numpy()
     study.write(

@@ -30,7 +30,7 @@ def run(config: Config) -> None:
     """
     quiet_lightning()
     plan = Plan(config)
-    options, analyses, tracking = plan.options, plan.analyses, plan.tracking
+    options, questions, tracking = plan.options, plan.questions, plan.tracking
     if config.run.resume and finished(folder := Path(config.run.dir)):
         _log.info("%s has finished: nothing is left to do, whatever else was asked for", folder)
         tidy(folder)
@@ -46,4 +46,4 @@ def run(config: Config) -> None:
         if options.cache == "disk":
             processes.from_first(lambda: make_root(options.cache_dir))
         device = trainer.strategy.root_device
-        do_job(subject, options, analyses, folder, device, log, command())
+        do_job(subject, options, questions, folder, device, log, command())

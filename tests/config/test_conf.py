@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from net2vec_pl.config.command_line import config_dir
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.config.values import plain
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.studies.registry import BUILT_IN
 
 # Files that others of their group stand on.
 _SHARED = {"data": ("_concepts",), "analysis": ("_options",)}
@@ -54,7 +56,9 @@ def test_every_option_of_a_file_is_known_and_every_known_one_is_in_a_file(choice
     files = [config_dir() / group / f"{part}.yaml" for part in (name, *_SHARED.get(group, ()))]
     options = {key for path in files for key in yaml.safe_load(path.read_text()) or ()}
     known: Collection[str]
-    if group == "model":
+    if group == "analysis":
+        known = {"names", *(f.name for kind in BUILT_IN.values() for f in fields(kind))}
+    elif group == "model":
         known = {*known_options._MODEL} - ({"_target_", "kwargs"} if name != "custom" else set())
     else:
         known = known_options._PLAIN.get(group) or known_options._NAMED[group][name]

@@ -7,7 +7,7 @@ import pytest
 from support.cli import QUICK, composed, read_table, run_cli
 
 from net2vec_pl.probes import BankFile
-from net2vec_pl.studies import ANALYSES
+from net2vec_pl.studies.registry import BUILT_IN
 
 SMALL = [
     *(a for a in QUICK if not a.startswith("analysis")),
@@ -89,7 +89,7 @@ def test_classifiers_have_scores_or_reasons(run_folder: Path) -> None:
 
 
 def test_every_analysis_is_named_in_the_configuration() -> None:
-    assert list(composed("analysis=all").analysis.names) == list(ANALYSES)
+    assert list(composed("analysis=all").analysis.names) == list(BUILT_IN)
 
 
 @pytest.mark.parametrize(
