@@ -156,7 +156,7 @@ def _write_banks(job: LayerJob, study: Study, tables: LayerTables) -> None:
         write_card(job.folder / "classification.md", bank, tables.classification)
         bank.save(job.folder / CLASSIFIERS)
     if study.segmentation is not None:
-        said = [row["statement"] for row in study.findings if row["question"] == IS_IT_REAL]
+        said = [found.statement for found in study.findings if found.question == IS_IT_REAL]
         bank = bank_file(job, study.segmentation.probe)
         write_card(job.folder / "bank.md", bank, tables.concepts, said)
         bank.save(job.folder / BANK)

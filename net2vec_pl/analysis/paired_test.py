@@ -10,7 +10,7 @@ from scipy import stats
 
 from net2vec_pl.analysis.pair_counts import PairCounts, set_ious
 
-SEVERAL, ONE, UNDECIDED = "several", "one", "undecided"
+MULTI, SINGLE, UNDECIDED = "combination", "single filter", "undecided"
 _ROUNDING = 1e-12  # equal differences of set IoUs may differ by this much
 
 
@@ -24,8 +24,8 @@ class PairedTest:
         p_holm: Holm's correction: bounds the chance of any false verdict. With B permutations it
             can reject nothing among more than alpha * (1 + B) concepts.
         p_fdr: Benjamini and Hochberg's: bounds the expected share of false verdicts.
-        verdict: ``several`` or ``one`` where p_fdr is at most alpha, by the sign of the gain, else
-            ``undecided``, or why the concept could not be tested.
+        verdict: ``combination`` or ``single filter`` where p_fdr is at most alpha, by the sign of
+            the gain, else ``undecided``, or why the concept could not be tested.
     """
 
     gain: Float64[np.ndarray, "C"]
@@ -68,7 +68,7 @@ def paired_test(
     reasons = np.array(counts.reasons(), dtype=object)
     p = np.where(reasons == "", (1 + reached) / (1 + permutations), np.nan)
     p_fdr = _among_finite(p, lambda p: stats.false_discovery_control(p, method="bh"))
-    found = np.where(p_fdr <= alpha, np.where(gain > 0, SEVERAL, ONE), UNDECIDED)
+    found = np.where(p_fdr <= alpha, np.where(gain > 0, MULTI, SINGLE), UNDECIDED)
     verdict = tuple(np.where(reasons == "", found, reasons).tolist())
     return PairedTest(gain, p, _among_finite(p, holm), p_fdr, verdict)
 

@@ -6,12 +6,12 @@ from net2vec_pl.report.page import PageFigure
 
 # Name of a figure, or how it begins where there is one of every concept.
 _TITLES = {
-    "intervals": "Several filters against one, with intervals",
+    "intervals": "Combinations and single filters, with intervals",
     "filter_curve": "Score over the number of filters",
-    "filters_needed": "How many concepts so many filters are enough for",
+    "filters_needed": "Concepts for which a number of filters is enough",
     "concepts_per_filter": "Concepts that share a best filter",
     "filter_overlap": "Filters that two concepts have in common",
-    "failures": "Where one filter does better",
+    "failures": "Where the single filter does better",
     "map_tsne": "Map of embeddings (t-SNE)",
     "map_umap": "Map of embeddings (UMAP)",
     "similarity": "Cosines of embeddings",

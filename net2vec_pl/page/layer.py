@@ -1,7 +1,7 @@
 """``report.html`` of a layer, made of what its job has found; and that of several layers."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,33 +15,41 @@ from net2vec_pl.page.made import how_made
 from net2vec_pl.page.rows import concept_rows
 from net2vec_pl.page.views import Views
 from net2vec_pl.pipeline.layer import LayerJob
-from net2vec_pl.report import gain
+from net2vec_pl.records import Estimate
+from net2vec_pl.records.run import LayerRow
+from net2vec_pl.records.studies import GainRow, IntervalRow, NeededRow
+from net2vec_pl.report import LayerTables, gain
 from net2vec_pl.report.layer_page import LayerPage, write_report
 from net2vec_pl.report.page import Link, PageTable, write_page
-from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.report.tables import nan_mean
 from net2vec_pl.runs import REPORT
 from net2vec_pl.studies.study import Study, interval
 
 _LAYERS_NOTE = (
-    "multi_val: set IoU of several filters, single_val: of the best one, ap_val: average precision."
+    "multi_val: set IoU of the combination, single_val: of the best single filter, ap_val: average "
+    "precision."
 )
 
 
-def leave_report(study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
+def leave_report(study: Study, tables: LayerTables) -> None:
     """Write the page of a layer into its folder.
 
     Args:
         study: The layer, after its analyses.
-        tables: ``concepts.csv``, ``classification.csv``, ``filters.csv``: those there are.
+        tables: The tables of the layer.
     """
     job, seen = study.job, gallery(study)
-    views = Views(study, seen, concept_rows(tables, study.tables))
+    intervals, needed = (
+        study.table(IntervalRow, "intervals"),
+        study.table(NeededRow, "filters_needed"),
+    )
+    views = Views(study, seen, concept_rows(tables, intervals, needed))
     page = LayerPage(
         title=f"{job.backbone.model} {job.backbone.layer} on {job.setup.reader.name}",
         findings=study.findings,
         key_numbers=_key_numbers(tables, study),
         concepts=views.concepts(),
-        filters=views.filters(tables.get("filters.csv")),
+        filters=views.filters(tables.filters),
         pictures=seen.pictures,
         spaces=views.spaces(),
         made=how_made(study, len(seen.pictures)),
@@ -52,7 +60,7 @@ def leave_report(study: Study, tables: Mapping[str, Sequence[Row]]) -> None:
     write_report(job.folder / REPORT, page)
 
 
-def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) -> None:
+def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[LayerRow]) -> None:
     """Write the page of a run of several layers into its folder: their means, and where theirs are.
 
     Args:
@@ -62,7 +70,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) 
     """
     first, page = jobs[0], folder / REPORT
     linked = [
-        row | {"layer": Link.to_file(row["layer"], job.folder / REPORT, page)}
+        {**row.cells(), "layer": Link.to_file(row.layer, job.folder / REPORT, page)}
         for row, job in zip(rows, jobs, strict=True)
     ]
     write_page(
@@ -77,29 +85,37 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[Row]) 
     )
 
 
-def _key_numbers(tables: Mapping[str, Sequence[Row]], study: Study) -> dict[str, str]:
+def _key_numbers(tables: LayerTables, study: Study) -> dict[str, str]:
     numbers: dict[str, str] = {}
-    if concepts := tables.get("concepts.csv"):
-        won = gain(concepts)
+    if concepts := tables.concepts:
+        won, means = gain(concepts), _means(study)
         numbers |= {
-            "mean set IoU on val, several filters": _mean(concepts, "multi_val", study, "several"),
-            "mean set IoU on val, best single filter": _mean(
-                concepts, "single_val", study, "single"
-            ),
-            "concepts that several filters segment better": f"{won.won} of {won.scored}",
+            "mean set IoU on val, combination": _estimate(means.multi)
+            if means
+            else _mean(row.multi_val for row in concepts),
+            "mean set IoU on val, best single filter": _estimate(means.single)
+            if means
+            else _mean(row.single_val for row in concepts),
+            "concepts that the combination segments better": f"{won.won} of {won.scored}",
         }
-    if classified := tables.get("classification.csv"):
+    if classified := tables.classification:
         numbers |= {
-            "mean balanced accuracy, all filters": _mean(classified, "accuracy"),
-            "mean balanced accuracy, best single filter": _mean(classified, "best_accuracy"),
+            "mean balanced accuracy, all filters": _mean(row.multi.accuracy for row in classified),
+            "mean balanced accuracy, best single filter": _mean(
+                row.best.accuracy for row in classified
+            ),
         }
     return numbers | {"filters": str(study.job.backbone.shape[0])}
 
 
-def _mean(rows: Sequence[Row], column: str, study: Study | None = None, measure: str = "") -> str:
-    """Return the mean of a column, with its interval where the analyses have one."""
-    gains = [] if study is None else study.tables.get("gains", [])
-    for row in gains:
-        if row["category"] == "all":
-            return interval(np.array([row[measure], row[f"{measure}_low"], row[f"{measure}_high"]]))
-    return f"{nan_mean(row[column] for row in rows):.3f}"
+def _means(study: Study) -> GainRow | None:
+    """Return the means over all concepts with their intervals, where the analyses have them."""
+    return next((row for row in study.table(GainRow, "gains") if row.category == "all"), None)
+
+
+def _estimate(found: Estimate) -> str:
+    return interval(np.array([found.value, found.low, found.high]))
+
+
+def _mean(values: Iterable[float]) -> str:
+    return f"{nan_mean(values):.3f}"

@@ -1,45 +1,48 @@
 """What the tables of a run say of every concept, in one row each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Cell, Record
+from net2vec_pl.records.studies import IntervalRow, NeededRow
+from net2vec_pl.report import LayerTables
+
+_SHARE = "80%"  # of the full score, as in the paper
 
 
 def concept_rows(
-    tables: Mapping[str, Sequence[Row]], analyses: Mapping[str, Sequence[Row]]
-) -> list[Row]:
+    tables: LayerTables, intervals: Sequence[IntervalRow], needed: Sequence[NeededRow]
+) -> list[dict[str, Cell]]:
     """Join what the tables say of every concept; NaN where a table does not know one.
 
     Args:
-        tables: ``concepts.csv``, ``classification.csv``.
-        analyses: Tables of analyses, by name.
+        tables: The tables of the layer.
+        intervals: ``intervals.csv``; empty if it was not asked for.
+        needed: ``filters_needed.csv``, likewise.
     """
-    segmented, classified = (
-        {row["name"]: row for row in tables.get(name, ())}
-        for name in ("concepts.csv", "classification.csv")
-    )
-    intervals = {row["name"]: row for row in analyses.get("intervals", ())}
-    needed = {row["name"]: row for row in analyses.get("filters_needed", ())}
+    segmented = {row.name: row for row in tables.concepts}
+    classified = {row.name: row for row in tables.classification}
+    gains, filters = {row.name: row for row in intervals}, {row.name: row for row in needed}
     rows = []
     for name, first in (classified | segmented).items():
-        row: Row = {key: first[key] for key in ("name", "category", "n_train", "n_val")}
+        row = _cells(first, ("name", "category", "n_train", "n_val"))
         if segmented:
-            row |= _columns(
-                segmented.get(name), ("best_filter", "single_val", "multi_val", "ap_val", "norm")
-            )
-            row["gain"] = row["multi_val"] - row["single_val"]
-        if intervals:
-            row |= _columns(intervals.get(name), ("gain_low", "gain_high"))
-        if needed:
-            row |= {"filters_for_80%": needed.get(name, {}).get("for_80%", np.nan)}
+            scores = segmented.get(name)
+            row |= _cells(scores, ("best_filter", "single_val", "multi_val", "ap_val", "norm"))
+            row["gain"] = np.nan if scores is None else scores.multi_val - scores.single_val
+        if gains:
+            row |= _cells(gains.get(name), ("gain_low", "gain_high"))
+        if filters:
+            of_concept = filters.get(name)
+            row["filters_for_80%"] = np.nan if of_concept is None else of_concept.needed[_SHARE]
         if classified:
             single = () if segmented else ("best_filter",)
-            row |= _columns(classified.get(name), (*single, "accuracy", "best_accuracy", "auc"))
-        rows.append(row | {"status": first["status"]})
+            row |= _cells(classified.get(name), (*single, "accuracy", "best_accuracy", "auc"))
+        rows.append(row | {"status": first.status})
     return rows
 
 
-def _columns(row: Row | None, names: Iterable[str]) -> Row:
-    return {name: np.nan if row is None else row[name] for name in names}
+def _cells(record: Record | None, columns: Iterable[str]) -> dict[str, Cell]:
+    cells = {} if record is None else record.cells()
+    return {name: cells.get(name, np.nan) for name in columns}

@@ -13,8 +13,10 @@ from net2vec_pl.analysis import clusters
 from net2vec_pl.analysis.examples import choose, score_histogram
 from net2vec_pl.analysis.space import cosines, unit_rows
 from net2vec_pl.page.gallery import EMBEDDING, FILTER, Gallery
+from net2vec_pl.records import Cell
+from net2vec_pl.records.run import FilterRow
+from net2vec_pl.records.studies import SubsetRow
 from net2vec_pl.report.layer_page import ConceptView, Example, FilterView, Scores, Space
-from net2vec_pl.report.tables import Row
 from net2vec_pl.studies.looks import vocabulary_of
 from net2vec_pl.studies.study import Study
 
@@ -36,7 +38,7 @@ class Views:
 
     study: Study
     seen: Gallery
-    rows: Sequence[Row]
+    rows: Sequence[Mapping[str, Cell]]
 
     @cached_property
     def banks(self) -> dict[str, Bank]:
@@ -56,16 +58,17 @@ class Views:
         """Return a view of every row's concept."""
         place = {name: c for c, name in enumerate(vocabulary_of(self.study)[0].names)}
         curves = defaultdict(list)
-        for cells in self.study.tables.get("subsets", ()):
-            if np.isfinite(cells["retrained"]):
-                curves[cells["name"]].append((cells["filters"], cells["retrained"]))
+        for subset in self.study.table(SubsetRow, "subsets"):
+            if np.isfinite(subset.retrained):
+                curves[subset.name].append((subset.filters, subset.retrained))
         views = []
         for row in self.rows:
-            c, weights = place.get(row["name"]), self._largest_weights(row["name"])
+            name = str(row["name"])
+            c, weights = place.get(name), self._largest_weights(name)
             if c is None:
                 views.append(ConceptView(row, filters=weights))
             else:
-                curve = curves[row["name"]]
+                curve = curves[name]
                 views.append(ConceptView(row, self._examples(c), self._scores(c), curve, weights))
         return views
 
@@ -113,11 +116,11 @@ class Views:
             found[name] = Scores(counts.edges, counts.present, counts.absent, list(pictures))
         return found
 
-    def filters(self, table: Sequence[Row] | None) -> list[FilterView]:
+    def filters(self, table: Sequence[FilterRow]) -> list[FilterView]:
         """Return a view of every filter.
 
         Args:
-            table: ``filters.csv``, if there is one.
+            table: ``filters.csv``; empty if there is none.
         """
         here, weight = self._embedded(next(iter(self.banks.values())))
         units = unit_rows(weight)
@@ -129,7 +132,7 @@ class Views:
             top = np.argsort(-largest, kind="stable")[:_TOP_IMAGES]
             views.append(
                 FilterView(
-                    table[k] if table else {"filter": k},
+                    table[k].cells() if table else {"filter": k},
                     [(int(here[c]), float(of_filter[c])) for c in helped if of_filter[c] > 0],
                     [(int(i), float(largest[i])) for i in top if largest[i] != 0],
                 )
@@ -152,5 +155,6 @@ class Views:
 
     def _embedded(self, bank: Bank) -> tuple[np.ndarray, Float[np.ndarray, "V K"]]:
         """Return which of the page's concepts a bank has, and their embeddings."""
-        here = [c for c, row in enumerate(self.rows) if row["name"] in bank]
-        return np.array(here), np.array([bank[self.rows[c]["name"]] for c in here])
+        names = [str(row["name"]) for row in self.rows]
+        here = [c for c, name in enumerate(names) if name in bank]
+        return np.array(here), np.array([bank[names[c]] for c in here])

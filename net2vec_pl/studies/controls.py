@@ -1,27 +1,28 @@
 """Would the numbers look like this anyway? The same job on what can hold no answer."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from net2vec_pl.activations import BankCounts, MemoryCache
-from net2vec_pl.analysis.intervals import NOTHING, MeanScores, bootstrap_set_iou
+from net2vec_pl.analysis.intervals import MeanScores, bootstrap_set_iou
 from net2vec_pl.pipeline.activations import find_activations
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
 from net2vec_pl.probes import ConceptBank
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Estimate
+from net2vec_pl.records.studies import ControlMeansRow, ControlRow
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
 from net2vec_pl.studies.intervals import beside
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, bounds, columns, interval
+from net2vec_pl.studies.study import Study, estimate, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Is it real?"
 _RANDOM_NETWORK = "random network"  # in what layers share
-_MEANS = {"mean": "single", "lead": "gain", "share_above": "won"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Controls(Question):
             *_shuffled(study),
             *_random_network(study),
         ]
-        values: dict[str, Any] = {"name": study.job.vocabulary.names, "category": study.categories}
+        scores: dict[str, list[float]] = {}
         means: dict[str, MeanScores] = {}
         for control in found:
             if control.counts is None:
@@ -74,20 +75,34 @@ class Controls(Question):
                 continue
             counts = beside(study, segmented.counts, control.counts)
             drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
-            values |= {"several": drawn.several.value, control.name: drawn.single.value}
+            scores["multi"] = drawn.several.value.tolist()
+            scores[control.name] = drawn.single.value.tolist()
             means[control.name] = drawn.means()
             if control.name != "single":
                 _tell_lead(study, control, means[control.name])
-        study.write([columns(values, c) for c in range(len(study.categories))], "controls")
+        study.write(
+            [
+                ControlRow(c.name, c.category, **{name: of[at] for name, of in scores.items()})
+                for at, c in enumerate(study.job.vocabulary)
+            ],
+            "controls",
+        )
         study.write([_row(control, means.get(control.name)) for control in found], "control_means")
         _tell_gain(study, found, self.replicates)
 
 
-def _row(control: Control, means: MeanScores | None) -> Row:
-    row: Row = {"control": control.name, "n_concepts": means.n_concepts if means else 0}
-    for key, name in _MEANS.items():
-        row |= bounds(key, getattr(means, name) if means else NOTHING)
-    return row | {"status": "ok" if means else control.text}
+def _row(control: Control, means: MeanScores | None) -> ControlMeansRow:
+    if means is None:
+        none = Estimate(math.nan)
+        return ControlMeansRow(control.name, 0, none, none, none, control.text)
+    return ControlMeansRow(
+        control.name,
+        means.n_concepts,
+        mean=estimate(means.single),
+        lead=estimate(means.gain),
+        share_above=estimate(means.won),
+        status="ok",
+    )
 
 
 def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
@@ -119,7 +134,7 @@ def _shuffled(study: Study) -> list[Control]:
     job = study.job
     stream = job.activations.stream
     if not isinstance(stream.source, MemoryCache):
-        text = "needs answers kept in memory: cache=memory or device"
+        text = "needs activations kept in memory: cache=memory or device"
         return [Control("shuffled_masks", text, None)]
     mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
     probe = job.trained("shuffled", _start(job), mixed)
@@ -140,7 +155,7 @@ def _random_network(study: Study) -> list[Control]:
     single = chosen_counts(other, baseline)
     name = f"{job.backbone.model} with random weights"
     return [
-        Control("random_network_several", f"several filters of {name}", counts),
+        Control("random_network_multi", f"combinations of filters of {name}", counts),
         Control("random_network_single", f"the best single filter of {name}", single),
     ]
 
@@ -149,7 +164,7 @@ def share_random_network(job: LayerJob) -> None:
     """Ask the same architecture with random weights about all layers, in one pass over the images.
 
     Args:
-        job: Any layer of the network itself; all find the answers in what they share.
+        job: Any layer of the network itself; all find the activations in what they share.
     """
     job.setup.shared[_RANDOM_NETWORK] = _random_jobs(job)
 
@@ -177,19 +192,19 @@ def _random_jobs(job: LayerJob) -> dict[str, LayerJob]:
 
 
 def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:
-    """Say how much of the gain of several over one remains on a random network."""
+    """Say how much of the gain of combinations over single filters remains on a random network."""
     by_name = {control.name: control.counts for control in found}
-    several, single = (by_name.get(f"random_network_{which}") for which in ("several", "single"))
-    if several is None or single is None:
+    multi, single = (by_name.get(f"random_network_{which}") for which in ("multi", "single"))
+    if multi is None or single is None:
         return
-    counts = beside(study, several, single)
+    counts = beside(study, multi, single)
     means = bootstrap_set_iou(counts, replicates, seed=study.seed).means()
     study.find(
         QUESTION,
         "gain on a random network",
         means.gain.array(),
         means.n_concepts,
-        f"On the network with random weights several filters gain {interval(means.gain.array())} "
-        f"over one and win {interval(means.won.array(), '{:.0%}')} of the concepts: so much of "
-        "such a gain needs no training of the network.",
+        f"On the network with random weights combinations gain {interval(means.gain.array())} "
+        f"over single filters and score higher for {interval(means.won.array(), '{:.0%}')} of the "
+        "concepts: so much of such a gain needs no training of the network.",
     )

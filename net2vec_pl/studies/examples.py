@@ -24,7 +24,7 @@ from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
 from net2vec_pl.pipeline.setup import Setup
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.studies import ExampleRow, Retrieved
 from net2vec_pl.studies.looks import check_concepts, chosen_concepts, directions, single_masks
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, interval
@@ -101,15 +101,21 @@ def _scores(study: Study, val: np.ndarray, vectors: Float[Tensor, "D K"]) -> np.
     return scored
 
 
-def _row(concept: Concept, results: dict[str, Retrieval]) -> Row:
-    row: Row = {"name": concept.name, "category": concept.category}
-    row["n_val"] = results[_EMBEDDING].positives
-    for name, result in results.items():
-        key, n = name.replace(" ", "_"), result.positives
-        # Recall among as many images as have the concept.
-        row[f"{key}_recall"] = float(result.recall[n - 1]) if n else np.nan
-        row |= {f"{key}_auc": result.auc, f"{key}_status": result.status}
-    return row
+def _row(concept: Concept, results: dict[str, Retrieval]) -> ExampleRow:
+    embedding, single = results[_EMBEDDING], results[_FILTER]
+    return ExampleRow(
+        concept.name,
+        concept.category,
+        embedding.positives,
+        embedding=_retrieved(embedding),
+        best_filter=_retrieved(single),
+    )
+
+
+def _retrieved(result: Retrieval) -> Retrieved:
+    n = result.positives
+    recall = float(result.recall[n - 1]) if n else np.nan  # among as many images as have it
+    return Retrieved(recall, result.auc, result.status)
 
 
 def _tell(study: Study, aucs: dict[str, np.ndarray], replicates: int) -> None:

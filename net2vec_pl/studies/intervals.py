@@ -9,13 +9,13 @@ import torch
 from net2vec_pl.activations import BankCounts
 from net2vec_pl.analysis.intervals import MeanScores, SetIouBootstrap, bootstrap_set_iou
 from net2vec_pl.analysis.pair_counts import PairCounts
-from net2vec_pl.analysis.paired_test import ONE, SEVERAL, PairedTest, paired_test
+from net2vec_pl.analysis.paired_test import MULTI, SINGLE, PairedTest, paired_test
 from net2vec_pl.analysis.seeds import spread_over_seeds
 from net2vec_pl.figures.intervals import gain_intervals
 from net2vec_pl.pipeline.segmentation import chosen_counts
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.studies import GainRow, IntervalRow
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, bounds, by_category, columns, interval
+from net2vec_pl.studies.study import Study, by_category, estimate, estimates, interval
 
 QUESTION = "Are several filters needed?"
 
@@ -59,53 +59,79 @@ def beside(study: Study, several: BankCounts, single: BankCounts) -> PairCounts:
     return PairCounts(image, concept, first, second, len(study.job.vocabulary))
 
 
-def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[Row]:
-    values = {"name": study.job.vocabulary.names, "category": study.categories, "n": drawn.n_images}
-    for name in ("several", "single", "gain"):
-        values |= bounds(name, getattr(drawn, name))
-    values |= {"p": test.p, "p_holm": test.p_holm, "p_fdr": test.p_fdr, "verdict": test.verdict}
-    scores = study.segmented.scores
-    if len(scores) > 1:
-        spread = spread_over_seeds(
-            np.stack([of_seed.val.double().numpy() for of_seed in scores]),
-            np.stack([of_seed.weight.double().numpy() for of_seed in scores]),
+def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[IntervalRow]:
+    multi, single, gain = (estimates(part) for part in (drawn.several, drawn.single, drawn.gain))
+    over_seeds = _over_seeds(study)
+    return [
+        IntervalRow(
+            concept.name,
+            concept.category,
+            int(drawn.n_images[c]),
+            multi[c],
+            single[c],
+            gain[c],
+            float(test.p[c]),
+            float(test.p_holm[c]),
+            float(test.p_fdr[c]),
+            test.verdict[c],
+            *over_seeds.get(c, ()),
         )
-        values |= {"std_over_seeds": spread.score_std, "cosine_over_seeds": spread.cosine}
-    return [columns(values, c) for c in range(len(study.job.vocabulary))]
+        for c, concept in enumerate(study.job.vocabulary)
+    ]
 
 
-def _by_category(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[Row]:
+def _over_seeds(study: Study) -> dict[int, tuple[float, float]]:
+    """Return the spread of scores and the mean cosine of each concept; none with a single seed."""
+    scores = study.segmented.scores
+    if len(scores) == 1:
+        return {}
+    spread = spread_over_seeds(
+        np.stack([of_seed.val.double().numpy() for of_seed in scores]),
+        np.stack([of_seed.weight.double().numpy() for of_seed in scores]),
+    )
+    return dict(enumerate(zip(spread.score_std.tolist(), spread.cosine.tolist(), strict=True)))
+
+
+def _by_category(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[GainRow]:
     rows = []
     for category, among in by_category(study.categories).items():
         means = drawn.means(among)
-        row: Row = {"category": category, "n_concepts": means.n_concepts}
-        for name in ("several", "single", "gain", "won"):
-            row |= bounds(name, getattr(means, name))
         verdicts = [v for v, mine in zip(test.verdict, among, strict=True) if mine]
-        row |= {"several_better": verdicts.count(SEVERAL), "one_better": verdicts.count(ONE)}
-        rows.append(row)
+        rows.append(
+            GainRow(
+                category,
+                means.n_concepts,
+                multi=estimate(means.several),
+                single=estimate(means.single),
+                gain=estimate(means.gain),
+                won=estimate(means.won),
+                multi_better=verdicts.count(MULTI),
+                single_better=verdicts.count(SINGLE),
+            )
+        )
     return rows
 
 
 def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
     """Say how far combinations lead, and where the lead is certain."""
-    better = [test.verdict.count(verdict) for verdict in (SEVERAL, ONE)]
+    better = [test.verdict.count(verdict) for verdict in (MULTI, SINGLE)]
     study.find(
         QUESTION,
         "mean gain in val set IoU",
         means.gain.array(),
         means.n_concepts,
-        f"Several filters score {interval(means.several.array())} in mean val set IoU, the best "
-        f"single one {interval(means.single.array())}: a gain of {interval(means.gain.array())} "
-        f"over {means.n_concepts} concepts (95 % intervals over images).",
+        f"Combinations score {interval(means.several.array())} in mean val set IoU, the best "
+        f"single filters {interval(means.single.array())}: a gain of "
+        f"{interval(means.gain.array())} over {means.n_concepts} concepts (95 % intervals over "
+        "images).",
     )
     study.find(
         QUESTION,
         "share of concepts won",
         means.won.array(),
         means.n_concepts,
-        f"Several filters win {interval(means.won.array(), '{:.0%}')} of the concepts "
-        f"(interval over concepts); by a paired test corrected for {means.n_concepts} concepts "
-        f"(false discovery rate 5 %) several are "
-        f"better for {better[0]}, one for {better[1]}, and the others are undecided.",
+        f"The combination scores higher for {interval(means.won.array(), '{:.0%}')} of the "
+        f"concepts (interval over concepts). By a paired test corrected for {means.n_concepts} "
+        f"concepts (false discovery rate 5 %) the combination is better for {better[0]} and the "
+        f"single filter for {better[1]}; the others are undecided.",
     )

@@ -1,4 +1,4 @@
-"""Are filters shared between concepts, and when does one filter do better than several?"""
+"""Are filters shared between concepts, and when does a single filter beat a combination?"""
 
 import logging
 from dataclasses import dataclass
@@ -25,9 +25,15 @@ from net2vec_pl.analysis.sharing import (
 )
 from net2vec_pl.analysis.subsets import top_filters
 from net2vec_pl.figures import sharing as figures
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.studies import (
+    DetectorRow,
+    FailureRow,
+    FiltersUsedRow,
+    OverlapRow,
+    SharedFilterRow,
+)
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, columns, interval
+from net2vec_pl.studies.study import Study, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Are filters shared between concepts?"
@@ -68,7 +74,7 @@ def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, 
     """Write which concepts have chosen each filter."""
     names = np.array(study.job.vocabulary.names, dtype=object)
     rows = [
-        {"filter": k, "n_concepts": int(n), "concepts": "; ".join(names[best == k])}
+        SharedFilterRow(k, int(n), "; ".join(names[best == k]))
         for k, n in enumerate(shared.n_concepts)
         if n
     ]
@@ -119,16 +125,20 @@ def _write_concepts(study: Study, common: Overlap) -> None:
     if len(others) > 1:
         neighbour[common.concept, 0] = np.nanmean(others, axis=1)
         neighbour[common.concept, 1] = np.nanmax(others, axis=1)
-    values = {
-        "name": study.job.vocabulary.names,
-        "category": study.categories,
-        "participation_ratio": participation_ratio(weight),
-        "filters_for_80_percent": filters_for_mass(weight),
-        "weight_std": weight.std(axis=1),
-        "mean_shared": neighbour[:, 0],
-        "most_shared": neighbour[:, 1],
-    }
-    study.write([columns(values, c) for c in range(len(weight))], "filters_per_concept")
+    ratio, for_mass = participation_ratio(weight), filters_for_mass(weight)
+    rows = [
+        FiltersUsedRow(
+            concept.name,
+            concept.category,
+            participation_ratio=float(ratio[c]),
+            filters_for_80_percent=float(for_mass[c]),
+            weight_std=float(weight[c].std()),
+            mean_shared=float(neighbour[c, 0]),
+            most_shared=float(neighbour[c, 1]),
+        )
+        for c, concept in enumerate(study.job.vocabulary)
+    ]
+    study.write(rows, "filters_per_concept")
 
 
 def _write_pairs(study: Study, common: Overlap) -> None:
@@ -141,13 +151,13 @@ def _write_pairs(study: Study, common: Overlap) -> None:
     above = np.triu_indices(len(names), 1)
     order = np.argsort(-common.shared[above], kind="stable")[:100]
     rows = [
-        {
-            "concept": names[i],
-            "other": names[j],
-            "shared": int(common.shared[i, j]),
-            "z": float(common.z[i, j]),
-            "p": float(common.p[i, j]),
-        }
+        OverlapRow(
+            names[i],
+            names[j],
+            shared=int(common.shared[i, j]),
+            z=float(common.z[i, j]),
+            p=float(common.p[i, j]),
+        )
         for i, j in zip(above[0][order], above[1][order], strict=True)
     ]
     study.write(rows, "filter_overlap")
@@ -158,51 +168,49 @@ def _write_detectors(study: Study) -> None:
     baseline = study.segmented.baseline
     concept = baseline.best_concept()
     score = baseline.val.double()[concept.clamp(min=0), torch.arange(len(concept))]
-    by_one = detector_scores(concept.numpy(), score.numpy(), len(study.categories))
-    by_several = study.segmented.scores[0].val.double().numpy()
-    counts = {
-        "by_one": count_detectors(by_one, DETECTED_BY_ONE, study.categories),
-        "by_several": count_detectors(by_several, DETECTED_BY_SEVERAL, study.categories),
-    }
-    rows: list[Row] = [
-        {"category": category, **{name: found[category] for name, found in counts.items()}}
+    of_single = detector_scores(concept.numpy(), score.numpy(), len(study.categories))
+    of_multi = study.segmented.scores[0].val.double().numpy()
+    by_single = count_detectors(of_single, DETECTED_BY_ONE, study.categories)
+    by_multi = count_detectors(of_multi, DETECTED_BY_SEVERAL, study.categories)
+    rows = [
+        DetectorRow(category, by_single[category], by_multi[category])
         for category in dict.fromkeys(study.categories)
     ]
-    total: Row = {name: sum(found.values()) for name, found in counts.items()}
-    study.write([*rows, {"category": "all"} | total], "detectors")
+    total = DetectorRow("all", sum(by_single.values()), sum(by_multi.values()))
+    study.write([*rows, total], "detectors")
     study.find(
         QUESTION,
         "unique detectors",
-        float(total["by_several"]),
+        float(total.by_multi),
         len(study.categories),
-        f"{total['by_one']} concepts have a filter that detects them (val set IoU of at least "
+        f"{total.by_single} concepts have a filter that detects them (val set IoU of at least "
         f"{DETECTED_BY_ONE}, each filter for its best concept); combinations detect "
-        f"{total['by_several']} (at least {DETECTED_BY_SEVERAL}).",
+        f"{total.by_multi} (at least {DETECTED_BY_SEVERAL}).",
     )
 
 
 def _write_failures(study: Study) -> None:
-    """Explain concepts for which one filter beats several by their images and their size."""
+    """Explain by images and size where the single filter beats the combination."""
     baseline, scores = study.segmented.baseline, study.segmented.scores[0]
     best = baseline.best_filter()
     of_best = baseline.val.double().gather(1, best.clamp(min=0)[:, None])[:, 0]
     single = of_best.masked_fill(best < 0, torch.nan).numpy()
-    several = scores.val.double().numpy()
+    multi = scores.val.double().numpy()
     probed = study.job.setup.selection.probed
     n_train = np.array([entry.n_train for entry in probed], dtype=np.int64)
     alpha = np.array([entry.alpha for entry in probed])
-    found = failures(several, single, n_train, alpha)
-    study.draw(figures.failure_scatter(n_train, several - single, 1 - alpha), "failures")
+    found = failures(multi, single, n_train, alpha)
+    study.draw(figures.failure_scatter(n_train, multi - single, 1 - alpha), "failures")
     rows = [
-        {
-            "name": entry.concept.name,
-            "category": entry.concept.category,
-            "n_train": entry.n_train,
-            "size": 1 - entry.alpha,
-            "gain": float(several[c] - single[c]),
-            "several_below_one": bool(found.failed[c]),
-            "status": "ok" if np.isfinite(several[c] - single[c]) else "no score to compare",
-        }
+        FailureRow(
+            entry.concept.name,
+            entry.concept.category,
+            entry.n_train,
+            size=1 - entry.alpha,
+            gain=float(multi[c] - single[c]),
+            multi_below_single=bool(found.failed[c]),
+            status="ok" if np.isfinite(multi[c] - single[c]) else "no score to compare",
+        )
         for c, entry in enumerate(probed)
     ]
     study.write(rows, "failures")
@@ -212,13 +220,13 @@ def _write_failures(study: Study) -> None:
 
 def _tell_failures(study: Study, found: Failures) -> None:
     study.find(
-        "Where do several filters fail?",
-        "concepts with several below one",
+        "Where do combinations fail?",
+        "concepts with the combination below the single filter",
         float(found.n_failed),
         found.n_compared,
-        f"Several filters score below the best single one for {found.n_failed} of "
+        f"The combination scores below the best single filter for {found.n_failed} of "
         f"{found.n_compared} concepts. They have {10**found.images.failed:.0f} train images in the "
         f"median (the others {10**found.images.others:.0f}, Mann-Whitney p = "
-        f"{found.images.p:.2g}) and cover {found.size.failed:.1%} of a picture (the others "
+        f"{found.images.p:.2g}) and cover {found.size.failed:.1%} of an image (the others "
         f"{found.size.others:.1%}, p = {found.size.p:.2g}).",
     )

@@ -1,7 +1,7 @@
 """What do embeddings mean? Neighbours, sums, clusters, a map, and outside knowledge."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from net2vec_pl.analysis import clusters
+from net2vec_pl.analysis.clusters import Clusters, Layout
 from net2vec_pl.analysis.comparison import Score, common, compare
 from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.references import Reference
@@ -27,12 +28,21 @@ from net2vec_pl.analysis.wordnet import wordnet_vectors
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import Net2VecError
 from net2vec_pl.figures import space as figures
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.studies import (
+    ClusterRow,
+    ComparisonRow,
+    MatrixRow,
+    Measured,
+    NeighbourRow,
+    Place,
+    SumRow,
+)
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, columns, interval
+from net2vec_pl.studies.study import Study, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Do embeddings say more than single filters?"
+_NO = Measured(np.nan, np.nan, np.nan)
 _SCORES = ("correlation", "cka", "overlap")
 
 
@@ -97,17 +107,17 @@ def _against_one_filter(study: Study, replicates: int) -> None:
     """Say how much better whole embeddings classify than the best filter of all."""
     if study.classification is None:
         return
-    several = study.classified.scores.accuracy[0].numpy()
+    multi = study.classified.scores.accuracy[0].numpy()
     single = study.classified.best_scores.accuracy[0].numpy()
-    both = np.isfinite(several - single)
-    gain = mean_over_concepts(several - single, replicates, seed=study.seed).array()
+    both = np.isfinite(multi - single)
+    gain = mean_over_concepts(multi - single, replicates, seed=study.seed).array()
     if both.any():
         study.find(
             QUESTION,
             "gain in balanced accuracy",
             gain,
             int(both.sum()),
-            f"Embeddings classify images with a balanced accuracy of {several[both].mean():.3f}, "
+            f"Embeddings classify images with a balanced accuracy of {multi[both].mean():.3f}, "
             f"the best single filter of all with {single[both].mean():.3f}: a gain of "
             f"{interval(gain)} over {int(both.sum())} concepts (95 % interval over concepts).",
         )
@@ -123,14 +133,14 @@ def _neighbours(study: Study, bank: NamedBank, number: int) -> None:
     if found.reason:
         _log.info("nearest concepts: %s", found.reason)
     rows = [
-        {
-            "concept": name,
-            "category": bank.categories[c],
-            "rank": rank + 1,
-            "neighbour": bank.names[other] if other >= 0 else "",
-            "cosine": float(found.cosine[c, rank]),
-            "status": found.left_out[c] or "ok",
-        }
+        NeighbourRow(
+            concept=name,
+            category=bank.categories[c],
+            rank=rank + 1,
+            neighbour=bank.names[other] if other >= 0 else "",
+            cosine=float(found.cosine[c, rank]),
+            status=found.left_out[c] or "ok",
+        )
         for c, name in enumerate(bank.names)
         for rank, other in enumerate(found.index[c])
     ]
@@ -139,7 +149,7 @@ def _neighbours(study: Study, bank: NamedBank, number: int) -> None:
 
 def _arithmetic(study: Study, bank: NamedBank, options: Space) -> None:
     """Answer the sums that were asked for."""
-    rows: list[Row] = []
+    rows: list[SumRow] = []
     for expression in _some_sum(bank) if options.arithmetic is None else options.arithmetic:
         try:
             found = analogy(expression, bank.names, bank.weight, options.neighbours)
@@ -148,14 +158,14 @@ def _arithmetic(study: Study, bank: NamedBank, options: Space) -> None:
             rows.append(_no_answer(expression, str(error)))
             continue
         rows += [
-            {
-                "expression": expression,
-                "rank": rank + 1,
-                "answer": bank.names[c],
-                "score": float(found.score[rank]),
-                "cosine": float(found.cosine[rank]),
-                "status": "ok",
-            }
+            SumRow(
+                expression,
+                rank + 1,
+                answer=bank.names[c],
+                score=float(found.score[rank]),
+                cosine=float(found.cosine[rank]),
+                status="ok",
+            )
             for rank, c in enumerate(found.index)
         ]
         if not len(found.index):
@@ -163,9 +173,8 @@ def _arithmetic(study: Study, bank: NamedBank, options: Space) -> None:
     study.write(rows, f"arithmetic{bank.suffix}")
 
 
-def _no_answer(expression: str, reason: str) -> Row:
-    none = dict.fromkeys(("score", "cosine"), np.nan)
-    return {"expression": expression, "rank": 0, "answer": "", **none, "status": reason}
+def _no_answer(expression: str, reason: str) -> SumRow:
+    return SumRow(expression, 0, "", np.nan, np.nan, reason)
 
 
 def _some_sum(bank: NamedBank) -> list[str]:
@@ -176,44 +185,14 @@ def _some_sum(bank: NamedBank) -> list[str]:
 
 
 def _clusters(study: Study, bank: NamedBank, permutations: int) -> None:
-    """Write clusters and a map, and draw the tree, the matrix and the map."""
+    """Write clusters and maps, and draw the maps, the tree and the matrix of cosines."""
     groups = clusters.k_means(bank.weight, seed=study.seed)
+    maps = _maps(study, bank)
+    study.maps[bank.suffix] = maps["tsne"]
+    study.write(_cluster_rows(bank, groups, maps), f"clusters{bank.suffix}")
+    _draw_cosines(study, bank)
     few = max(permutations // 50, 1)
     fit = clusters.agreement(groups.label, bank.categories, few, study.seed)
-    tree = clusters.tree(bank.weight)
-    maps = {
-        name: clusters.layout(bank.weight, name, study.seed)
-        for name in ("tsne", *(("umap",) if find_spec("umap") else ()))
-    }
-    values = {
-        "concept": bank.names,
-        "category": bank.categories,
-        "cluster": groups.label,
-        "closeness": groups.closeness,
-    }
-    for name, layout in maps.items():
-        values |= {f"{name}_x": layout.position[:, 0], f"{name}_y": layout.position[:, 1]}
-        if layout.reason:
-            _log.warning("no map by %s: %s", name, layout.reason)
-        note = layout.note or layout.reason
-        study.draw(
-            figures.map_figure(layout.position, bank.names, bank.categories, note),
-            f"map_{name}{bank.suffix}",
-        )
-    study.maps[bank.suffix] = maps["tsne"]
-    values["status"] = [
-        "; ".join(dict.fromkeys(filter(None, [groups.reason, *(m.reason for m in maps.values())])))
-        or "ok"
-    ] * len(bank.names)
-    study.write([columns(values, c) for c in range(len(bank.names))], f"clusters{bank.suffix}")
-    units = unit_rows(bank.weight)
-    leaves = [bank.names[c] for c in units.index]
-    place = {int(c): row for row, c in enumerate(units.index)}
-    order = np.array([place[int(c)] for c in tree.order], dtype=np.int64)
-    study.draw(
-        figures.similarity_figure(cosines(units.rows), order, leaves), f"similarity{bank.suffix}"
-    )
-    study.draw(figures.dendrogram_figure(tree.linkage, leaves), f"tree{bank.suffix}")
     if np.isfinite(fit.score):
         study.find(
             QUESTION,
@@ -224,6 +203,56 @@ def _clusters(study: Study, bank: NamedBank, permutations: int) -> None:
             f"categories with an adjusted mutual information of {fit.score:.2f} (chance "
             f"{fit.chance:.2f}, p = {fit.p:.2g}).",
         )
+
+
+def _maps(study: Study, bank: NamedBank) -> dict[str, Layout]:
+    """Make and draw maps: by t-SNE, and by UMAP where it is installed."""
+    found = {}
+    for name in ("tsne", *(("umap",) if find_spec("umap") else ())):
+        layout = found[name] = clusters.layout(bank.weight, name, study.seed)
+        if layout.reason:
+            _log.warning("no map by %s: %s", name, layout.reason)
+        note = layout.note or layout.reason
+        study.draw(
+            figures.map_figure(layout.position, bank.names, bank.categories, note),
+            f"map_{name}{bank.suffix}",
+        )
+    return found
+
+
+def _cluster_rows(
+    bank: NamedBank, groups: Clusters, maps: Mapping[str, Layout]
+) -> list[ClusterRow]:
+    reasons = dict.fromkeys([groups.reason, *(layout.reason for layout in maps.values())])
+    status = "; ".join(filter(None, reasons)) or "ok"
+    rows = []
+    for c, name in enumerate(bank.names):
+        places = {by: Place(*layout.position[c].tolist()) for by, layout in maps.items()}
+        rows.append(
+            ClusterRow(
+                name,
+                bank.categories[c],
+                cluster=int(groups.label[c]),
+                closeness=float(groups.closeness[c]),
+                tsne=places["tsne"],
+                umap=places.get("umap"),
+                status=status,
+            )
+        )
+    return rows
+
+
+def _draw_cosines(study: Study, bank: NamedBank) -> None:
+    """Draw how alike all embeddings are, as a tree and in the order of its leaves."""
+    tree = clusters.tree(bank.weight)
+    units = unit_rows(bank.weight)
+    leaves = [bank.names[c] for c in units.index]
+    place = {int(c): row for row, c in enumerate(units.index)}
+    order = np.array([place[int(c)] for c in tree.order], dtype=np.int64)
+    study.draw(
+        figures.similarity_figure(cosines(units.rows), order, leaves), f"similarity{bank.suffix}"
+    )
+    study.draw(figures.dendrogram_figure(tree.linkage, leaves), f"tree{bank.suffix}")
 
 
 def _by(bank: NamedBank) -> str:
@@ -254,11 +283,14 @@ def _categories(study: Study, bank: NamedBank, target: str, options: Space) -> N
     )
 
 
-def _matrix_rows(found: CategoryMatrix) -> list[Row]:
+def _matrix_rows(found: CategoryMatrix) -> list[MatrixRow]:
     return [
-        {"category": category, "n": int(found.count[i])}
-        | {name: float(found.share[i, j]) for j, name in enumerate(found.categories)}
-        | {f"chance_{name}": float(found.chance[i, j]) for j, name in enumerate(found.categories)}
+        MatrixRow(
+            category,
+            int(found.count[i]),
+            share=dict(zip(found.categories, found.share[i].tolist(), strict=True)),
+            chance=dict(zip(found.categories, found.chance[i].tolist(), strict=True)),
+        )
         for i, category in enumerate(found.categories)
     ]
 
@@ -282,7 +314,7 @@ def _compare(study: Study, banks: dict[str, NamedBank], options: Space) -> None:
         if np.isfinite(scores[0].value):
             drawn.append((f"{name} - {other}", scores))
     rows += [
-        dict.fromkeys(rows[0], np.nan) | {"bank": "", "other": name, "n": 0, "status": given}
+        ComparisonRow("", name, 0, np.nan, _NO, _NO, _NO, _NO, np.nan, given)
         for name, given in references
         if isinstance(given, str)
     ]
@@ -335,7 +367,7 @@ def _best_filters(study: Study, bank: NamedBank) -> NamedBank:
 
 def _comparison(
     study: Study, options: Space, name: str, bank: NamedBank, other: str, reference: Reference
-) -> tuple[Row, tuple[Score, ...]]:
+) -> tuple[ComparisonRow, tuple[Score, ...]]:
     mine, theirs = common(bank.names, reference.names)
     found = compare(
         bank.weight[mine],
@@ -344,26 +376,38 @@ def _comparison(
         max(options.permutations // 10, 1),
         study.seed,
     )
-    row: Row = {"bank": name, "other": other, "n": found.compared, "left_out": found.excluded}
     scores = (found.correlation, found.cka, found.overlap)
-    for key, score in (("distance", found.distance), *zip(_SCORES, scores, strict=True)):
-        row |= {key: score.value, f"{key}_chance": score.chance, f"{key}_p": score.p}
-    row["distance_per_pair"] = found.per_pair
     reason = "" if len(mine) else f"no concept has a vector in {other}"
-    return row | {"status": reason or found.correlation.reason or "ok"}, scores
+    row = ComparisonRow(
+        name,
+        other,
+        found.compared,
+        found.excluded,
+        distance=_measured(found.distance),
+        correlation=_measured(found.correlation),
+        cka=_measured(found.cka),
+        overlap=_measured(found.overlap),
+        distance_per_pair=found.per_pair,
+        status=reason or found.correlation.reason or "ok",
+    )
+    return row, scores
 
 
-def _tell(study: Study, rows: list[Row]) -> None:
+def _measured(score: Score) -> Measured:
+    return Measured(score.value, score.chance, score.p)
+
+
+def _tell(study: Study, rows: Sequence[ComparisonRow]) -> None:
     for row in rows:
-        if row["status"] != "ok":
-            _log.warning("%s - %s: %s", row["bank"], row["other"], row["status"])
+        if row.status != "ok":
+            _log.warning("%s - %s: %s", row.bank, row.other, row.status)
             continue
-        what = {"best filter": "best single filters"}.get(row["bank"], f"{row['bank']} embeddings")
+        what = {"best filter": "best single filters"}.get(row.bank, f"{row.bank} embeddings")
         study.find(
             QUESTION,
-            f"{row['bank']} - {row['other']}: Spearman",
-            row["correlation"],
-            row["n"],
-            f"Similarities of {what} and of {row['other']} correlate by {row['correlation']:.2f} "
-            f"(Spearman over pairs of {row['n']} concepts, p = {row['correlation_p']:.2g}).",
+            f"{row.bank} - {row.other}: Spearman",
+            row.correlation.value,
+            row.n,
+            f"Similarities of {what} and of {row.other} correlate by {row.correlation.value:.2f} "
+            f"(Spearman over pairs of {row.n} concepts, p = {row.correlation.p:.2g}).",
         )

@@ -1,9 +1,9 @@
 """What every analysis of a run works on, and where it leaves what it finds."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -16,9 +16,9 @@ from net2vec_pl.figures.style import save_figure
 from net2vec_pl.pipeline.classification import Classified
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.segmentation import Segmented
-from net2vec_pl.report import write_csv
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Estimate, Finding, Record, write_csv
 
+R = TypeVar("R", bound=Record)
 _log = logging.getLogger(__name__)
 
 
@@ -39,8 +39,8 @@ class Study:
     job: LayerJob
     segmentation: Segmented | None
     classification: Classified | None
-    findings: list[Row] = field(default_factory=list)
-    tables: dict[str, Sequence[Row]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    tables: dict[str, Sequence[Record]] = field(default_factory=dict)
     maps: dict[str, Layout] = field(default_factory=dict)
     figures: list[str] = field(default_factory=list)
 
@@ -66,13 +66,27 @@ class Study:
         """Category of every segmented concept."""
         return [concept.category for concept in self.job.vocabulary]
 
-    def write(self, rows: Sequence[Row], name: str) -> None:
-        """Write a table into ``analysis/``, unless it is empty."""
-        self.tables[name] = rows
-        if processes.is_first() and rows:
+    def write(self, records: Sequence[Record], name: str) -> None:
+        """Write a table into ``analysis/``, unless it is empty.
+
+        Args:
+            records: Its rows.
+            name: The name of its file, without ``.csv``.
+        """
+        self.tables[name] = records
+        if processes.is_first() and records:
             folder = self.job.folder / "analysis"
             folder.mkdir(exist_ok=True)
-            write_csv(rows, folder / f"{name}.csv")
+            write_csv(records, folder / f"{name}.csv")
+
+    def table(self, kind: type[R], name: str) -> list[R]:
+        """Return the rows of a table, or none if it has not been written.
+
+        Args:
+            kind: The class of its rows.
+            name: Its name, as given to :meth:`write`.
+        """
+        return [record for record in self.tables.get(name, ()) if isinstance(record, kind)]
 
     def draw(self, figure: Figure, name: str) -> None:
         """Write a figure into ``figures/``."""
@@ -97,22 +111,11 @@ class Study:
             n: Over how many concepts.
             statement: A sentence.
         """
-        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
-        numbers = np.concatenate([numbers, np.full(3 - len(numbers), np.nan)])
-        if not np.isfinite(numbers[0]):
+        point, low, high = (*np.atleast_1d(value).astype(np.float64).tolist(), np.nan, np.nan)[:3]
+        if not np.isfinite(point):
             _log.info("nothing to find: %s", measure)
             return
-        self.findings.append(
-            {
-                "question": question,
-                "measure": measure,
-                "value": numbers[0],
-                "low": numbers[1],
-                "high": numbers[2],
-                "n": n,
-                "statement": statement,
-            }
-        )
+        self.findings.append(Finding(question, measure, point, low, high, n, statement))
 
 
 def interval(value: Float64[np.ndarray, "3"], pattern: str = "{:.3f}") -> str:
@@ -126,14 +129,19 @@ def interval(value: Float64[np.ndarray, "3"], pattern: str = "{:.3f}") -> str:
     return f"{point} [{low}, {high}]"
 
 
-def bounds(name: str, found: Interval) -> Row:
-    """Return the columns of a number with its interval, or of one per concept.
+def estimate(found: Interval) -> Estimate:
+    """Return a number with its interval, for a table.
 
     Example:
-        >>> bounds("gain", Interval(np.array(0.5), np.array(0.25), np.array(0.75)))
-        {'gain': 0.5, 'gain_low': 0.25, 'gain_high': 0.75}
+        >>> estimate(Interval(np.array(0.5), np.array(0.25), np.array(0.75)))
+        Estimate(value=0.5, low=0.25, high=0.75)
     """
-    return dict(zip((name, f"{name}_low", f"{name}_high"), found.array().tolist(), strict=True))
+    return Estimate(*found.array().tolist())
+
+
+def estimates(found: Interval) -> list[Estimate]:
+    """Return the numbers of all concepts with their intervals, for a table."""
+    return [Estimate(*of_concept) for of_concept in found.array().T.tolist()]
 
 
 def by_category(categories: Sequence[str]) -> dict[str, Bool[np.ndarray, "C"]]:
@@ -145,14 +153,3 @@ def by_category(categories: Sequence[str]) -> dict[str, Bool[np.ndarray, "C"]]:
     """
     names = [*dict.fromkeys(categories), "all"]
     return {name: np.array([name in (c, "all") for c in categories]) for name in names}
-
-
-def columns(values: Mapping[str, Any], row: int) -> Row:
-    """Return one row of columns, plain numbers.
-
-    Example:
-        >>> columns({"p": np.array([0.5, 1.0]), "name": ["sky", "sea"]}, 1)
-        {'p': 1.0, 'name': 'sea'}
-    """
-    cells = {name: column[row] for name, column in values.items()}
-    return {k: v.item() if isinstance(v, np.generic) else v for k, v in cells.items()}

@@ -29,7 +29,7 @@ from net2vec_pl.pipeline.classification import train_classifiers
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.studies import NeededRow, PenaltyRow, ReachedRow, SubsetRow
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, by_category
 from net2vec_pl.training import ClassificationBank, mean_slopes
@@ -174,13 +174,7 @@ def _curves(
     """Write and draw the scores over F, and the filters needed."""
     study.write(
         [
-            {
-                "name": name,
-                "category": categories[c],
-                "filters": size,
-                "retrained": float(retrained[f, c]),
-                "masked": float(masked[f, c]),
-            }
+            SubsetRow(name, categories[c], size, float(retrained[f, c]), float(masked[f, c]))
             for c, name in enumerate(names)
             for f, size in enumerate(sizes)
         ],
@@ -209,24 +203,32 @@ def _curves(
 
 def _needed_rows(
     names: Sequence[str], categories: Sequence[str], needed: Float64[np.ndarray, "L C"]
-) -> list[Row]:
+) -> list[NeededRow]:
     return [
-        {"name": name, "category": categories[c]}
-        | {f"for_{level:.0%}": float(needed[i, c]) for i, level in enumerate(LEVELS)}
-        | {"status": "ok" if np.isfinite(needed[0, c]) else "no score above chance to reach"}
+        NeededRow(
+            name,
+            categories[c],
+            {f"{level:.0%}": float(needed[i, c]) for i, level in enumerate(LEVELS)},
+            "ok" if np.isfinite(needed[0, c]) else "no score above chance to reach",
+        )
         for c, name in enumerate(names)
     ]
 
 
 def _share_rows(
     categories: Sequence[str], needed: Float64[np.ndarray, "L C"], sizes: Sequence[int]
-) -> list[Row]:
+) -> list[ReachedRow]:
     rows = []
     for category, among in by_category(categories).items():
         share = cumulative_share(needed[:, among], sizes)
+        n = int(np.isfinite(needed[0, among]).sum())
         rows += [
-            {"category": category, "filters": size, "n": int(np.isfinite(needed[0, among]).sum())}
-            | {f"reach_{level:.0%}": float(share[i, f]) for i, level in enumerate(LEVELS)}
+            ReachedRow(
+                category,
+                size,
+                n,
+                {f"{level:.0%}": float(share[i, f]) for i, level in enumerate(LEVELS)},
+            )
             for f, size in enumerate(sizes)
         ]
     return rows
@@ -261,13 +263,13 @@ def _l1(study: Study, full: Float64[np.ndarray, "C"], penalties: int) -> None:
     nonzero = (weight != 0).sum(2).numpy()
     study.write(
         [
-            {
-                "name": name,
-                "category": study.categories[c],
-                "strength": float(strength),
-                "filters": int(nonzero[s, c]),
-                "val": float(scores[s, c]),
-            }
+            PenaltyRow(
+                name,
+                study.categories[c],
+                float(strength),
+                int(nonzero[s, c]),
+                float(scores[s, c]),
+            )
             for c, name in enumerate(job.vocabulary.names)
             for s, strength in enumerate(strengths)
         ],

@@ -10,6 +10,7 @@ from net2vec_pl import processes
 from net2vec_pl.analysis.synthesis import SynthesisOptions, synthesise
 from net2vec_pl.figures.synthesis import synthesis_grid
 from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.records.studies import SynthesisRow
 from net2vec_pl.studies.looks import check_concepts, chosen_concepts, directions, vocabulary_of
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study
@@ -53,18 +54,18 @@ class Synthesis(Question):
         reached = made.reached.reshape(-1, 2)
         study.write(
             [
-                {
-                    "concept": names[i // 2],
-                    "direction": ("embedding", "best filter")[i % 2],
-                    "on_noise": float(made.noise[i]),
-                    "reached": float(made.reached[i]),
-                    "deviations_of_noise": float(
+                SynthesisRow(
+                    concept=names[i // 2],
+                    direction=("embedding", "best filter")[i % 2],
+                    on_noise=float(made.noise[i]),
+                    reached=float(made.reached[i]),
+                    deviations_of_noise=float(
                         (made.reached[i] - made.noise[i]) / made.spread[i]
                         if made.spread[i] > 0
                         else np.nan
                     ),
-                    "status": made.status[i],
-                }
+                    status=made.status[i],
+                )
                 for i in range(len(made.status))
             ],
             "synthesis",
