@@ -1,6 +1,8 @@
 """Whole tables against what they should hold: every row, every column, in their order."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,3 +27,11 @@ def check_table(
                 assert float(row[column]) == near, where
             else:
                 assert row[column] == str(value), where
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows of a test's own as a CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
