@@ -141,10 +141,10 @@ def test_findings_stand_under_their_questions_in_the_order_in_which_they_were_fo
     rows = run.table("findings")
     assert list(rows[0]) == ["question", "measure", "value", "low", "high", "n", "statement"]
     questions = [
-        "Are several filters needed?",
+        "Are combinations of filters needed?",
         "How many filters does a concept need?",
         "Are filters shared between concepts?",
-        "Where do several filters fail?",
+        "Where do combinations fail?",
         "Do embeddings say more than single filters?",
         "What does a vector look at?",
         "Is it real?",
@@ -163,7 +163,7 @@ def test_findings_stand_under_their_questions_in_the_order_in_which_they_were_fo
         "median filters for 80 % of the full score, L1 penalty",
         "median filters for 80 % of the full score_classification",
         "unique detectors",
-        "concepts with several below one",
+        "concepts with the combination below the single filter",
         "share of chosen filters that several concepts choose",
         "mean overlap of the 10 largest weights",
     ]

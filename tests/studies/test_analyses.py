@@ -57,7 +57,7 @@ def test_intervals_are_around_the_scores_of_the_run(run_folder: Path) -> None:
     concepts = {row["name"]: row for row in read_table(run_folder / "concepts.csv")}
     for row in read_table(run_folder / "analysis/intervals.csv"):
         concept = concepts[row["name"]]
-        assert float(row["several"]) == pytest.approx(float(concept["multi_val"]), abs=1e-6)
+        assert float(row["multi"]) == pytest.approx(float(concept["multi_val"]), abs=1e-6)
         if math.isfinite(float(row["single"])):
             assert float(row["single"]) == pytest.approx(float(concept["single_val"]), abs=1e-6)
         else:

@@ -33,7 +33,7 @@ class Depth(Question):
 
     def run(self, study: Study) -> None:
         study.write([DepthRow(name, self.depth) for name in study.job.vocabulary.names], "depth")
-        study.find("How deep?", "depth", self.depth, len(study.categories), "It is deep.")
+        study.find("How deep?", "depth", float(self.depth), len(study.categories), "It is deep.")
 
 
 @dataclass(frozen=True)
