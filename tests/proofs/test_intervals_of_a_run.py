@@ -204,7 +204,7 @@ def test_the_figure_shows_both_scores_of_each_concept_the_largest_gain_on_top(
     assert [tick.get_text() for tick in axes.get_yticklabels()] == order
     assert axes.get_title(loc="left") == "All 6 concepts; 1 not scored"
     assert axes.get_xlabel() == "set IoU on val"
-    labels = {"several filters": ("several", SEVERAL), "best single filter": ("single", SINGLE)}
+    labels = {"several filters": ("multi", SEVERAL), "best single filter": ("single", SINGLE)}
     drawn = {c.get_label(): c for c in axes.containers}
     assert list(drawn) == list(labels)
     for label, (column, colour) in labels.items():

@@ -146,11 +146,11 @@ def test_where_no_analysis_was_asked_for_that_is_said(two_layers: PlantedRun) ->
 COLUMNS = [  # name, label, what it links to, bar, in the table
     ("name", "concept", "concept", "", True),
     ("category", "category", "", "", True),
-    ("multi_val", "set IoU, embedding", "", "several", True),
+    ("multi_val", "set IoU, embedding", "", "multi", True),
     ("single_val", "set IoU, best filter", "", "single", True),
     ("gain", "gain", "", "", True),
     ("ap_val", "AP, embedding", "", "", True),
-    ("accuracy", "accuracy, embedding", "", "several", True),
+    ("accuracy", "accuracy, embedding", "", "multi", True),
     ("best_accuracy", "accuracy, best filter", "", "single", True),
     ("auc", "ROC AUC, embedding", "", "", True),
     ("filters_for_80%", "filters for 80 %", "", "", True),

@@ -63,7 +63,7 @@ def left_by(folder: Path) -> tuple[list[str], set[str]]:
     """Return the analyses that ran, and the depths in the table."""
     log = (folder / "out" / "train.log").read_text().splitlines()
     rows = read_table(folder / "out" / "analysis" / "depth.csv")
-    assert [row["name"] for row in rows] == ["grass", "sky", "tree"]
+    assert [row["name"] for row in rows] == ["sky", "grass", "tree"]
     ran = [line.partition("analysis: ")[2] for line in log if "analysis: " in line]
     return ran, {row["depth"] for row in rows}
 
