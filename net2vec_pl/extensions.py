@@ -1,10 +1,11 @@
-"""What users bring: their own classes, loaded by import path."""
+"""What users bring: their own readers, probes and questions, loaded by import path."""
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.errors import ConfigError, Net2VecError, unknown
 
 T = TypeVar("T")
 
@@ -50,3 +51,25 @@ def load(kind: type[T], path: str) -> type[T]:
         f"{kind.__module__}.{kind.__qualname__}. "
         + unknown(f"{kind.__name__} of {module_name}", name, fitting)
     )
+
+
+def build(kind: type[T], path: str, kwargs: Mapping[str, Any]) -> T:
+    """Make an object of a class of the user's own.
+
+    Args:
+        kind: The class that its class must extend.
+        path: The import path of its class.
+        kwargs: Arguments of the call.
+
+    Raises:
+        ConfigError: If the class cannot be loaded, or does not take the arguments.
+        Net2VecError: What the class itself raises for its user.
+    """
+    made = load(kind, path)
+    try:
+        return made(**kwargs)
+    except Net2VecError:
+        raise
+    except Exception as error:  # it may do anything
+        fault = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}, called with {dict(kwargs)}: {fault}") from error

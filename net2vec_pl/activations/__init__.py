@@ -1,6 +1,8 @@
 """What a frozen layer answers: thresholds, bits, and what they overlap."""
 
-from net2vec_pl.activations.cache import CacheFolder, CacheKey, CacheSink, DiskCache
+from net2vec_pl.activations.cache_folder import CacheFolder, CacheKey
+from net2vec_pl.activations.disk_cache import DiskCache
+from net2vec_pl.activations.disk_sink import CacheSink
 from net2vec_pl.activations.extract import (
     count_chosen_filters,
     count_single_filters,

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-from net2vec_pl.activations.cache import DiskCache
+from net2vec_pl.activations.disk_cache import DiskCache
 from net2vec_pl.activations.survey import Sink
 from net2vec_pl.data import BitBatch, ImageBatch
 from net2vec_pl.data.datamodule import BatchSource

@@ -81,20 +81,6 @@ def participation_ratio(weight: Float[np.ndarray, "C K"]) -> Float64[np.ndarray,
     return np.asarray(square.sum(axis=1) ** 2 / (square**2).sum(axis=1))
 
 
-def filters_above(weight: Float[np.ndarray, "C K"], share: float = 0.5) -> Float64[np.ndarray, "C"]:
-    """Count the filters whose absolute weight is at least a share of the concept's largest.
-
-    Args:
-        weight: Embeddings.
-        share: Share of the largest absolute weight, in (0, 1].
-
-    Returns:
-        1 to K; NaN for a row without any weight.
-    """
-    relative = _relative(weight)
-    return np.where(np.isnan(relative).any(axis=1), np.nan, (relative >= share).sum(axis=1))
-
-
 def filters_for_mass(
     weight: Float[np.ndarray, "C K"], mass: float = 0.8
 ) -> Float64[np.ndarray, "C"]:

@@ -1,13 +1,12 @@
 """Are the runs comparable? What differs among them, whom it concerns, and what follows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from net2vec_pl.compare.entry import SCORES, Entry
 from net2vec_pl.compare.settings import Group, Setting
 from net2vec_pl.errors import shorten
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.compare import DifferenceRow
 
 APART = "compared in groups of their own, never with each other"
 BESIDE = "compared as they are: a difference in scores may come from it"
@@ -34,11 +33,10 @@ class Difference:
         told = "; ".join(f"{value} ({shorten(of, 4)})" for value, of in self.values.items())
         return f"{self.what}: {told} - {self.consequence}."
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[DifferenceRow]:
         """A row for each value, for a table."""
         return [
-            {"what": self.what, "value": value, "n_entries": len(of), "entries": "; ".join(of)}
-            | {"consequence": self.consequence}
+            DifferenceRow(self.what, value, len(of), "; ".join(of), self.consequence)
             for value, of in self.values.items()
         ]
 
@@ -63,7 +61,9 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
     return [difference for difference in found if len(difference.values) > 1]
 
 
-def _difference(what: str, settings: Iterable[Setting], value: Any, consequence: str) -> Difference:
+def _difference(
+    what: str, settings: Iterable[Setting], value: Callable[[Entry], str], consequence: str
+) -> Difference:
     values: dict[str, list[str]] = {}
     for setting in settings:
         values.setdefault(value(setting.first), []).append(setting.label)
@@ -83,7 +83,7 @@ def _version(entry: Entry) -> str:
     return str(entry.header.get("versions", {}).get("net2vec_pl", "unknown"))
 
 
-def _brief(options: dict[str, Any]) -> str:
+def _brief(options: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(options.items()))
 
 
@@ -99,7 +99,9 @@ def _protocols(settings: Sequence[Setting]) -> Iterator[Difference]:
             yield _difference(f"protocol.{name}", settings, value, consequence)
 
 
-def _of_each_model(what: str, settings: Sequence[Setting], value: Any) -> Iterator[Difference]:
+def _of_each_model(
+    what: str, settings: Sequence[Setting], value: Callable[[Entry], str]
+) -> Iterator[Difference]:
     for model in dict.fromkeys(s.first.model for s in settings):
         namesakes = [s for s in settings if s.first.model == model]
         yield _difference(f"{what} of {model}", namesakes, value, BESIDE)
@@ -109,10 +111,14 @@ def _concepts(group: Group, several_groups: bool) -> Iterator[Difference]:
     where = f" ({group.name})" if several_groups else ""
     for target in SCORES:
         having = [s for s in group.settings if target in s.first.embeddings]
+
+        def probed(entry: Entry, target: str = target) -> str:
+            return entry.vocabularies[target]
+
         yield _difference(
             f"concepts probed, {target}{where}",
             having,
-            lambda entry, target=target: entry.vocabularies[target],
+            probed,
             "scores and embeddings are compared over those that all have",
         )
         scores = group.scores(target)

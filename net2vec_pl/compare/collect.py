@@ -8,7 +8,7 @@ from pathlib import Path
 
 from net2vec_pl.compare.entry import Entry, read_entries, read_table
 from net2vec_pl.errors import RunFolderError, shorten
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.compare import ExportedRow, LeftOutRow
 from net2vec_pl.runs import BANK, CLASSIFIERS, finished
 from net2vec_pl.sweeps import read_ledger
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 # A run that was begun has one of these.
 _BEGUN = (".hydra", "job.json", "state")
 _LEDGER = "ledger.csv"
-# Columns of W&B's runs table, and ours.
+# Columns of W&B's runs table, and fields of ours.
 _EXPORTED = {
     "model.name": "model",
     "layer": "layer",
@@ -36,17 +36,17 @@ class Collected:
 
     Args:
         entries: Of finished runs.
-        left_out: Rows with ``folder``, ``state`` and ``reason``.
-        exported: Rows of W&B's table of runs.
+        left_out: Runs that cannot be compared, and why.
+        exported: Runs of exports of W&B's table.
     """
 
     entries: list[Entry] = field(default_factory=list)
-    left_out: list[Row] = field(default_factory=list)
-    exported: list[Row] = field(default_factory=list)
+    left_out: list[LeftOutRow] = field(default_factory=list)
+    exported: list[ExportedRow] = field(default_factory=list)
 
     def leave_out(self, folder: Path, state: str, reason: str) -> None:
         """Note that a run is left out."""
-        self.left_out.append({"folder": str(folder), "state": state, "reason": reason})
+        self.left_out.append(LeftOutRow(str(folder), state, reason))
 
 
 def collect(given: Sequence[str]) -> Collected:
@@ -73,7 +73,7 @@ def collect(given: Sequence[str]) -> Collected:
 
 
 def _nothing(given: Sequence[str], found: Collected) -> str:
-    left_out = [f"{row['folder']} ({row['reason']})" for row in found.left_out]
+    left_out = [f"{row.folder} ({row.reason})" for row in found.left_out]
     return (
         f"runs={','.join(given)}: no finished run is there"
         + (f"; left out: {shorten(left_out, 4)}" if left_out else "")
@@ -161,7 +161,7 @@ def _ledger(sweep: Path) -> dict[Path, tuple[str, str]]:
     }
 
 
-def _exported(path: Path) -> list[Row]:
+def _exported(path: Path) -> list[ExportedRow]:
     """Read an export of W&B's table of runs."""
     rows = read_table(path)
     if not {"Name", "State"} <= set(rows[0]):
@@ -170,7 +170,11 @@ def _exported(path: Path) -> list[Row]:
             f"Its columns: {shorten(rows[0])}."
         )
     return [
-        {"entry": row["Name"], "source": f"W&B export {path.name}", "state": row["State"]}
-        | {ours: row[theirs] for theirs, ours in _EXPORTED.items() if row.get(theirs)}
+        ExportedRow(
+            entry=row["Name"],
+            source=f"W&B export {path.name}",
+            state=row["State"],
+            **{ours: row[theirs] for theirs, ours in _EXPORTED.items() if row.get(theirs)},
+        )
         for row in rows
     ]

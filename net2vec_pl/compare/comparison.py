@@ -18,10 +18,11 @@ from net2vec_pl.compare.entry import SCORES, SEGMENTATION
 from net2vec_pl.compare.settings import Group, grouped
 from net2vec_pl.errors import ConfigError, RunFolderError
 from net2vec_pl.figures.style import save_figure
-from net2vec_pl.report import LastWords, write_csv
+from net2vec_pl.records import Finding, Record, write_csv
+from net2vec_pl.records.compare import CategoryRow, EntryRow, ExportedRow, LeftOutRow
+from net2vec_pl.report import LastWords
 from net2vec_pl.report.findings import write_findings
 from net2vec_pl.report.page import Link, PageFigure, PageTable, write_page
-from net2vec_pl.report.tables import Row
 from net2vec_pl.runs import REPORT
 
 _log = logging.getLogger(__name__)
@@ -40,11 +41,11 @@ class Report:
     """
 
     folder: Path
-    tables: dict[str, list[Row]] = field(default_factory=dict)
+    tables: dict[str, list[Record]] = field(default_factory=dict)
     parts: dict[str, list[PageTable | PageFigure]] = field(default_factory=dict)
-    findings: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
-    def add(self, group: Group, name: str, rows: Sequence[Row], title: str) -> None:
+    def add(self, group: Group, name: str, rows: Sequence[Record], title: str) -> None:
         """Add a group's rows to a table, and to the page."""
         if rows:
             self.tables.setdefault(name, []).extend(rows)
@@ -82,28 +83,26 @@ def compare(
         if (folder / PAGE).exists():
             raise RunFolderError(f"{folder} already holds a comparison; choose another run.dir.")
         report = Report(folder)
-        for group in groups:
-            _compare(group, report)
+        categories = [row for group in groups for row in _compare(group, report)]
         differing = differences(groups)
-        report.tables["runs"] = tables.run_rows(groups, found.exported)
-        report.tables["left_out"] = found.left_out
+        runs: list[EntryRow | ExportedRow] = [*tables.entry_rows(groups), *found.exported]
+        report.tables["runs"] = [*runs]
+        report.tables["left_out"] = [*found.left_out]
         report.tables["differences"] = [row for d in differing for row in d.rows()]
         for name, rows in report.tables.items():
             if rows:
-                write_csv(tables.filled(rows), folder / f"{name}.csv")
+                write_csv(rows, folder / f"{name}.csv")
         if report.findings:
             write_findings(report.findings, folder)
         statements = [difference.statement for difference in differing]
-        _page(report, groups, statements, command)
+        _page(report, groups, runs, found.left_out, statements, command)
         console = LastWords()
-        tell.print_comparison(
-            report.tables.get("categories", []), statements, found.left_out, console
-        )
+        tell.print_comparison(categories, statements, found.left_out, console)
         console.print(str(folder / PAGE), soft_wrap=True, highlight=False, markup=False)
 
 
-def _compare(group: Group, report: Report) -> None:
-    """Make every table and figure of a group."""
+def _compare(group: Group, report: Report) -> list[CategoryRow]:
+    """Make every table and figure of a group, and return its means."""
     categories, pairs = tables.category_rows(group), tables.pair_rows(group)
     report.findings += tell.findings(group, categories, pairs)
     report.parts[group.name] = []
@@ -115,6 +114,7 @@ def _compare(group: Group, report: Report) -> None:
     report.add(group, "pairs", pairs, "Settings two by two")
     for target in SCORES:
         _embeddings(group, target, report)
+    return categories
 
 
 def _concepts(group: Group, target: str, report: Report) -> None:
@@ -148,21 +148,27 @@ def _embeddings(group: Group, target: str, report: Report) -> None:
     report.add(group, "embedding_distances", rows, f"Embeddings two by two, {target}")
 
 
-def _page(report: Report, groups: Sequence[Group], statements: Sequence[str], command: str) -> None:
-    runs, left_out = report.tables["runs"], report.tables["left_out"]
+def _page(
+    report: Report,
+    groups: Sequence[Group],
+    runs: Sequence[EntryRow | ExportedRow],
+    left_out: Sequence[LeftOutRow],
+    statements: Sequence[str],
+    command: str,
+) -> None:
     n_settings = sum(len(group.settings) for group in groups)
     write_page(
         report.folder / PAGE,
         "compare.html",
         headline=f"Runs on {' and '.join(names)}" if (names := list(report.parts)) else "Runs",
         counts=f"Settings: {n_settings}. Entries: {len(runs)}.",
-        findings=[row["statement"] for row in report.findings],
+        findings=[finding.statement for finding in report.findings],
         differences=statements,
-        left_out=PageTable("Left out", left_out, "left_out.csv"),
+        left_out=PageTable("Left out", [row.cells() for row in left_out], "left_out.csv"),
         groups=[{"name": name, "parts": parts} for name, parts in report.parts.items()],
         runs=PageTable(
             "All entries, each over its own concepts",
-            _with_links(tell.readable(runs, left_out=()), report.folder / PAGE),
+            _with_links(runs, report.folder / PAGE),
             "runs.csv",
         ),
         command=command,
@@ -171,10 +177,10 @@ def _page(report: Report, groups: Sequence[Group], statements: Sequence[str], co
     )
 
 
-def _with_links(rows: Sequence[Row], page: Path) -> list[Row]:
+def _with_links(runs: Sequence[EntryRow | ExportedRow], page: Path) -> list[dict[str, tell.Shown]]:
     """Let entries lead to the reports of their runs, where these have one."""
-    return [
-        row | {"entry": Link.to_file(row["entry"], path, page)} if path.exists() else row
-        for row in rows
-        for path in [Path(row.get("folder") or "nowhere") / REPORT]
-    ]
+    rows = tell.readable(runs, left_out=())
+    for row, run in zip(rows, runs, strict=True):
+        if isinstance(run, EntryRow) and (path := Path(run.folder) / REPORT).exists():
+            row["entry"] = Link.to_file(run.entry, path, page)
+    return rows

@@ -15,7 +15,7 @@ from net2vec_pl.figures.across import (
     curves_over_depth,
     distance_heat_maps,
 )
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.compare import CategoryRow
 
 NAMES = {
     "single_val": "set IoU on val, best single filter",
@@ -25,13 +25,13 @@ NAMES = {
     "best_accuracy": "balanced accuracy on val, best filter",
     "filters_needed": "filters for 80 % of the full set IoU (median)",
     "filters_needed_classification": "filters for 80 % of the full accuracy (median)",
-    "detected_by_one": "concepts that a filter detects",
-    "detected_by_several": "concepts that a combination detects",
+    "detected_by_single": "concepts that a filter detects",
+    "detected_by_multi": "concepts that a combination detects",
 }
 _SCATTERS = 3
 
 
-def curves(group: Group, rows: Sequence[Row]) -> Figure:
+def curves(group: Group, rows: Sequence[CategoryRow]) -> Figure:
     """Draw what ``categories.csv`` says of a group, layer by layer.
 
     Args:
@@ -44,11 +44,11 @@ def curves(group: Group, rows: Sequence[Row]) -> Figure:
     for score, title in NAMES.items():
         lines: dict[str, Float64[np.ndarray, "3 S"]] = {}
         for row in rows:
-            if np.isfinite(row.get(score, np.nan)):
+            found = row.estimate(score)
+            if np.isfinite(found.value):
                 nothing = np.full((3, len(labels)), np.nan)
-                line = lines.setdefault(row["category"], nothing)
-                bounds = (row.get(f"{score}_{side}", np.nan) for side in ("low", "high"))
-                line[:, place[row["setting"]]] = [row[score], *bounds]
+                line = lines.setdefault(row.category, nothing)
+                line[:, place[row.setting]] = [found.value, found.low, found.high]
         if lines:
             panels[title] = lines
     return curves_over_depth(panels, labels, [setting.series for setting in group.settings])

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -17,6 +17,8 @@ from net2vec_pl.concepts import Concept
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.options import flat
 from net2vec_pl.probes import BankFile
+from net2vec_pl.records import Cell, Estimate, read_csv
+from net2vec_pl.records.run import ClassifiedRow, ConceptRow, FilterRow, SeedRow
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
@@ -26,7 +28,6 @@ SCORES = {
     CLASSIFICATION: ("accuracy", "best_accuracy"),
 }
 _BANKS = {SEGMENTATION: BANK, CLASSIFICATION: CLASSIFIERS}
-_TABLES = {SEGMENTATION: "concepts.csv", CLASSIFICATION: "classification.csv"}
 _NEEDED = {SEGMENTATION: "filters_needed", CLASSIFICATION: "filters_needed_classification"}
 _LEVEL = "for_80%"
 
@@ -45,6 +46,23 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
+class ImageMeans:
+    """A category's means, with 95 % intervals over images: a row of ``analysis/gains.csv``.
+
+    Args:
+        n_concepts: Over how many concepts.
+        multi: Set IoU of the embeddings on val.
+        single: Set IoU of the best single filters on val.
+        gain: The first less the second.
+    """
+
+    n_concepts: int
+    multi: Estimate
+    single: Estimate
+    gain: Estimate
+
+
+@dataclass(frozen=True)
 class Entry:
     """One layer of a run, learned from one seed.
 
@@ -58,7 +76,7 @@ class Entry:
         detected: Concept -> the largest val set IoU among the filters that detect it, the first
             seed's; empty without filters.csv.
         needed: Target -> concept -> filters for 80 % of the full score, where that was asked.
-        gains: Rows of analysis/gains.csv by category: means with intervals over images.
+        gains: The run's own means by category, where it has asked for intervals over images.
     """
 
     folder: Path
@@ -66,10 +84,10 @@ class Entry:
     seed: int
     embeddings: Mapping[str, Embeddings]
     scores: Mapping[str, Mapping[str, float]]
-    n_images: Mapping[str, tuple[float, float]]
+    n_images: Mapping[str, tuple[int, int]]
     detected: Mapping[str, float] = field(default_factory=dict)
     needed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    gains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    gains: Mapping[str, ImageMeans] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -83,7 +101,7 @@ class Entry:
         return str(self.header["layer"])
 
     @cached_property
-    def protocol(self) -> dict[str, Any]:
+    def protocol(self) -> Mapping[str, object]:
         """Every option of the protocol by its dotted name."""
         return flat(self.header["protocol"])
 
@@ -122,10 +140,8 @@ def read_entries(folder: Path) -> list[Entry]:
         for target, name in _BANKS.items()
         if (folder / name).exists()
     }
-    header = next(iter(banks.values())).header
-    tables = {target: read_table(folder / _TABLES[target]) for target in banks}
     try:
-        return list(_by_seed(folder, header, banks, tables))
+        return list(_by_seed(folder, banks))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         fault = f"{type(error).__name__} {error}"
         raise RunFolderError(f"{folder} is damaged, or of another version: {fault}") from error
@@ -147,57 +163,83 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _by_seed(
-    folder: Path,
-    header: dict[str, Any],
-    banks: dict[str, BankFile],
-    tables: dict[str, list[dict[str, str]]],
-) -> Iterator[Entry]:
-    n_images = {
-        row["name"]: (float(row["n_train"]), float(row["n_val"]))
-        for rows in tables.values()
-        for row in rows
-    }
-    detected = _detected(_optional(folder / "filters.csv"))
+def _by_seed(folder: Path, banks: Mapping[str, BankFile]) -> Iterator[Entry]:
+    header = next(iter(banks.values())).header
+    n_images, scores = _scores(folder, banks)
+    detected = _detected(folder / "filters.csv")
     needed = {
         target: _column(_optional(folder / "analysis" / f"{name}.csv"), _LEVEL)
         for target, name in _NEEDED.items()
     }
-    gains = {row["category"]: row for row in _optional(folder / "analysis" / "gains.csv")}
-    scores = {name: _column(rows, name) for t, rows in tables.items() for name in SCORES[t]}
+    gains = _gains(folder / "analysis" / "gains.csv")
     seed = int(header["seed"])
     first = {target: _embeddings(bank, bank.weight) for target, bank in banks.items()}
     yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains)
-    others = _optional(folder / "seeds.csv")
-    bank = banks.get(SEGMENTATION)
-    if bank is None or bank.other_seeds is None or not others:
+    bank, others = banks.get(SEGMENTATION), folder / "seeds.csv"
+    if bank is None or bank.other_seeds is None or not others.exists():
         return
+    rows = read_csv(SeedRow, others)
     for i, weight in enumerate(bank.other_seeds, start=1):
-        rows = [row for row in others if int(row["seed"]) == seed + i]
-        of_seed = {name: _column(rows, name) for name in ("multi_val", "ap_val")}
+        cells = [row.cells() for row in rows if row.seed == seed + i]
+        of_seed = {name: _column(cells, name) for name in ("multi_val", "ap_val")}
         single = {"single_val": scores["single_val"]}
         learned = {SEGMENTATION: _embeddings(bank, weight)}
         yield Entry(folder, header, seed + i, learned, of_seed | single, n_images, detected)
 
 
-def _optional(path: Path) -> list[dict[str, str]]:
-    return read_table(path) if path.exists() else []
+def _scores(
+    folder: Path, targets: Iterable[str]
+) -> tuple[dict[str, tuple[int, int]], dict[str, dict[str, float]]]:
+    """Read the train and val images of every concept, and its scores, from the targets' tables."""
+    n_images: dict[str, tuple[int, int]] = {}
+    scores: dict[str, dict[str, float]] = {}
+    for target in targets:
+        rows: Sequence[ConceptRow | ClassifiedRow] = (
+            read_csv(ConceptRow, folder / "concepts.csv")
+            if target == SEGMENTATION
+            else read_csv(ClassifiedRow, folder / "classification.csv")
+        )
+        n_images |= {row.name: (row.n_train, row.n_val) for row in rows}
+        cells = [row.cells() for row in rows]
+        scores |= {name: _column(cells, name) for name in SCORES[target]}
+    return n_images, scores
 
 
 def _embeddings(bank: BankFile, weight: Tensor) -> Embeddings:
     return Embeddings(tuple(bank.vocabulary), weight.double().numpy())
 
 
-def _column(rows: list[dict[str, str]], name: str) -> dict[str, float]:
-    values = ((row["name"], float(row[name])) for row in rows)
+def _column(rows: Iterable[Mapping[str, Cell]], name: str) -> dict[str, float]:
+    values = ((str(row["name"]), float(row[name])) for row in rows)
     return {concept: value for concept, value in values if np.isfinite(value)}
 
 
-def _detected(filters: list[dict[str, str]]) -> dict[str, float]:
+def _detected(path: Path) -> dict[str, float]:
     """Score concepts as NetDissect does: each filter speaks for the concept it detects best."""
     best: dict[str, float] = {}
-    for row in filters:
-        if row["best_concept"]:
-            score = float(row["single_val"])
-            best[row["best_concept"]] = max(best.get(row["best_concept"], -1.0), score)
+    for row in read_csv(FilterRow, path) if path.exists() else ():
+        if row.best_concept:
+            best[row.best_concept] = max(best.get(row.best_concept, -1.0), row.single_val)
     return best
+
+
+def _optional(path: Path) -> list[dict[str, str]]:
+    return read_table(path) if path.exists() else []
+
+
+def _gains(path: Path) -> dict[str, ImageMeans]:
+    """Read a run's own means by category, if it has any."""
+
+    def estimate(row: Mapping[str, str], *names: str) -> Estimate:
+        name = next((name for name in names if name in row), names[0])
+        return Estimate(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
+
+    return {
+        row["category"]: ImageMeans(
+            int(row["n_concepts"]),
+            estimate(row, "multi", "several"),  # which is what older versions call it
+            estimate(row, "single"),
+            estimate(row, "gain"),
+        )
+        for row in _optional(path)
+    }

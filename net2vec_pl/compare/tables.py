@@ -1,8 +1,8 @@
 """The tables of a comparison; docs/compare.md names their columns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -16,200 +16,240 @@ from net2vec_pl.analysis.across import (
     paired_differences,
 )
 from net2vec_pl.analysis.sharing import DETECTED_BY_ONE, DETECTED_BY_SEVERAL
-from net2vec_pl.compare.entry import CLASSIFICATION, SCORES, SEGMENTATION, Entry
+from net2vec_pl.compare.entry import CLASSIFICATION, SCORES, SEGMENTATION, Entry, ImageMeans
 from net2vec_pl.compare.settings import Group, Scores, Setting
-from net2vec_pl.report.tables import Row, nan_mean
+from net2vec_pl.records import Estimate
+from net2vec_pl.records.compare import (
+    Alikeness,
+    CategoryRow,
+    ClassifiedMeans,
+    ConceptByEntryRow,
+    EmbeddingPairRow,
+    EntryRow,
+    PairRow,
+    SeedMean,
+    SegmentedMeans,
+)
+from net2vec_pl.report.tables import nan_mean
 
 ALL = "all"
 IMAGES, CONCEPTS = "images", "concepts"
-# Of gains.csv, and ours.
-_OF_GAINS = {"multi_val": "several", "single_val": "single", "gain": "gain"}
 _SAME = 1e-6  # means over the same concepts differ by rounding alone
+_Key = tuple[str, str]  # label of a setting, and a category or ``all``
+_Means = TypeVar("_Means")
 
 
 # -------------------- a row per entry
 
 
-def run_rows(groups: Sequence[Group], exported: Sequence[Row]) -> list[Row]:
-    """Tabulate every entry over its own concepts, then what W&B's table says of further runs.
+def entry_rows(groups: Sequence[Group]) -> list[EntryRow]:
+    """Tabulate every entry over its own concepts.
 
     Args:
         groups: All settings.
-        exported: Rows of W&B's table.
     """
-    rows = [
-        {"entry": label, "group": group.name, "source": "run folder", "state": "finished"}
-        | _facts(entry)
-        | {"folder": str(entry.folder)}
+    return [
+        _entry_row(label, group.name, entry)
         for group in groups
         for setting in group.settings
         for label, entry in zip(setting.entry_labels, setting.entries, strict=True)
     ]
-    return filled([*rows, *exported])
 
 
-def filled(rows: Sequence[Row]) -> list[Row]:
-    """Give all rows the same columns; those of another group, or of W&B, may have others."""
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return [{key: row.get(key, "") for key in columns} for row in rows]
-
-
-def _facts(entry: Entry) -> Row:
+def _entry_row(label: str, group: str, entry: Entry) -> EntryRow:
     header, data = entry.header, entry.header["data"]
     filters, height, width = header.get("activation_shape", (np.nan,) * 3)
     images = np.array(list(entry.n_images.values()), dtype=np.float64).reshape(-1, 2)
-    facts: Row = {
-        "model": entry.model,
-        "layer": entry.layer,
-        "module_path": header.get("module_path", ""),
-        "filters": filters,
-        "height": height,
-        "width": width,
-        "protocol": entry.protocol.get("name", ""),
-        "tau": header.get("tau", ""),
-        "seed": entry.seed,
-        "data": data["name"],
-        "digest": data["digest"],
-        "images": data.get("readable", ""),
-        "most_train": images[:, 0].max(initial=0),
-        "most_val": images[:, 1].max(initial=0),
-        "version": header.get("versions", {}).get("net2vec_pl", ""),
-        "n_concepts": len(entry.concepts),
-    }
-    for names in SCORES.values():
-        facts |= {name: nan_mean(entry.scores.get(name, {}).values()) for name in names}
     multi, single = (entry.scores.get(name, {}) for name in ("multi_val", "single_val"))
     both = [multi[c] > single[c] for c in multi if c in single]
-    return facts | {"won": float(np.mean(both)) if both else np.nan}
+    return EntryRow(
+        entry=label,
+        group=group,
+        source="run folder",
+        state="finished",
+        model=entry.model,
+        layer=entry.layer,
+        module_path=header.get("module_path", ""),
+        filters=filters,
+        height=height,
+        width=width,
+        protocol=str(entry.protocol.get("name", "")),
+        tau=header.get("tau", ""),
+        seed=entry.seed,
+        data=data["name"],
+        digest=data["digest"],
+        images=data.get("readable", ""),
+        most_train=float(images[:, 0].max(initial=0)),
+        most_val=float(images[:, 1].max(initial=0)),
+        version=header.get("versions", {}).get("net2vec_pl", ""),
+        n_concepts=len(entry.concepts),
+        won=float(np.mean(both)) if both else np.nan,
+        folder=str(entry.folder),
+        **{
+            name: nan_mean(entry.scores.get(name, {}).values())
+            for names in SCORES.values()
+            for name in names
+        },
+    )
 
 
 # -------------------- settings by category
 
 
-def category_rows(group: Group) -> list[Row]:
+def category_rows(group: Group) -> list[CategoryRow]:
     """Tabulate settings by category, over the concepts that all have: means with intervals.
 
     Args:
         group: Settings whose scores mean the same.
     """
-    found: dict[tuple[str, str], Row] = {}
-    for target, columns in ((SEGMENTATION, _segmented), (CLASSIFICATION, _classified)):
-        scores = group.scores(target)
-        if scores is None or not scores.concepts:
-            continue
-        for category in [*dict.fromkeys(scores.categories), ALL]:
-            mine = np.array([category in (c, ALL) for c in scores.categories])
-            for setting, cells in zip(scores.settings, columns(scores, mine), strict=True):
-                found.setdefault((setting.label, category), {}).update(cells)
-        _from_images(scores, found)
-    names = dict.fromkeys(key for cells in found.values() for key in cells)
-    by_label = {setting.label: setting for setting in group.settings}
-    order = {label: i for i, label in enumerate(by_label)}
+    segmented = _by_category(group.scores(SEGMENTATION), _segmented)
+    classified = _by_category(group.scores(CLASSIFICATION), _classified)
+    for scores in map(group.scores, SCORES):
+        if scores is not None and scores.concepts:
+            segmented |= _over_images(scores, segmented)
+    keys = dict.fromkeys([*segmented, *classified])
     return [
-        {"group": group.name, "setting": label}
-        | {"model": by_label[label].first.model, "layer": by_label[label].first.layer}
-        | {"n_seeds": len(by_label[label].entries), "category": category}
-        | {name: cells.get(name, np.nan) for name in names}
-        for (label, category), cells in sorted(found.items(), key=lambda item: order[item[0][0]])
+        CategoryRow(
+            group=group.name,
+            setting=setting.label,
+            model=setting.first.model,
+            layer=setting.first.layer,
+            n_seeds=len(setting.entries),
+            category=category,
+            segmented=segmented.get((label, category), SegmentedMeans()) if segmented else None,
+            classified=classified.get((label, category), ClassifiedMeans()) if classified else None,
+        )
+        for setting in group.settings
+        for label, category in keys
+        if label == setting.label
     ]
 
 
-def _segmented(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[Row]:
-    columns: dict[str, Any] = {"n_concepts": [int(mine.sum())] * len(scores.settings)}
-    columns |= _means(scores, SCORES[SEGMENTATION], mine)
+def _by_category(
+    scores: Scores | None, means: Callable[[Scores, Bool[np.ndarray, "C"]], list[_Means]]
+) -> dict[_Key, _Means]:
+    """Take the means of every setting over the concepts of each category, and over all."""
+    found: dict[_Key, _Means] = {}
+    if scores is None or not scores.concepts:
+        return found
+    for category in [*dict.fromkeys(scores.categories), ALL]:
+        mine = np.array([category in (c, ALL) for c in scores.categories])
+        for setting, of in zip(scores.settings, means(scores, mine), strict=True):
+            found[setting.label, category] = of
+    return found
+
+
+def _segmented(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[SegmentedMeans]:
+    asked = _asked(scores, mine)
+    means = {name: _seed_means(scores, name, mine) for name in SCORES[SEGMENTATION]}
+    multi = scores.mean("multi_val")[:, mine]
     gain = (scores.mean("multi_val") - scores.mean("single_val"))[:, mine]
-    columns |= _with_interval("gain", gain)
-    won = [stats.binomtest(int((row > 0).sum()), len(row)) for row in gain]
-    bounds = [test.proportion_ci(method="wilson") for test in won]
-    columns |= {"won": [test.statistic for test in won]}
-    columns |= {"won_low": [b.low for b in bounds], "won_high": [b.high for b in bounds]}
-    columns |= {"interval_over": [CONCEPTS] * len(won)}
-    columns |= {"filters_needed": _needed(scores, SEGMENTATION, mine)}
-    columns |= {"detected_by_one": [_by_one(s, scores, mine) for s in scores.settings]}
-    several = scores.mean("multi_val")[:, mine] >= DETECTED_BY_SEVERAL
-    columns |= {"detected_by_several": several.sum(axis=1).tolist()}
-    return _transposed(columns)
+    gains = _estimates(gain)
+    return [
+        SegmentedMeans(
+            n_concepts=len(asked),
+            gain=gains[s],
+            won=_won(gain[s]),
+            interval_over=CONCEPTS,
+            filters_needed=_needed(setting, SEGMENTATION, asked),
+            detected_by_single=_by_single(setting, asked),
+            detected_by_multi=int((multi[s] >= DETECTED_BY_SEVERAL).sum()),
+            **{name: of_settings[s] for name, of_settings in means.items()},
+        )
+        for s, setting in enumerate(scores.settings)
+    ]
 
 
-def _classified(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[Row]:
-    columns: dict[str, Any] = {"n_classified": [int(mine.sum())] * len(scores.settings)}
-    columns |= _means(scores, SCORES[CLASSIFICATION], mine)
-    columns |= {"filters_needed_classification": _needed(scores, CLASSIFICATION, mine)}
-    return _transposed(columns)
+def _classified(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[ClassifiedMeans]:
+    asked = _asked(scores, mine)
+    means = {name: _seed_means(scores, name, mine) for name in SCORES[CLASSIFICATION]}
+    return [
+        ClassifiedMeans(
+            n_classified=len(asked),
+            filters_needed_classification=_needed(setting, CLASSIFICATION, asked),
+            **{name: of_settings[s] for name, of_settings in means.items()},
+        )
+        for s, setting in enumerate(scores.settings)
+    ]
 
 
-def _transposed(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
-    rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+def _asked(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[str]:
+    return [c for c, is_mine in zip(scores.concepts, mine, strict=True) if is_mine]
 
 
-def _means(scores: Scores, names: Sequence[str], mine: Bool[np.ndarray, "C"]) -> dict[str, Any]:
+def _seed_means(scores: Scores, name: str, mine: Bool[np.ndarray, "C"]) -> list[SeedMean]:
     """Average over concepts, with intervals over them and the spread of the means over seeds."""
-    columns: dict[str, Any] = {}
-    for name in names:
-        of_seeds = [seeds[:, mine].mean(axis=1) for seeds in scores.by_seed[name]]
-        columns |= _with_interval(name, scores.mean(name)[:, mine])
-        columns[f"{name}_std"] = [
-            float(means.std(ddof=1)) if len(means) > 1 else np.nan for means in of_seeds
-        ]
-    return columns
+    of_seeds = [seeds[:, mine].mean(axis=1) for seeds in scores.by_seed[name]]
+    stds = [float(means.std(ddof=1)) if len(means) > 1 else np.nan for means in of_seeds]
+    return list(map(SeedMean, _estimates(scores.mean(name)[:, mine]), stds))
 
 
-def _with_interval(name: str, values: Float64[np.ndarray, "S C"]) -> dict[str, list[float]]:
+def _estimates(values: Float64[np.ndarray, "S C"]) -> list[Estimate]:
+    """Average over concepts, with intervals over them."""
     found = mean_intervals(values)
-    bounds = {f"{name}_low": found.low.tolist(), f"{name}_high": found.high.tolist()}
-    return {name: found.value.tolist()} | bounds
+    return list(map(Estimate, found.value.tolist(), found.low.tolist(), found.high.tolist()))
 
 
-def _needed(scores: Scores, target: str, mine: Bool[np.ndarray, "C"]) -> list[float]:
+def _won(gain: Float64[np.ndarray, "C"]) -> Estimate:
+    test = stats.binomtest(int((gain > 0).sum()), len(gain))
+    bounds = test.proportion_ci(method="wilson")
+    return Estimate(test.statistic, bounds.low, bounds.high)
+
+
+def _needed(setting: Setting, target: str, asked: Sequence[str]) -> float:
     """Take the median of the filters for 80 % of the full score, where a run has asked for it."""
-    asked = [c for c, is_mine in zip(scores.concepts, mine, strict=True) if is_mine]
-    medians = []
-    for setting in scores.settings:
-        table = next((e.needed[target] for e in setting.entries if e.needed.get(target)), {})
-        values = [table[c] for c in asked if c in table]
-        medians.append(float(np.median(values)) if values else np.nan)
-    return medians
+    table = next((e.needed[target] for e in setting.entries if e.needed.get(target)), {})
+    values = [table[c] for c in asked if c in table]
+    return float(np.median(values)) if values else np.nan
 
 
-def _by_one(setting: Setting, scores: Scores, mine: Bool[np.ndarray, "C"]) -> float:
+def _by_single(setting: Setting, asked: Sequence[str]) -> float:
     """Count the concepts that some filter detects, each filter for its best concept."""
     best = next((e.detected for e in setting.entries if e.detected), None)
     if best is None:
         return np.nan
-    asked = (c for c, is_mine in zip(scores.concepts, mine, strict=True) if is_mine)
     return float(sum(best.get(c, 0.0) >= DETECTED_BY_ONE for c in asked))
 
 
-def _from_images(scores: Scores, found: Mapping[tuple[str, str], Row]) -> None:
+def _over_images(
+    scores: Scores, found: Mapping[_Key, SegmentedMeans]
+) -> dict[_Key, SegmentedMeans]:
     """Take the runs' own intervals over images, if they are of these concepts for every setting.
 
     They are what chance draws within a dataset. But one table has intervals of one kind.
     """
-    taken: list[tuple[Row, Row]] = []
+    taken: dict[_Key, SegmentedMeans] = {}
     for setting in scores.settings:
         for category in [*dict.fromkeys(scores.categories), ALL]:
-            row, gains = found[setting.label, category], setting.first.gains.get(category)
-            if gains is None or len(setting.entries) > 1 or not _fits(row, gains):
-                return
-            taken.append((row, {k: float(v) for k, v in gains.items() if k != "category"}))
-    for row, own in taken:
-        row["interval_over"] = IMAGES
-        for name, theirs in _OF_GAINS.items():
-            row |= {f"{name}_{side}": own[f"{theirs}_{side}"] for side in ("low", "high")}
+            row, own = found.get((setting.label, category)), setting.first.gains.get(category)
+            if row is None or own is None or len(setting.entries) > 1 or not _fits(row, own):
+                return {}
+            taken[setting.label, category] = replace(
+                row,
+                interval_over=IMAGES,
+                multi_val=replace(row.multi_val, mean=_bounded(row.multi_val.mean, own.multi)),
+                single_val=replace(row.single_val, mean=_bounded(row.single_val.mean, own.single)),
+                gain=_bounded(row.gain, own.gain),
+            )
+    return taken
 
 
-def _fits(row: Row, gains: Mapping[str, str]) -> bool:
-    same = int(gains["n_concepts"]) == row.get("n_concepts")
-    means = ((row.get(name, np.nan), float(gains[own])) for name, own in _OF_GAINS.items())
-    return same and all(abs(mine - own) < _SAME for mine, own in means)
+def _bounded(mine: Estimate, own: Estimate) -> Estimate:
+    return replace(own, value=mine.value)
+
+
+def _fits(row: SegmentedMeans, own: ImageMeans) -> bool:
+    same = own.n_concepts == row.n_concepts
+    means = [(row.multi_val.mean, own.multi), (row.single_val.mean, own.single)]
+    means.append((row.gain, own.gain))
+    return same and all(abs(mine.value - theirs.value) < _SAME for mine, theirs in means)
 
 
 # -------------------- concepts, pairs, embeddings
 
 
-def concept_rows(group: Group, target: str = SEGMENTATION) -> list[Row]:
-    """Tabulate concepts over settings: val set IoU of several filters, mean over seeds.
+def concept_rows(group: Group, target: str = SEGMENTATION) -> list[ConceptByEntryRow]:
+    """Tabulate concepts over settings: val set IoU of the embeddings, mean over seeds.
 
     Args:
         group: Settings whose scores mean the same.
@@ -230,15 +270,20 @@ def concept_rows(group: Group, target: str = SEGMENTATION) -> list[Row]:
         category |= {c: concept.category for c, concept in setting.first.concepts.items()}
     rows = dict.fromkeys(c for c in category if any(c in of for of in columns.values()))
     return [
-        {"group": group.name, "concept": c, "category": category[c], "score": name}
-        | {label: of.get(c, np.nan) for label, of in columns.items()}
+        ConceptByEntryRow(
+            group.name, c, category[c], name, {s: of.get(c, np.nan) for s, of in columns.items()}
+        )
         for c in rows
     ]
 
 
-def pair_rows(group: Group) -> list[Row]:
-    """Compare every two settings by every score, over the concepts that all have."""
-    rows: list[Row] = []
+def pair_rows(group: Group) -> list[PairRow]:
+    """Compare every two settings by every score, over the concepts that all have.
+
+    Args:
+        group: Settings whose scores mean the same.
+    """
+    rows: list[PairRow] = []
     for target in SCORES:
         scores = group.scores(target)
         if scores is None:
@@ -247,20 +292,20 @@ def pair_rows(group: Group) -> list[Row]:
         for name in SCORES[target]:
             found = paired_differences(scores.mean(name))
             rows += [
-                {
-                    "group": group.name,
-                    "score": name,
-                    "first": labels[found.first[t]],
-                    "second": labels[found.second[t]],
-                    "n_concepts": len(scores.concepts),
-                    "difference": float(found.difference[t]),
-                    "low": float(found.low[t]),
-                    "high": float(found.high[t]),
-                    "interval_over": CONCEPTS,
-                    "p": float(found.p[t]),
-                    "p_fdr": float(found.p_fdr[t]),
-                    "first_higher": float(found.won[t]),
-                }
+                PairRow(
+                    group=group.name,
+                    score=name,
+                    first=labels[found.first[t]],
+                    second=labels[found.second[t]],
+                    n_concepts=len(scores.concepts),
+                    difference=float(found.difference[t]),
+                    low=float(found.low[t]),
+                    high=float(found.high[t]),
+                    interval_over=CONCEPTS,
+                    p=float(found.p[t]),
+                    p_fdr=float(found.p_fdr[t]),
+                    first_higher=float(found.won[t]),
+                )
                 for t in range(len(found.p))
             ]
     return rows
@@ -309,19 +354,31 @@ def embedded(group: Group, target: str) -> Embedded | None:
     return Embedded(labels, settings, embedding_pairs(weights))
 
 
-def distance_rows(group: Group, target: str, found: Embedded) -> list[Row]:
-    """Tabulate the measures of every two embeddings."""
+def distance_rows(group: Group, target: str, found: Embedded) -> list[EmbeddingPairRow]:
+    """Tabulate the measures of every two embeddings.
+
+    Args:
+        group: The settings.
+        target: What the embeddings do, segment or classify.
+        found: The comparison of their embeddings.
+    """
     pairs, n = found.pairs, len(found.pairs.compared)
-    rows: list[Row] = []
-    for t, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True)):
-        row: Row = {"group": group.name, "target": target}
-        row |= {"first": found.labels[a], "second": found.labels[b]}
-        row["n_concepts"] = n
-        row["distance_per_pair"] = float(pairs.value["distance"][t]) / max(n, 1) ** 2
-        for name in MEASURES:
-            numbers = (pairs.value[name][t], pairs.chance[name][t], pairs.p[name][t])
-            row |= dict(
-                zip((name, f"{name}_chance", f"{name}_p"), map(float, numbers), strict=True)
-            )
-        rows.append(row | {"n_tested": pairs.tested, "permutations": pairs.permutations})
-    return rows
+    return [
+        EmbeddingPairRow(
+            group=group.name,
+            target=target,
+            first=found.labels[a],
+            second=found.labels[b],
+            n_concepts=n,
+            distance_per_pair=float(pairs.value["distance"][t]) / max(n, 1) ** 2,
+            n_tested=pairs.tested,
+            permutations=pairs.permutations,
+            **{
+                name: Alikeness(
+                    *(float(of[name][t]) for of in (pairs.value, pairs.chance, pairs.p))
+                )
+                for name in MEASURES
+            },
+        )
+        for t, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True))
+    ]

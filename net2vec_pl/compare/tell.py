@@ -1,19 +1,23 @@
 """What a comparison says: findings, the page, and the last words on the console."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from net2vec_pl.compare.entry import SCORES
 from net2vec_pl.compare.settings import Group
-from net2vec_pl.compare.tables import ALL, Embedded
+from net2vec_pl.compare.tables import ALL, CONCEPTS, Embedded
 from net2vec_pl.errors import shorten
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Cell, Estimate, Finding, Record
+from net2vec_pl.records.compare import CategoryRow, LeftOutRow, PairRow, SegmentedMeans
+from net2vec_pl.report.page import Link
 
+# What a cell of a page's table may be; the three numbers are a value and its bounds.
+Shown: TypeAlias = Cell | tuple[Cell, Cell, Cell] | Link
 _NAMES = {"multi_val": "val set IoU of several filters", "accuracy": "balanced val accuracy"}
 _CONSOLE_ROWS = 40
 _UNCERTAIN = 0.05
@@ -32,99 +36,156 @@ NOTES = {
 }
 
 
-def findings(group: Group, categories: Sequence[Row], pairs: Sequence[Row]) -> list[Row]:
+@dataclass(frozen=True)
+class _Mean:
+    """The mean score of a setting in a category.
+
+    Args:
+        setting: Label of the setting.
+        category: The category, or ``all``.
+        score: The mean.
+        n: Over how many concepts.
+        interval_over: What the interval is over: ``images`` or ``concepts``.
+    """
+
+    setting: str
+    category: str
+    score: Estimate
+    n: int | float
+    interval_over: str | float
+
+    @property
+    def told(self) -> str:
+        """The mean with its interval."""
+        return _told(self.score)
+
+
+def _scored(categories: Sequence[CategoryRow]) -> dict[str, list[_Mean]]:
+    """Return the means of the learned embeddings by score, of the settings that have them."""
+    segmented = [
+        _Mean(row.setting, row.category, of.multi_val.mean, of.n_concepts, of.interval_over)
+        for row in categories
+        if (of := row.segmented) is not None
+    ]
+    classified = [
+        _Mean(
+            row.setting, row.category, accuracies.accuracy.mean, accuracies.n_classified, CONCEPTS
+        )
+        for row in categories
+        if (accuracies := row.classified) is not None
+    ]
+    return {
+        score: [mean for mean in means if np.isfinite(mean.score.value)]
+        for score, means in (("multi_val", segmented), ("accuracy", classified))
+    }
+
+
+def findings(
+    group: Group, categories: Sequence[CategoryRow], pairs: Sequence[PairRow]
+) -> list[Finding]:
     """State which setting scores best, by how much, and for which category another does.
 
     Args:
         group: The settings.
-        categories: Of ``categories.csv``.
-        pairs: Of ``pairs.csv``.
+        categories: Rows of ``categories.csv``.
+        pairs: Rows of ``pairs.csv``.
     """
-    found: list[Row] = []
-    for names in SCORES.values():
-        score = names[0]
-        scored = [row for row in categories if np.isfinite(row.get(score, np.nan))]
-        if scored:
-            found.append(_best(group, score, [r for r in scored if r["category"] == ALL], pairs))
-            found += _by_category(group, score, scored)
-    gains = [r for r in categories if r["category"] == ALL and np.isfinite(r.get("gain", np.nan))]
+    found: list[Finding] = []
+    for score, means in _scored(categories).items():
+        if means:
+            mine = [pair for pair in pairs if pair.score == score]
+            found.append(_best(group, score, [m for m in means if m.category == ALL], mine))
+            found += _by_category(group, score, means)
+    gains = [
+        (row.setting, of)
+        for row in categories
+        if row.category == ALL
+        if (of := row.segmented) is not None and np.isfinite(of.gain.value)
+    ]
     if gains:
         found.append(_gain(group, gains))
     return found
 
 
-def _finding(group: Group, measure: str, value: Sequence[float], n: int, text: str) -> Row:
-    point, low, high = (*value, np.nan, np.nan)[:3]
-    where: Row = {"question": group.name, "measure": measure}
-    return where | {"value": point, "low": low, "high": high, "n": n, "statement": text}
+def _finding(group: Group, measure: str, value: Estimate, n: int | float, text: str) -> Finding:
+    return Finding(group.name, measure, value.value, value.low, value.high, int(n), text)
 
 
-def _best(group: Group, score: str, rows: Sequence[Row], pairs: Sequence[Row]) -> Row:
-    best, *others = sorted(rows, key=lambda row: -row[score])
-    n = best["n_concepts" if score == "multi_val" else "n_classified"]
-    over = best["interval_over"] if score == "multi_val" else "concepts"
+def _best(group: Group, score: str, means: Sequence[_Mean], pairs: Sequence[PairRow]) -> Finding:
+    best, *others = sorted(means, key=lambda mean: -mean.score.value)
     text = (
-        f"{best['setting']} has the highest mean {_NAMES[score]}: {_told(best, score)} "
-        f"(95 % interval over {over}; concepts: {n})"
+        f"{best.setting} has the highest mean {_NAMES[score]}: {best.told} "
+        f"(95 % interval over {best.interval_over}; concepts: {best.n})"
     )
     if others:
-        second = others[0]["setting"]
-        with_best = {
-            (p["second"] if p["first"] == best["setting"] else p["first"]): p
-            for p in pairs
-            if p["score"] == score and best["setting"] in (p["first"], p["second"])
-        }
-        pair = with_best[second]
-        low, high = pair["low"], pair["high"]
-        if pair["first"] != best["setting"]:
-            low, high = -high, -low
-        text += (
-            f"; next is {second} with {others[0][score]:.3f}, a difference of "
-            f"{abs(pair['difference']):.3f} [{low:.3f}, {high:.3f}] over concepts, "
-            f"p = {pair['p_fdr']:.2g} (sign flips over concepts, corrected for all pairs)"
-        )
-        if level := [label for label, p in with_best.items() if p["p_fdr"] >= _UNCERTAIN]:
-            text += f"; its lead over {shorten(level)} is not certain (p >= {_UNCERTAIN})"
-    value = [best[score], best[f"{score}_low"], best[f"{score}_high"]]
-    return _finding(group, f"highest mean {score}", value, n, f"{text}.")
+        text += _lead(best.setting, others[0], pairs)
+    return _finding(group, f"highest mean {score}", best.score, best.n, f"{text}.")
 
 
-def _by_category(group: Group, score: str, rows: Sequence[Row]) -> list[Row]:
-    """Name the best setting of every category, where settings are several."""
-    if len({row["setting"] for row in rows}) < 2:
+def _lead(best: str, second: _Mean, pairs: Sequence[PairRow]) -> str:
+    """Tell by how much the best setting leads the second, and over which others uncertainly."""
+    with_best = {
+        (pair.second if pair.first == best else pair.first): pair
+        for pair in pairs
+        if best in (pair.first, pair.second)
+    }
+    pair = with_best[second.setting]
+    low, high = pair.low, pair.high
+    if pair.first != best:
+        low, high = -high, -low
+    text = (
+        f"; next is {second.setting} with {second.score.value:.3f}, a difference of "
+        f"{abs(pair.difference):.3f} [{low:.3f}, {high:.3f}] over concepts, "
+        f"p = {pair.p_fdr:.2g} (sign flips over concepts, corrected for all pairs)"
+    )
+    if level := [label for label, pair in with_best.items() if pair.p_fdr >= _UNCERTAIN]:
+        text += f"; its lead over {shorten(level)} is not certain (p >= {_UNCERTAIN})"
+    return text
+
+
+def _by_category(group: Group, score: str, means: Sequence[_Mean]) -> list[Finding]:
+    """Name the best setting of every category, where there is more than one setting."""
+    if len({mean.setting for mean in means}) < 2:
         return []
-    best: dict[str, Row] = {}
-    for row in rows:
-        if row["category"] != ALL and row[score] > best.get(row["category"], {score: -1.0})[score]:
-            best[row["category"]] = row
+    best: dict[str, _Mean] = {}
+    for mean in means:
+        leader = best.get(mean.category)
+        if mean.category != ALL and (leader is None or mean.score.value > leader.score.value):
+            best[mean.category] = mean
     at: dict[str, list[str]] = {}
-    for name, row in best.items():
-        at.setdefault(row["setting"], []).append(f"{name} ({_told(row, score)})")
+    for name, mean in best.items():
+        at.setdefault(mean.setting, []).append(f"{name} ({mean.told})")
     told = [f"at {setting} for {', '.join(of)}" for setting, of in at.items()]
     text = f"By category, {_NAMES[score]} is highest {'; '.join(told)}."
-    return [
-        _finding(group, f"categories at their best {score}", [float(len(best))], len(best), text)
-    ]
+    number = Estimate(float(len(best)))
+    return [_finding(group, f"categories at their best {score}", number, len(best), text)]
 
 
-def _gain(group: Group, rows: Sequence[Row]) -> Row:
-    least, most = (choose(rows, key=lambda row: row["gain"]) for choose in (min, max))
+def _gain(group: Group, rows: Sequence[tuple[str, SegmentedMeans]]) -> Finding:
+    """Tell of the settings with the largest and the smallest mean gain."""
+    least, most = (choose(rows, key=lambda row: row[1].gain.value) for choose in (min, max))
     told = [
-        f"at {row['setting']}, {_told(row, 'gain')} (there {row['won']:.0%} "
-        f"[{row['won_low']:.0%}, {row['won_high']:.0%}] of the concepts gain)"
-        for row in ([most] if least is most else [most, least])
+        f"at {setting}, {_told(of.gain)} (there {of.won.value:.0%} "
+        f"[{of.won.low:.0%}, {of.won.high:.0%}] of the concepts gain)"
+        for setting, of in ([most] if least is most else [most, least])
     ]
     size = "" if least is most else "largest "
     text = "Mean gain in val set IoU of several filters over the best single one: "
     text += size + "; smallest ".join(told)
-    value = [most["gain"], most["gain_low"], most["gain_high"]]
+    best = most[1]
     return _finding(
-        group, "largest mean gain of several filters", value, most["n_concepts"], text + "."
+        group, "largest mean gain of several filters", best.gain, best.n_concepts, text + "."
     )
 
 
-def embedding_findings(group: Group, target: str, found: Embedded) -> list[Row]:
-    """State which settings' embeddings are most and least alike, and how alike seeds leave them."""
+def embedding_findings(group: Group, target: str, found: Embedded) -> list[Finding]:
+    """State which settings' embeddings are most and least alike, and how alike seeds leave them.
+
+    Args:
+        group: The settings.
+        target: What the embeddings do, segment or classify.
+        found: The comparison of their embeddings.
+    """
     alike, p = found.pairs.value["correlation"], found.pairs.p["correlation"]
     of = {pair: t for pair, t in found.by_settings().items() if np.isfinite(alike[t]).all()}
     means = {pair: float(alike[t].mean()) for pair, t in of.items()}
@@ -146,64 +207,75 @@ def embedding_findings(group: Group, target: str, found: Embedded) -> list[Row]:
     n, value = len(found.pairs.compared), means[apart[0]] if apart else float(np.mean(seeds))
     text = f"Embeddings ({target}) of {n} concepts, by Spearman's correlation of their cosines: "
     measure = f"highest correlation of embeddings, {target}"
-    return [_finding(group, measure, [value], n, f"{text}{'; '.join(told)}.")]
+    return [_finding(group, measure, Estimate(value), n, f"{text}{'; '.join(told)}.")]
 
 
-def _told(row: Row, score: str) -> str:
-    return f"{row[score]:.3f} [{row[f'{score}_low']:.3f}, {row[f'{score}_high']:.3f}]"
+def _told(score: Estimate) -> str:
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
 # -------------------- tables as they are read
 
 
-def readable(rows: Sequence[Row], left_out: Sequence[str] = _IN_LABELS) -> list[Row]:
+def readable(
+    rows: Sequence[Record], left_out: Sequence[str] = _IN_LABELS
+) -> list[dict[str, Shown]]:
     """Put bounds beside their values, and leave out columns that say nothing.
 
     Args:
         rows: Of a table, with ``NAME``, ``NAME_low`` and ``NAME_high``.
         left_out: Further columns that the page does not show; those that headings and labels tell.
+
+    Returns:
+        The same columns for every row; text is empty where a row does not have one.
     """
-    shown = [c for c in (rows[0] if rows else ()) if c not in left_out and _says(rows, c)]
+    found = [row.cells() for row in rows]
+    columns = dict.fromkeys(name for cells in found for name in cells)
+    table = [{name: cells.get(name, "") for name in columns} for cells in found]
+    shown = [name for name in columns if name not in left_out and _says(table, name)]
     bounds = {name for name in shown if name.endswith(("_low", "_high")) or name in ("low", "high")}
     kept = [name for name in shown if name not in bounds]
-    return [{name: _with_bounds(row, name) for name in kept} for row in rows]
+    return [{name: _with_bounds(cells, name) for name in kept} for cells in table]
 
 
-def _says(rows: Sequence[Row], column: str) -> bool:
+def _says(rows: Sequence[Mapping[str, Cell]], column: str) -> bool:
     values = [row[column] for row in rows]
     return any(not (v == "" or (isinstance(v, float) and np.isnan(v))) for v in values)
 
 
-def _with_bounds(row: Row, name: str) -> Any:
+def _with_bounds(row: Mapping[str, Cell], name: str) -> Shown:
     low, high = ("low", "high") if name == "difference" else (f"{name}_low", f"{name}_high")
     return (row[name], row[low], row[high]) if low in row else row[name]
 
 
 def print_comparison(
-    categories: Sequence[Row], differences: Sequence[str], left_out: Sequence[Row], console: Console
+    categories: Sequence[CategoryRow],
+    differences: Sequence[str],
+    left_out: Sequence[LeftOutRow],
+    console: Console,
 ) -> None:
     """Print the means over all concepts, what differs, and what is left out.
 
     Args:
-        categories: Of ``categories.csv``.
+        categories: Rows of ``categories.csv``.
         differences: Sentences.
-        left_out: Rows with ``folder`` and ``reason``.
+        left_out: Rows of ``left_out.csv``.
         console: Where to print.
     """
-    rows = [row for row in categories if row["category"] == ALL]
-    for group in dict.fromkeys(row["group"] for row in rows):
-        mine = [row for row in rows if row["group"] == group]
+    rows = [row for row in categories if row.category == ALL]
+    for group in dict.fromkeys(row.group for row in rows):
+        mine = [row for row in rows if row.group == group]
         console.print(_means(group, mine[:_CONSOLE_ROWS]))
         if len(mine) > _CONSOLE_ROWS:
             console.print(f"and {len(mine) - _CONSOLE_ROWS} more; categories.csv has all.")
     for statement in differences:
         console.print(f"[yellow]differs[/yellow]: {escape(statement)}", highlight=False)
     for row in left_out:
-        told = escape(f"{row['folder']} ({row['reason']})")
+        told = escape(f"{row.folder} ({row.reason})")
         console.print(f"[yellow]left out[/yellow]: {told}", highlight=False, soft_wrap=True)
 
 
-def _means(group: str, rows: Sequence[Row]) -> Table:
+def _means(group: str, rows: Sequence[CategoryRow]) -> Table:
     table = Table(title=f"{escape(group)}: means over the concepts that all have scored, on val")
     table.add_column("setting", overflow="fold", min_width=12)
     columns = {"concepts": "n_concepts", "single": "single_val", "several": "multi_val",
@@ -212,20 +284,20 @@ def _means(group: str, rows: Sequence[Row]) -> Table:
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(escape(row["setting"]), *(_cell(row, name) for name in shown.values()))
+        table.add_row(escape(row.setting), *(_cell(row, name) for name in shown.values()))
     return table
 
 
-def _has(rows: Sequence[Row], name: str) -> bool:
-    return any(np.isfinite(row.get(name, np.nan)) for row in rows)
+def _has(rows: Sequence[CategoryRow], name: str) -> bool:
+    return any(np.isfinite(row.estimate(name).value) for row in rows)
 
 
-def _cell(row: Row, name: str) -> str:
-    value = row[name]
-    if not np.isfinite(value):
+def _cell(row: CategoryRow, name: str) -> str:
+    found = row.estimate(name)
+    if not np.isfinite(found.value):
         return "-"
     if name == "n_concepts":
-        return f"{value:.0f}"
+        return f"{found.value:.0f}"
     if name == "won":
-        return f"{value:.0%}"
-    return _told(row, name) if name == "multi_val" else f"{value:.3f}"
+        return f"{found.value:.0%}"
+    return _told(found) if name == "multi_val" else f"{found.value:.3f}"

@@ -11,7 +11,7 @@ from net2vec_pl.protocol import Protocol
 
 _OPTIONS = (
     "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
-    "trainer", "logger", "callbacks", "target", "analysis", "report",
+    "trainer", "logger", "callbacks", "target", "analysis", "report", "probe",
 )  # fmt: skip
 _CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")
@@ -27,6 +27,7 @@ _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "data": {
         "broden": (*_CONCEPTS, "root"),
         "shapes": (*_CONCEPTS, "num_images", "image_size", "seed"),
+        "custom": (*_CONCEPTS, "_target_", "kwargs"),
     },
     "cache": {"memory": ("max_gib",), "device": ("max_gib",), "disk": ("dir",), "none": ()},
     "logger": {"csv": (), "tensorboard": (), "wandb": ("project", "mode"), "none": ()},
@@ -86,7 +87,8 @@ def check_groups(config: DictConfig) -> None:
     for group, known in _PLAIN.items():
         _check(group, config[group], known)
     for group, by_name in _NAMED.items():
-        name = str(config[group].name)
+        # What has an import path is the user's own, whatever its name.
+        name = "custom" if "_target_" in {*config[group]} else str(config[group].name)
         if name in by_name:  # else the group itself is refused, where it is read
             _check(f"{group}={name}", config[group], ("name", *by_name[name]))
     _check_model(config.model)

@@ -14,6 +14,8 @@ from net2vec_pl.config.questions import questions_from
 from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.extensions import build, load
+from net2vec_pl.pipeline.fitter import NET2VEC, Fitter
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.pipeline.setup import Subject
 from net2vec_pl.protocol import Protocol
@@ -58,6 +60,8 @@ class Plan:
             raise ConfigError(unknown("target", str(config.target), _TARGETS))
         if config.fit.compile not in ("auto", True, False):
             raise ConfigError(f"fit.compile={config.fit.compile} must be auto, true or false.")
+        if config.probe != NET2VEC:
+            load(Fitter, str(config.probe))  # type: ignore[type-abstract]
         return RunOptions(
             protocol=Protocol.parse(plain(config.protocol)),
             seed=whole_number("seed", config.seed, 0, 2**32 - 1),
@@ -75,6 +79,7 @@ class Plan:
             report=config.report,
             callbacks=FitCallbacks(**plain(config.callbacks)),
             trainer=self.trainer,
+            probe=str(config.probe),
         )
 
     @cached_property
@@ -113,6 +118,9 @@ class Plan:
             DataError: If it cannot be opened.
         """
         data = self._config.data
+        if "_target_" in {*data}:  # it may be missing
+            kwargs = plain(data)["kwargs"]
+            return build(ConceptReader, str(data._target_), kwargs)  # type: ignore[type-abstract]
         if data.name == "broden":
             if data.root is None:
                 raise ConfigError(
@@ -125,7 +133,7 @@ class Plan:
                 image_size=whole_number("data.image_size", data.image_size, 1),
                 seed=whole_number("data.seed", data.seed, 0),
             )
-        raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes"]))
+        raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes", "custom"]))
 
     @cached_property
     def concepts(self) -> ConceptChoice:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from net2vec_pl.activations.cache import forecast_bytes
+from net2vec_pl.activations.cache_folder import forecast_bytes
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.doctor.checks import GIB, Check, in_gib, mend, ok, warning

@@ -24,7 +24,7 @@ from net2vec_pl.activations import (
     PooledActivations,
     survey,
 )
-from net2vec_pl.activations.cache import check_room, forecast_bytes
+from net2vec_pl.activations.cache_folder import check_room, forecast_bytes
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.functional.inputs import INPUTS, as_they_are

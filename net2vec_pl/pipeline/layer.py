@@ -16,7 +16,7 @@ from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.pipeline.activations import LayerActivations
-from net2vec_pl.pipeline.fitter import GradientFitter
+from net2vec_pl.pipeline.fitter import NET2VEC, Fitter, GradientFitter
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.runs.stages import Stages, Tensors
@@ -101,20 +101,25 @@ class LayerJob:
         return GradientFitter(**(usual | options))
 
     def trained(
-        self, name: str, bank: ConceptBank, stream: ConceptDataModule | None = None
+        self,
+        name: str,
+        bank: ConceptBank,
+        stream: ConceptDataModule | None = None,
+        fitter: Fitter | None = None,
     ) -> SegmentationProbe:
-        """Train banks beside the main one, once: no log, no validation, no checkpoint.
+        """Train banks once, as a stage: no log, no validation, no checkpoint.
 
         Args:
             name: Name of the stage.
             bank: The banks.
             stream: The images; those of the main bank if None.
+            fitter: What trains them; the protocol's gradient descent if None.
         """
         probe = self.probe(bank)
         probe.tells_loss = False
 
         def learn() -> Tensors:
-            self.fitter().fit(probe, stream or self.activations.stream)
+            (fitter or self.fitter()).fit(probe, stream or self.activations.stream)
             return {key: value for key, value in probe.state_dict().items() if _is_own(key)}
 
         probe.load_state_dict(self.stages.once(name, learn), strict=False)
@@ -170,6 +175,7 @@ def header_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
         "seed": setup.options.seed,
         "seeds": setup.options.seeds,
         "versions": {"net2vec_pl": net2vec_pl.__version__, "torch": version("torch")},
+        **({} if setup.options.probe == NET2VEC else {"probe": setup.options.probe}),
     }
 
 

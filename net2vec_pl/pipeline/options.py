@@ -61,6 +61,8 @@ class RunOptions:
         report: Whether to leave a page.
         callbacks: What the fit logs and keeps.
         trainer: Arguments of ``pytorch_lightning.Trainer``.
+        probe: What fits the banks that segment: ``net2vec``, the protocol's gradient descent, or
+            the import path of a :class:`~net2vec_pl.pipeline.fitter.Fitter`.
     """
 
     protocol: Protocol
@@ -77,6 +79,7 @@ class RunOptions:
     report: bool
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    probe: str = "net2vec"
 
     @property
     def reads_raw(self) -> bool:

@@ -18,9 +18,11 @@ from net2vec_pl.activations import (
     count_upsampled_filters,
 )
 from net2vec_pl.data import ConceptBatch
+from net2vec_pl.extensions import build
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.iou import set_iou
 from net2vec_pl.functional.resize import enlarger
+from net2vec_pl.pipeline.fitter import NET2VEC, Fitter
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.trainers import callbacks_from
 from net2vec_pl.probes import (
@@ -150,20 +152,25 @@ def _count(job: LayerJob, batches: Iterable[ConceptBatch]) -> SingleFilterCounts
 
 
 def _fit(job: LayerJob) -> SegmentationProbe:
+    """Fit the bank of every seed, by the protocol or by a probe of the user's own."""
     options = job.setup.options
     rows = [job.initial_rows(seed) for seed in job.setup.seeds]
-    probe = job.probe(ConceptBank(torch.cat(rows), bias=options.protocol.bias))
+    bank = ConceptBank(torch.cat(rows), bias=options.protocol.bias)
+    if options.probe != NET2VEC:
+        fitter = build(Fitter, options.probe, {})  # type: ignore[type-abstract]
+        return job.trained("probe", bank, fitter=fitter)
+    probe = job.probe(bank)
     checkpoint = job.stages.checkpoint()
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
     if epochs_done:
-        _log.info("fit: goes on after epoch %d of %d", epochs_done, options.protocol.epochs)
+        _log.info("fit: resuming after epoch %d of %d", epochs_done, options.protocol.epochs)
     logger = job.log.of_layer(job.folder, epochs_done)
     # As the first process has it: only there is a run of W&B open, and all must exchange losses.
     probe.tells_loss = processes.from_first(lambda: logger is not False)
     progress = job.setup.progress.enabled
     callbacks = callbacks_from(options.callbacks, job.vocabulary, job.folder, progress=progress)
-    fitter = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
-    fitter.fit(probe, job.activations.stream)
+    by_gradient = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
+    by_gradient.fit(probe, job.activations.stream)
     return probe
 
 

@@ -263,6 +263,3 @@ def nan_mean(values: Iterable[float]) -> float:
     """
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else float("nan")
-
-
-Row = dict[str, Any]

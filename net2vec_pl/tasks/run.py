@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from net2vec_pl import processes
-from net2vec_pl.activations.cache import make_root
+from net2vec_pl.activations.cache_folder import make_root
 from net2vec_pl.config import Config
 from net2vec_pl.config.folder import command, taken
 from net2vec_pl.config.plan import Plan

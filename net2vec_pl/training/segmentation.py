@@ -63,6 +63,10 @@ class SegmentationProbe(pl.LightningModule):
         ap: Pixel average precision over the same.
     """
 
+    thresholds: Tensor
+    alpha: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         backbone: FrozenBackbone,
@@ -89,9 +93,6 @@ class SegmentationProbe(pl.LightningModule):
         self.register_buffer("thresholds", thresholds.clone())
         self.register_buffer("alpha", alpha.float().repeat(self.num_banks))
         self.register_buffer("scale", torch.ones_like(thresholds) if scale is None else scale)
-        self.thresholds: Tensor
-        self.alpha: Tensor
-        self.scale: Tensor
         self.stage_key = stage_key
         self.mask_size = mask_size
         self.pixels = PixelPass(

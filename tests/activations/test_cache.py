@@ -28,7 +28,7 @@ from net2vec_pl.activations import (
     fire,
     survey,
 )
-from net2vec_pl.activations.cache import check_room, forecast_bytes
+from net2vec_pl.activations.cache_folder import check_room, forecast_bytes
 from net2vec_pl.activations.memory import Ragged
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Category, Vocabulary

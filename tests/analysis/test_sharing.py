@@ -10,7 +10,6 @@ from net2vec_pl.analysis.sharing import (
     count_detectors,
     detector_scores,
     failures,
-    filters_above,
     filters_for_mass,
     overlap,
     participation_ratio,
@@ -44,14 +43,9 @@ def test_no_concepts_and_unknown_filters() -> None:
 
 def test_filters_per_concept_match_loops() -> None:
     weight = np.random.default_rng(0).normal(size=(30, 12))
-    ratio, above, mass = (
-        participation_ratio(weight),
-        filters_above(weight),
-        filters_for_mass(weight),
-    )
+    ratio, mass = participation_ratio(weight), filters_for_mass(weight)
     for c, row in enumerate(weight):
         assert ratio[c] == pytest.approx(sum(row**2) ** 2 / sum(row**4))
-        assert above[c] == sum(abs(w) >= 0.5 * max(abs(row)) for w in row)
         fewest = next(n for n in range(1, 13) if sum(sorted(abs(row))[-n:]) >= 0.8 * sum(abs(row)))
         assert mass[c] == fewest
 
@@ -61,7 +55,6 @@ def test_filters_per_concept_at_both_ends() -> None:
         [[0, 1e-200, 0, 0], [3, -3, 3, -3], [0, 0, 0, 0], [NAN, 1, 1, 1]], dtype=float
     )
     np.testing.assert_allclose(participation_ratio(weight), [1, 4, NAN, NAN])
-    np.testing.assert_array_equal(filters_above(weight, 1.0), [1, 4, NAN, NAN])
     np.testing.assert_array_equal(filters_for_mass(weight, 0.75), [1, 3, NAN, NAN])
     np.testing.assert_array_equal(filters_for_mass(weight, 1.0), [1, 4, NAN, NAN])
     assert participation_ratio(np.ones((1, 1))).tolist() == [1]

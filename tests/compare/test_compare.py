@@ -39,7 +39,7 @@ def test_a_planted_difference_comes_out(monkeypatch: pytest.MonkeyPatch, tmp_pat
     whole = row(tables["categories"], setting="conv5", category="all")
     assert float(whole["multi_val"]) == pytest.approx(np.mean(list(HIGH.values())))
     assert whole["interval_over"] == "concepts"
-    assert (whole["won"], whole["detected_by_several"]) == ("1.0", "12")
+    assert (whole["won"], whole["detected_by_multi"]) == ("1.0", "12")
     assert "differences" not in tables
     assert "left_out" not in tables
 

@@ -18,7 +18,7 @@ from support.planted_run import CONCEPTS, FILTERS, LATE, OPTIONS, draw, floor, w
 
 from net2vec_pl import job as way
 from net2vec_pl.activations import BankCounts, MemoryCache, fire, respond
-from net2vec_pl.activations.cache import DiskCache
+from net2vec_pl.activations.disk_cache import DiskCache
 from net2vec_pl.pipeline.layer import LayerJob, header_of, key_of
 from net2vec_pl.probes import ConceptBank
 

@@ -189,8 +189,14 @@ CONV5 = Made(
 )  # fmt: skip
 
 
-def _gains(several: Table, single: Table) -> list[dict[str, Any]]:
-    """Make rows of gains.csv whose intervals are none that concepts would give."""
+def _gains(multi: str, several: Table, single: Table) -> list[dict[str, Any]]:
+    """Make rows of gains.csv whose intervals are none that concepts would give.
+
+    Args:
+        multi: What the combination is called: ``multi``, or ``several`` as in older versions.
+        several: Val set IoU of the combinations.
+        single: The same of the best filters.
+    """
     rows: list[dict[str, Any]] = []
     kinds = [*dict.fromkeys(KINDS[name] for name in several), "all"]
     for i, kind in enumerate(kinds):
@@ -200,7 +206,7 @@ def _gains(several: Table, single: Table) -> list[dict[str, Any]]:
         low, high = 0.01 + 0.001 * i, 0.02 + 0.001 * i
         rows.append(
             {"category": kind, "n_concepts": len(mine)}
-            | {"several": many, "several_low": many - low, "several_high": many + high}
+            | {multi: many, f"{multi}_low": many - low, f"{multi}_high": many + high}
             | {"single": one, "single_low": one - 2 * low, "single_high": one + 2 * high}
             | {"gain": gain, "gain_low": gain - 3 * low, "gain_high": gain + 3 * high}
             | {"won": 0.0, "won_low": 0.0, "won_high": 0.0}
@@ -214,7 +220,8 @@ def _of_few(layer: str, several: str, single: str, name: str) -> Made:
     ap = {c: value / 3.9 for c, value in many.items()}
     return Made(
         f"mine.Net {layer} {_END} 4 concepts", "made up #2", "mine.Net", layer,
-        {2: Learned(many, one, ap, _W[name])}, gains=_gains(many, one),
+        {2: Learned(many, one, ap, _W[name])},
+        gains=_gains("several" if layer == "features.3" else "multi", many, one),
     )  # fmt: skip
 
 

@@ -101,12 +101,19 @@ def _category(made: Made, kind: str) -> Row:
     row["interval_over"] = ("images" if made.gains else "concepts") if mine else NAN
     row["filters_needed"] = _median(made.needed, mine)
     best = [max((s for name, s in made.filters if name == c), default=0.0) for c in mine]
-    row["detected_by_one"] = float(sum(s >= 0.04 for s in best)) if made.filters and mine else NAN
+    row["detected_by_single"] = (
+        float(sum(s >= 0.04 for s in best)) if made.filters and mine else NAN
+    )
     several = [mean(made, "multi_val", c) for c in mine]
-    row["detected_by_several"] = sum(s >= 0.20 for s in several) if mine else NAN
-    for name, theirs in (("multi_val", "several"), ("single_val", "single"), ("gain", "gain")):
-        for own in made.gains:
-            if own["category"] == kind:
+    row["detected_by_multi"] = sum(s >= 0.20 for s in several) if mine else NAN
+    for own in made.gains:
+        if own["category"] == kind:
+            multi = "multi" if "multi" in own else "several"
+            for name, theirs in {
+                "multi_val": multi,
+                "single_val": "single",
+                "gain": "gain",
+            }.items():
                 row |= {f"{name}_{side}": own[f"{theirs}_{side}"] for side in ("low", "high")}
     if made.group == "made up":
         mine = [c for c in scored(made, CLASSIFIED) if kind in (KINDS[c], "all")]

@@ -22,7 +22,7 @@ def found(*names: str) -> list[str]:
 
 
 def left_out(collected: Collected) -> list[tuple[str, str, str]]:
-    return [(row["folder"], row["state"], row["reason"]) for row in collected.left_out]
+    return [(row.folder, row.state, row.reason) for row in collected.left_out]
 
 
 def test_a_folder_a_pattern_and_a_list_lead_to_runs_in_order() -> None:
@@ -93,7 +93,9 @@ def test_a_damaged_run_is_left_out_with_the_fault() -> None:
     Path("runs/empty/concepts.csv").unlink()
     rows = {folder: (state, reason) for folder, state, reason in left_out(collect(["runs"]))}
     assert {state for state, _ in rows.values()} == {"damaged"}
-    assert rows["runs/less"][1] == ("runs/less is damaged, or of another version: KeyError 'n_val'")
+    assert rows["runs/less"][1] == (
+        "table runs/less/concepts.csv is damaged, or of another version: no column 'id'."
+    )
     assert rows["runs/torn"][1] == (
         "table runs/torn/concepts.csv is damaged: it is empty, or a row is cut off."
     )

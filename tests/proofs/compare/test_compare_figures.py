@@ -26,8 +26,8 @@ PANELS = {
     "balanced accuracy on val, best filter": "best_accuracy",
     "filters for 80 % of the full set IoU (median)": "filters_needed",
     "filters for 80 % of the full accuracy (median)": "filters_needed_classification",
-    "concepts that a filter detects": "detected_by_one",
-    "concepts that a combination detects": "detected_by_several",
+    "concepts that a filter detects": "detected_by_single",
+    "concepts that a combination detects": "detected_by_multi",
 }
 SERIES = {
     "made up": "shapesnet denominator=containing 10 concepts",

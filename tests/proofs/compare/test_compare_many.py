@@ -1,5 +1,6 @@
 """Comparisons of one kind: many settings, none in common, few concepts, ties."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from support.fake_data.runs import Classified, write_run
 from net2vec_pl.compare import draw, tables, tell
 from net2vec_pl.compare.collect import collect
 from net2vec_pl.compare.settings import Group, Scores, Setting, grouped
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records import Estimate, Finding
+from net2vec_pl.records.compare import CategoryRow, LeftOutRow, SeedMean, SegmentedMeans
 
 from .conftest import compared
 
@@ -21,11 +23,13 @@ def group_of(top: Path) -> Group:
     return group
 
 
-def findings(group: Group) -> list[Row]:
+def findings(group: Group) -> list[Finding]:
     return tell.findings(group, tables.category_rows(group), tables.pair_rows(group))
 
 
-def printed(categories: list[Row], differences: list[str], left_out: list[Row]) -> list[str]:
+def printed(
+    categories: list[CategoryRow], differences: list[str], left_out: list[LeftOutRow]
+) -> list[str]:
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     tell.print_comparison(categories, differences, left_out, console)
     return [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -33,13 +37,14 @@ def printed(categories: list[Row], differences: list[str], left_out: list[Row]) 
 
 @pytest.mark.parametrize("count", [40, 41, 47])
 def test_the_console_has_the_first_forty_settings(count: int) -> None:
-    rows: list[Row] = [
-        {"group": "g", "setting": f"setting {i}", "category": kind, "n_concepts": 3}
-        | {"single_val": i / 100, "multi_val": 0.5, "multi_val_low": 0.4, "multi_val_high": 0.6}
-        | {"won": 0.25}
+    rows = [
+        CategoryRow("g", f"setting {i}", "m", "l", 1, kind, SegmentedMeans(
+            n_concepts=3, multi_val=SeedMean(Estimate(0.5, 0.4, 0.6)),
+            single_val=SeedMean(Estimate(i / 100)), won=Estimate(0.25),
+        ))
         for i in range(count)
         for kind in ("object", "all")
-    ]
+    ]  # fmt: skip
     lines = printed(rows, [], [])
     assert lines[2] == "┃ setting ┃ concepts ┃ single ┃ several ┃ won ┃"
     assert lines[4:44] == [
@@ -50,7 +55,7 @@ def test_the_console_has_the_first_forty_settings(count: int) -> None:
 
 
 def test_what_is_told_is_no_markup() -> None:
-    left_out = [{"folder": "a [b]", "state": "failed", "reason": "no [c]"}]
+    left_out = [LeftOutRow("a [b]", "failed", "no [c]")]
     assert printed([], ["x: [red] (y)"], left_out) == [
         "differs: x: [red] (y)", "left out: a [b] (no [c])",
     ]  # fmt: skip
@@ -60,17 +65,17 @@ def test_equal_settings_leave_the_first_as_best_and_the_lead_open(tmp_path: Path
     for layer in ("conv3", "conv4", "conv5"):
         write_run(tmp_path / "runs" / layer, {"sky": 0.5, "sea": 0.25}, layer=layer)
     best, by_category, gain = findings(group_of(tmp_path))
-    assert best["statement"] == (
+    assert best.statement == (
         "conv3 has the highest mean val set IoU of several filters: 0.375 [0.250, 0.500] (95 % "
         "interval over concepts; concepts: 2); next is conv4 with 0.375, a difference of 0.000 "
         "[0.000, 0.000] over concepts, p = 1 (sign flips over concepts, corrected for all pairs); "
         "its lead over conv4, conv5 is not certain (p >= 0.05)."
     )
-    assert by_category["statement"] == (
+    assert by_category.statement == (
         "By category, val set IoU of several filters is highest at conv3 for part (0.500 [0.500, "
         "0.500]), object (0.250 [0.250, 0.250])."
     )
-    assert gain["statement"] == (
+    assert gain.statement == (
         "Mean gain in val set IoU of several filters over the best single one: at conv3, 0.275 "
         "[0.150, 0.400] (there 100% [34%, 100%] of the concepts gain)."
     )
@@ -80,8 +85,8 @@ def test_a_lead_that_is_certain_is_told_without_reserve(tmp_path: Path) -> None:
     names = [f"c{i}" for i in range(12)]
     for layer, score in (("conv4", 0.3), ("conv5", 0.7)):
         write_run(tmp_path / "runs" / layer, dict.fromkeys(names, score), layer=layer)
-    statement = findings(group_of(tmp_path))[0]["statement"]
-    p = tables.pair_rows(group_of(tmp_path))[0]["p_fdr"]
+    statement = findings(group_of(tmp_path))[0].statement
+    p = tables.pair_rows(group_of(tmp_path))[0].p_fdr
     assert p < 0.05
     assert statement == (
         "conv5 has the highest mean val set IoU of several filters: 0.700 [0.700, 0.700] (95 % "
@@ -98,8 +103,8 @@ def test_a_lead_is_certain_below_5_percent(p: float, certain: bool, tmp_path: Pa
     for layer, score in (("conv4", 0.3), ("conv5", 0.7)):
         write_run(tmp_path / "runs" / layer, {"sky": score}, layer=layer)
     group = group_of(tmp_path)
-    pairs = [row | {"p_fdr": p} for row in tables.pair_rows(group)]
-    statement = tell.findings(group, tables.category_rows(group), pairs)[0]["statement"]
+    pairs = [replace(row, p_fdr=p) for row in tables.pair_rows(group)]
+    statement = tell.findings(group, tables.category_rows(group), pairs)[0].statement
     assert ("is not certain" in statement) is not certain
 
 
@@ -107,7 +112,7 @@ def test_a_lead_over_more_settings_than_can_be_named_is_cut(tmp_path: Path) -> N
     for i in range(14):
         write_run(tmp_path / "runs" / f"{i:02d}", {"sky": 0.5 - i / 100}, layer=f"features.{i}",
                   model="own")  # fmt: skip
-    statement = findings(group_of(tmp_path))[0]["statement"]
+    statement = findings(group_of(tmp_path))[0].statement
     named = ", ".join(f"features.{i}" for i in range(1, 13))
     assert statement.endswith(f"its lead over {named} and 1 more is not certain (p >= 0.05).")
 
@@ -117,12 +122,13 @@ def test_what_only_classifies_has_accuracies_alone(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", {}, classified=Classified(accuracy, {"sky": 0.5, "sea": 0.5,
               "ear": 0.5}))  # fmt: skip
     rows = tables.category_rows(group_of(tmp_path))
-    assert {name for row in rows for name in row} & {"multi_val", "gain", "won"} == set()
-    assert [(r["category"], r["n_classified"], r["accuracy"]) for r in rows] == [
+    assert {name for row in rows for name in row.cells()} & {"multi_val", "gain", "won"} == set()
+    assert [(r.category, r.classified.n_classified, r.classified.accuracy.mean.value)
+            for r in rows if r.classified] == [
         ("part", 1, 0.75), ("object", 1, 0.5), ("all", 2, 0.625),
     ]  # fmt: skip
     (finding,) = findings(group_of(tmp_path))
-    assert finding["statement"] == (
+    assert finding.statement == (
         "conv5 has the highest mean balanced val accuracy: 0.625 [0.500, 0.750] (95 % interval "
         "over concepts; concepts: 2)."
     )
@@ -158,11 +164,11 @@ def test_seeds_alone_are_told_by_their_correlation(tmp_path: Path) -> None:
     assert embedded is not None
     (finding,) = tell.embedding_findings(group, "segmentation", embedded)
     correlations = [
-        row["correlation"] for row in tables.distance_rows(group, "segmentation", embedded)
+        row.correlation.value for row in tables.distance_rows(group, "segmentation", embedded)
     ]
     assert correlations == pytest.approx([0.5, -1.0, -0.5])
-    assert finding["value"] == pytest.approx(-1 / 3)
-    assert finding["statement"] == (
+    assert finding.value == pytest.approx(-1 / 3)
+    assert finding.statement == (
         "Embeddings (segmentation) of 3 concepts, by Spearman's correlation of their cosines: "
         "seeds of one setting correlate by -0.33 to -0.33."
     )

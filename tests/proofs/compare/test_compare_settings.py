@@ -1,6 +1,5 @@
 """What makes a setting, a group, a label and their order, and what is said to differ."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from net2vec_pl.compare import check, tables
 from net2vec_pl.compare.collect import collect
 from net2vec_pl.compare.settings import Group, grouped
 from net2vec_pl.protocol import ClassificationProtocol, Protocol
-from net2vec_pl.report.tables import Row
+from net2vec_pl.records.compare import SegmentedMeans
 
 SCORES = {"sky": 0.5, "sea": 0.4, "ear": 0.3}
 DATA = {"name": "made up", "digest": "d1g35t", "mask_size": [8, 8], "readable": 10}
@@ -231,44 +230,51 @@ def test_the_order_of_concepts_makes_no_other_vocabulary(tmp_path: Path) -> None
 # -------------------- whose intervals
 
 
-def gains(of: Sequence[str] = ("sky", "sea", "ear"), **changed: Any) -> list[Row]:
-    """Return the run's own rows: of sky and ear, which are parts by turns, and of all."""
+def gains(called: str = "multi", **changed: Any) -> list[dict[str, Any]]:
+    """Return the run's own rows: of sky and ear, which are parts by turns, and of all.
+
+    Args:
+        called: What the combination is called.
+        **changed: Cells of the last row that are other ones.
+    """
     rows = []
-    for kind, names in {"part": ["sky", "ear"], "object": ["sea"], "all": [*of]}.items():
+    for kind, names in {"part": ["sky", "ear"], "object": ["sea"], "all": [*SCORES]}.items():
         many = sum(SCORES[name] for name in names) / len(names)
-        row: Row = {"category": kind, "n_concepts": len(names), "several": many, "single": 0.1}
-        for name, value in {"several": many, "single": 0.1, "gain": many - 0.1}.items():
+        row: dict[str, Any] = {"category": kind, "n_concepts": len(names)}
+        for name, value in {called: many, "single": 0.1, "gain": many - 0.1}.items():
             row |= {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.02}
         rows.append(row | (changed if kind == "all" else {}))
     return rows
 
 
-def over(top: Path) -> list[str]:
-    """Return what the intervals of all concepts are over, setting by setting."""
+def segmented(top: Path) -> list[SegmentedMeans]:
+    """Return the means of every setting and category."""
     (group,) = groups(top)
-    return [r["interval_over"] for r in tables.category_rows(group)]
+    return [row.segmented for row in tables.category_rows(group) if row.segmented]
 
 
-def test_intervals_over_images_are_the_runs_own(tmp_path: Path) -> None:
-    run(tmp_path, "a", extras=Extras(gains=gains()))
+def over(top: Path) -> list[str | float]:
+    """Return what the intervals of all concepts are over, setting by setting."""
+    return [row.interval_over for row in segmented(top)]
+
+
+@pytest.mark.parametrize("called", ["multi", "several"], ids=["now", "older versions"])
+def test_intervals_over_images_are_the_runs_own(called: str, tmp_path: Path) -> None:
+    run(tmp_path, "a", extras=Extras(gains=gains(called)))
     assert over(tmp_path) == ["images"] * 3
     (group,) = groups(tmp_path)
     for row, own in zip(tables.category_rows(group), gains(), strict=True):
-        assert row["category"] == own["category"]
-        for mine, theirs in {
-            "multi_val": "several",
-            "single_val": "single",
-            "gain": "gain",
-        }.items():
+        assert row.category == own["category"]
+        cells = row.cells()
+        for mine, theirs in {"multi_val": "multi", "single_val": "single", "gain": "gain"}.items():
             for side in ("_low", "_high"):
-                assert row[mine + side] == own[theirs + side]
-        assert (
-            row["ap_val_low"] == row["ap_val"] == row["ap_val_high"] or row["category"] != "object"
-        )
+                assert cells[mine + side] == own[theirs + side]
+        ap = row.estimate("ap_val")
+        assert ap.low == ap.value == ap.high or row.category != "object"
 
 
 @pytest.mark.parametrize("changed", [
-    {"n_concepts": 4}, {"n_concepts": 2}, {"several": 0.40001}, {"single": 0.10001},
+    {"n_concepts": 4}, {"n_concepts": 2}, {"multi": 0.40001}, {"single": 0.10001},
     {"gain": 0.30001}, {"category": "other"},
 ])  # fmt: skip
 def test_intervals_of_other_concepts_or_scores_are_not_taken(
@@ -300,8 +306,7 @@ def test_a_filter_detects_a_concept_from_a_set_iou_of_4_percent_on(
     best: float, expected: float, tmp_path: Path
 ) -> None:
     run(tmp_path, "a", extras=Extras(filters=[("sky", best), ("other", 0.9)]))
-    (group,) = groups(tmp_path)
-    assert tables.category_rows(group)[-1]["detected_by_one"] == expected
+    assert segmented(tmp_path)[-1].detected_by_single == expected
 
 
 @pytest.mark.parametrize(("score", "expected"), [(0.2, 1), (0.1999, 0)])
@@ -309,5 +314,4 @@ def test_a_combination_detects_a_concept_from_a_set_iou_of_20_percent_on(
     score: float, expected: int, tmp_path: Path
 ) -> None:
     run(tmp_path, "a", scores={"sky": score})
-    (group,) = groups(tmp_path)
-    assert tables.category_rows(group)[-1]["detected_by_several"] == expected
+    assert segmented(tmp_path)[-1].detected_by_multi == expected

@@ -12,6 +12,14 @@ import torch
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.records import write_csv
+from net2vec_pl.records.run import (
+    ClassifiedRow,
+    ClassifierScores,
+    ConceptRow,
+    FilterRow,
+    SeedRow,
+)
 from support.banks import made_up_header
 from support.tables import write_table
 
@@ -69,17 +77,16 @@ class Extras:
         analysis = folder / "analysis"
         analysis.mkdir()
         if self.filters:
-            rows: list[dict[str, Any]] = [
-                {"filter": k, "threshold": 0.9, "best_concept": name, "single_train": 0.8}
-                | {"single_val": score, "n_concepts": 1}
+            filters = [
+                FilterRow(k, 0.9, name, single_train=0.8, single_val=score, n_concepts=1)
                 for k, (name, score) in enumerate(self.filters)
             ]
-            write_table(rows, folder / "filters.csv")
+            write_csv(filters, folder / "filters.csv")
         for name, of in {
             "filters_needed": self.needed,
             "filters_needed_classification": self.needed_to_classify,
         }.items():
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {"name": c, "category": "any", "for_70%": n - 1, "for_80%": n, "for_90%": n + 5}
                 for c, n in of.items()
             ]
@@ -167,42 +174,59 @@ def write_run(
             else None,
         )
 
-    def row(name: str) -> dict[str, Any]:
-        n_train, n_val = (images or {}).get(name, (5, 5))
-        return {"id": numbers[name], "name": name, "category": kinds[name]} | {
-            "n_train": n_train,
-            "n_val": n_val,
-        }
+    def counted(name: str) -> tuple[int, str, str, int, int]:
+        return numbers[name], name, kinds[name], *(images or {}).get(name, (5, 5))
 
     if scores:
-        rows = [
-            row(name)
-            | {"single_train": 0.77, "multi_train": 0.88}
-            | {"single_val": single[name] if isinstance(single, Mapping) else single}
-            | {"multi_val": score, "ap_val": (ap or scores)[name]}
+        segmented = [
+            ConceptRow(
+                *counted(name),
+                alpha=0.5,
+                best_filter=0,
+                single_train=0.77,
+                single_val=single[name] if isinstance(single, Mapping) else single,
+                multi_train=0.88,
+                multi_val=score,
+                ap_val=(ap or scores)[name],
+                norm=0.99,
+                status="ok",
+            )
             for name, score in scores.items()
         ]
-        write_table(rows, folder / "concepts.csv")
+        write_csv(segmented, folder / "concepts.csv")
         bank([*scores], weight, "segmentation").save(folder / "bank.safetensors")
     if others:
         seeds = [(scores, ap or scores), *((o.scores, o.ap or o.scores) for o in others)]
-        write_table(
-            [
-                {"id": numbers[name], "name": name, "category": kinds[name], "seed": seed + i}
-                | {"multi_train": 0.88, "multi_val": of[name], "ap_val": precision[name]}
-                for name in scores
-                for i, (of, precision) in enumerate(seeds)
-            ],
-            folder / "seeds.csv",
-        )
+        of_seeds = [
+            SeedRow(
+                *counted(name)[:3],
+                seed=seed + i,
+                multi_train=0.88,
+                multi_val=of[name],
+                ap_val=precision[name],
+                norm=0.99,
+                cosine=0.98,
+            )
+            for name in scores
+            for i, (of, precision) in enumerate(seeds)
+        ]
+        write_csv(of_seeds, folder / "seeds.csv")
     if classified:
         best = classified.best or {name: a / 2 for name, a in classified.accuracy.items()}
-        rows = [
-            row(name)
-            | {"accuracy": accuracy, "ap": 0.66, "top_accuracy": 0.55, "best_accuracy": best[name]}
+        by_concept = [
+            ClassifiedRow(
+                *counted(name),
+                top_filter=0,
+                best_filter=1,
+                multi=ClassifierScores(accuracy, 0.66, 0.67, 0.68, 0.69),
+                top=ClassifierScores(0.55, 0.56, 0.57, 0.58, 0.59),
+                best=ClassifierScores(best[name], 0.46, 0.47, 0.48, 0.49),
+                norm=0.99,
+                status="ok",
+            )
             for name, accuracy in classified.accuracy.items()
         ]
-        write_table(rows, folder / "classification.csv")
+        write_csv(by_concept, folder / "classification.csv")
         bank([*classified.accuracy], classified.weight, "classification").save(
             folder / "classification.safetensors"
         )
