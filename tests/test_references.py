@@ -99,7 +99,7 @@ def test_cells_that_differ_by_more_than_rounding_are_told() -> None:
     assert near("nan", "nan")
     assert near("0.3141", "0.3142")
     assert not near("0.31", "0.33")
-    assert not near("several", "one")
+    assert not near("combination", "single filter")
     with pytest.raises(AssertionError, match="gain: "):
         check(["0.1"] * 8 + ["0.2"] * 2, ["0.1"] * 10, "gain")
     check(["0.1"] * 9 + ["0.2"], ["0.1"] * 10, "gain")

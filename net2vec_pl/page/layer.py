@@ -89,13 +89,11 @@ def _key_numbers(tables: LayerTables, study: Study) -> dict[str, str]:
     numbers: dict[str, str] = {}
     if concepts := tables.concepts:
         won, means = gain(concepts), _means(study)
+        multi = _estimate(means.multi) if means else _mean(row.multi_val for row in concepts)
+        single = _estimate(means.single) if means else _mean(row.single_val for row in concepts)
         numbers |= {
-            "mean set IoU on val, combination": _estimate(means.multi)
-            if means
-            else _mean(row.multi_val for row in concepts),
-            "mean set IoU on val, best single filter": _estimate(means.single)
-            if means
-            else _mean(row.single_val for row in concepts),
+            "mean set IoU on val, combination": multi,
+            "mean set IoU on val, best single filter": single,
             "concepts that the combination segments better": f"{won.won} of {won.scored}",
         }
     if classified := tables.classification:

@@ -17,7 +17,7 @@ from net2vec_pl.records.studies import GainRow, IntervalRow
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, by_category, estimate, estimates, interval
 
-QUESTION = "Are several filters needed?"
+QUESTION = "Are combinations of filters needed?"
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,12 @@ class Intervals(Question):
         _tell(study, drawn.means(), test)
 
 
-def beside(study: Study, several: BankCounts, single: BankCounts) -> PairCounts:
+def beside(study: Study, multi: BankCounts, single: BankCounts) -> PairCounts:
     """Put the first banks of two counts side by side, pair for pair."""
     first, second = (
-        torch.stack([counts.intersection[0], counts.union[0]]).numpy()
-        for counts in (several, single)
+        torch.stack([counts.intersection[0], counts.union[0]]).numpy() for counts in (multi, single)
     )
-    image, concept = several.image.numpy(), several.concept.numpy()
+    image, concept = multi.image.numpy(), multi.concept.numpy()
     return PairCounts(image, concept, first, second, len(study.job.vocabulary))
 
 

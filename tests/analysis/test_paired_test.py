@@ -59,10 +59,10 @@ def test_identical_methods_are_undecided() -> None:
 def test_a_clearly_better_method_is_found_in_both_directions() -> None:
     counts = random_counts(80, 3, better=0.4)
     found = paired_test(counts, permutations=500)
-    assert found.verdict == ("several",) * 3
+    assert found.verdict == ("combination",) * 3
     np.testing.assert_array_equal(found.p, 1 / 501)
     turned = replace(counts, several=counts.single, single=counts.several)
-    assert paired_test(turned, permutations=500).verdict == ("one",) * 3
+    assert paired_test(turned, permutations=500).verdict == ("single filter",) * 3
     means = bootstrap_set_iou(counts, replicates=200).means()
     assert means.gain.low > 0
     assert means.won.array().tolist() == pytest.approx(wilson(3, 3, z=1.9599640))

@@ -120,7 +120,10 @@ def test_the_command_line_leaves_nothing_behind_and_exits_with_the_verdict(
     [
         (["protocol.tau=5"], "protocol.tau=5.0 is out of range"),
         (["analysis.names=[spcae]"], "unknown analysis 'spcae'"),
-        (["analysis.concepts=[dgo]"], "unknown concept of analysis.concepts 'dgo'"),
+        (
+            ["analysis.names=[examples]", "analysis.concepts=[dgo]"],
+            "unknown concept of analysis.concepts 'dgo'",
+        ),
         (["analysis.names=[subsets]", "analysis.sizes=[500]"], "has 128 filters, 500 cannot"),
         (["logger=wandb", "logger.mode=of"], "unknown logger.mode 'of'"),
         (["trainer.accelerator=gpx"], "trainer="),

@@ -28,6 +28,10 @@ from net2vec_pl.page.gallery import (
 )
 from net2vec_pl.page.rows import concept_rows
 from net2vec_pl.page.views import Bank, Views
+from net2vec_pl.records import Estimate
+from net2vec_pl.records.run import ClassifiedRow, ClassifierScores, ConceptRow
+from net2vec_pl.records.studies import IntervalRow, NeededRow
+from net2vec_pl.report import LayerTables
 from net2vec_pl.report.layer_page import LayerPage
 from net2vec_pl.studies.study import Study
 
@@ -68,7 +72,7 @@ def test_masks_are_those_that_the_tables_score(
     scores = by_name(tmp_path / "out" / "concepts.csv")
     few = 0
     for c, concept in enumerate(page.concepts):
-        row = scores[concept.row["name"]]
+        row = scores[str(concept.row["name"])]
         if 0 < int(row["n_val"]) == len(concept.examples) and row["status"] == "ok":
             few += 1
             assert set_iou(page, c, EMBEDDING) == pytest.approx(float(row["multi_val"]), abs=1e-6)
@@ -80,7 +84,7 @@ def test_every_number_can_be_found_again(monkeypatch: pytest.MonkeyPatch, tmp_pa
     page = page_of(monkeypatch, tmp_path, "target=both", "analysis=basic", "seeds=2")
     assert page.findings
     assert set(page.spaces) == {"segmentation", "classification"}
-    names = [concept.row["name"] for concept in page.concepts]
+    names = [str(concept.row["name"]) for concept in page.concepts]
     assert len(set(names)) == len(names)
     bank = net2vec_pl.load_bank(tmp_path / "out")
     for name in bank.names:
@@ -119,7 +123,7 @@ def test_curves_and_histograms_count_what_there_is(
         for row in read_table(tmp_path / "out" / "analysis" / "subsets.csv")
     }
     rows = read_table(tmp_path / "out" / "concepts.csv")
-    for column, words in (("multi_val", "several filters"), ("single_val", "best single filter")):
+    for column, words in (("multi_val", "combination"), ("single_val", "best single filter")):
         mean = np.nanmean([float(row[column]) for row in rows])
         assert page.key_numbers[f"mean set IoU on val, {words}"] == f"{mean:.3f}"
     scored = [view for view in page.concepts if np.isfinite(view.row["multi_val"])]
@@ -127,7 +131,7 @@ def test_curves_and_histograms_count_what_there_is(
     for view in scored:
         assert [size for size, _ in view.curve] == [1, 4, 128]
         for size, value in view.curve:
-            assert value == pytest.approx(retrained[view.row["name"], size])
+            assert value == pytest.approx(retrained[str(view.row["name"]), size])
         assert view.curve[-1][1] == pytest.approx(view.row["multi_val"], abs=1e-6)
         assert EMBEDDING in view.scores
         assert (FILTER in view.scores) == np.isfinite(view.row["best_filter"])
@@ -266,29 +270,38 @@ def test_chosen_images_serve_rare_concepts_first(present: np.ndarray, most: int)
 
 
 def test_rows_join_what_several_tables_say() -> None:
-    common = {"category": "object", "n_train": 3, "n_val": 2, "status": "ok"}
-    scores = {"best_filter": 4, "single_val": 0.1, "multi_val": 0.3, "ap_val": 0.5, "norm": 1.0}
-    accuracies = {"accuracy": 0.9, "best_accuracy": 0.8, "auc": 0.95}
-    rows = concept_rows(
-        {
-            "concepts.csv": [common | {"name": "sky"} | scores],
-            "classification.csv": [
-                common | {"name": "sky"} | accuracies,
-                common | {"name": "street", "category": "scene"} | accuracies,
-            ],
-        },
-        {"filters_needed": [{"name": "sky", "for_80%": 2.0}]},
-    )
+    scored = {"alpha": 0.5, "best_filter": 4, "single_train": 0.2, "multi_train": 0.4}
+    val = {"single_val": 0.1, "multi_val": 0.3, "ap_val": 0.5, "norm": 1.0}
+    sky = ConceptRow(1, "sky", "object", 3, 2, **scored, **val, status="ok")
+    classified = [classified_row("sky", "object"), classified_row("street", "scene")]
+    needed = [NeededRow("sky", "object", {"50%": 1.0, "80%": 2.0}, "ok")]
+    intervals = [
+        IntervalRow("sky", "object", 2, Estimate(0.3), Estimate(0.1), Estimate(0.2, -0.1, 0.4),
+                    0.1, 0.2, 0.3, "undecided")
+    ]  # fmt: skip
+    rows = concept_rows(LayerTables([sky], classification=classified), intervals, needed)
     by_name = {row["name"]: row for row in rows}
-    assert by_name["sky"]["gain"] == pytest.approx(0.2)
-    assert by_name["sky"]["accuracy"] == 0.9
-    assert by_name["sky"]["filters_for_80%"] == 2.0
-    assert math.isnan(by_name["street"]["multi_val"])
-    assert list(by_name["sky"]) == list(by_name["street"])
+    found = by_name["sky"]
+    assert found["gain"] == pytest.approx(0.2)
+    assert (found["gain_low"], found["gain_high"]) == (-0.1, 0.4)
+    assert (found["accuracy"], found["best_filter"]) == (0.9, 4)
+    assert found["filters_for_80%"] == 2.0
+    assert np.isnan([by_name["street"][c] for c in ("multi_val", "gain", "gain_low")]).all()
+    assert math.isnan(float(by_name["street"]["filters_for_80%"]))
+    assert list(found) == list(by_name["street"])
 
 
 def test_where_nothing_is_segmented_the_best_filter_is_the_best_classifier() -> None:
+    tables = LayerTables(classification=[classified_row("street", "scene")])
+    (found,) = concept_rows(tables, [], [])
     row = {"name": "street", "category": "scene", "n_train": 3, "n_val": 2, "status": "ok"}
-    scores = {"best_filter": 7, "accuracy": 0.9, "best_accuracy": 0.8, "auc": 0.95}
-    (found,) = concept_rows({"classification.csv": [row | scores]}, {})
-    assert found == row | scores
+    assert found == row | {"best_filter": 7, "accuracy": 0.9, "best_accuracy": 0.8, "auc": 0.95}
+
+
+def classified_row(name: str, category: str) -> ClassifiedRow:
+    """Return the row of a concept in ``classification.csv``."""
+    multi, top, best = (
+        ClassifierScores(accuracy, 0.6, auc, 0.6, auc)
+        for accuracy, auc in ((0.9, 0.95), (0.7, 0.75), (0.8, 0.85))
+    )
+    return ClassifiedRow(2, name, category, 3, 2, 5, 7, multi, top, best, 1.0, "ok")

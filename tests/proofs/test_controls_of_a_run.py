@@ -163,8 +163,8 @@ def real(request: pytest.FixtureRequest) -> Real:
             mixed,
         ),
         score(
-            "random_network_several",
-            f"several filters of {name}",
+            "random_network_multi",
+            f"combinations of filters of {name}",
             other,
             other.by_bank(other.trained(seed)),
         ),
@@ -175,7 +175,7 @@ def real(request: pytest.FixtureRequest) -> Real:
             *other.by_best_filter(),
         ),
     ]
-    several = score("several", "", world, world.by_bank(run.bank.weight.double().numpy()))
+    several = score("multi", "", world, world.by_bank(run.bank.weight.double().numpy()))
     return Real(run, seed, several, controls)
 
 
@@ -282,9 +282,10 @@ def test_findings_say_how_far_the_bank_leads_and_what_a_random_network_gains(rea
         expected.append(finding(f"lead over {control.name}", found, statement))
     found = means(real.controls[-2], real.controls[-1], real.seed)
     statement = (
-        "On the network with random weights several filters gain "
-        f"{said(found.gain, '{:.3f}')} over one and win {said(found.won, '{:.0%}')} of the "
-        "concepts: so much of such a gain needs no training of the network."
+        "On the network with random weights combinations gain "
+        f"{said(found.gain, '{:.3f}')} over single filters and score higher for "
+        f"{said(found.won, '{:.0%}')} of the concepts: so much of such a gain needs no training "
+        "of the network."
     )
     expected.append(finding("gain on a random network", found, statement))
     rows = [row for row in real.run.table("findings") if row["question"] == QUESTION]
@@ -298,10 +299,10 @@ def test_findings_say_how_far_the_bank_leads_and_what_a_random_network_gains(rea
 
 
 def test_controls_that_are_left_out_say_why(own_weights: PlantedRun) -> None:
-    """Without answers in memory, of a network that has weights of its own."""
+    """Without activations in memory, of a network that has weights of its own."""
     run = own_weights
     rows = {row["control"]: row for row in run.table("analysis/control_means")}
-    memory = "needs answers kept in memory: cache=memory or device"
+    memory = "needs activations kept in memory: cache=memory or device"
     assert {name: row["status"] for name, row in rows.items()} == {
         "single": "ok",
         "random_vector": "ok",
@@ -312,7 +313,7 @@ def test_controls_that_are_left_out_say_why(own_weights: PlantedRun) -> None:
         numbers = {k: v for k, v in rows[name].items() if k not in ("control", "status")}
         assert set(numbers.values()) == {"0", "nan"}
         assert numbers["n_concepts"] == "0"
-    columns = ["name", "category", "several", "single", "random_vector"]
+    columns = ["name", "category", "multi", "single", "random_vector"]
     assert list(run.table("analysis/controls")[0]) == columns
     found = [row["measure"] for row in run.table("findings")]
     assert found == ["lead over random_vector"]

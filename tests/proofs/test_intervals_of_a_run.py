@@ -1,4 +1,4 @@
-"""``intervals.csv``, ``gains.csv``, their figure, and what is said about several filters and one.
+"""``intervals.csv``, ``gains.csv``, their figure, and what is said about gains.
 
 The pixels of every image are counted here; intervals, tests and spreads of such counts have tests
 of their own.
@@ -71,9 +71,9 @@ def test_every_concept_has_its_intervals_and_its_verdict(
                 "name": name,
                 "category": CATEGORIES[name],
                 "n": len(mixed_layer.images(name, train=False)),
-                "several": scores[0],
-                "several_low": float(drawn.several.low[c]),
-                "several_high": float(drawn.several.high[c]),
+                "multi": scores[0],
+                "multi_low": float(drawn.several.low[c]),
+                "multi_high": float(drawn.several.high[c]),
                 "single": single,
                 "single_low": float(drawn.single.low[c]),
                 "single_high": float(drawn.single.high[c]),
@@ -93,7 +93,7 @@ def test_every_concept_has_its_intervals_and_its_verdict(
     check_table(mixed.table("analysis/intervals"), expected, within=1e-6)
     assert any(float(row["std_over_seeds"]) > 0.1 for row in expected)
     assert {row["verdict"] for row in expected} == {
-        *("several", "one", "undecided", "no single filter"),
+        *("combination", "single filter", "undecided", "no single filter"),
     }
 
 
@@ -103,7 +103,7 @@ def test_verdicts_follow_the_corrected_p_values_and_the_sign_of_the_gain(mixed: 
             assert row["name"] == "grey-c"
             assert row["gain"] == row["p_fdr"] == "nan"
         else:
-            sides = "several" if float(row["gain"]) > 0 else "one"
+            sides = "combination" if float(row["gain"]) > 0 else "single filter"
             assert row["verdict"] == (sides if float(row["p_fdr"]) <= 0.05 else "undecided")
             assert float(row["p"]) <= float(row["p_fdr"]) <= float(row["p_holm"])
 
@@ -118,7 +118,7 @@ def test_every_category_has_its_mean_gain_and_its_share_of_wins(
         means = drawn.means(among)
         row: dict[str, object] = {"category": category, "n_concepts": int(scored.sum())}
         for name, values, interval in (
-            ("several", drawn.several.value, means.several),
+            ("multi", drawn.several.value, means.several),
             ("single", drawn.single.value, means.single),
             ("gain", drawn.gain.value, means.gain),
             ("won", (drawn.gain.value > 0).astype(float), means.won),
@@ -126,12 +126,12 @@ def test_every_category_has_its_mean_gain_and_its_share_of_wins(
             row[name] = float(values[scored].mean())
             row[f"{name}_low"], row[f"{name}_high"] = float(interval.low), float(interval.high)
         verdicts = [v for v, mine in zip(tested.verdict, among, strict=True) if mine]
-        row["several_better"] = len([v for v in verdicts if v == "several"])
-        row["one_better"] = len([v for v in verdicts if v == "one"])
+        row["multi_better"] = len([v for v in verdicts if v == "combination"])
+        row["single_better"] = len([v for v in verdicts if v == "single filter"])
         expected.append(row)
     check_table(mixed.table("analysis/gains"), expected)
-    assert [row["several_better"] for row in expected] == [2, 0, 1, 3]
-    assert [row["one_better"] for row in expected] == [1, 0, 0, 1]
+    assert [row["multi_better"] for row in expected] == [2, 0, 1, 3]
+    assert [row["single_better"] for row in expected] == [1, 0, 0, 1]
 
 
 def triple(values: list[str], pattern: str) -> str:
@@ -143,31 +143,32 @@ def triple(values: list[str], pattern: str) -> str:
 def test_what_is_said_of_gains_are_the_means_over_all(mixed: PlantedRun) -> None:
     row = mixed.table("analysis/gains")[-1]
     said = {}
-    for name in ("several", "single", "gain", "won"):
+    for name in ("multi", "single", "gain", "won"):
         values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
         said[name] = triple(values, "{:.0%}" if name == "won" else "{:.3f}")
     expected = [
         {
-            "question": "Are several filters needed?",
+            "question": "Are combinations of filters needed?",
             "measure": "mean gain in val set IoU",
             "value": float(row["gain"]),
             "low": float(row["gain_low"]),
             "high": float(row["gain_high"]),
             "n": 6,
-            "statement": f"Several filters score {said['several']} in mean val set IoU, the best "
-            f"single one {said['single']}: a gain of {said['gain']} over 6 concepts (95 % "
+            "statement": f"Combinations score {said['multi']} in mean val set IoU, the best "
+            f"single filters {said['single']}: a gain of {said['gain']} over 6 concepts (95 % "
             "intervals over images).",
         },
         {
-            "question": "Are several filters needed?",
+            "question": "Are combinations of filters needed?",
             "measure": "share of concepts won",
             "value": 3 / 6,  # dog, ball and red-c
             "low": float(row["won_low"]),
             "high": float(row["won_high"]),
             "n": 6,
-            "statement": f"Several filters win {said['won']} of the concepts (interval over "
-            "concepts); by a paired test corrected for 6 concepts (false discovery rate 5 %) "
-            "several are better for 3, one for 1, and the others are undecided.",
+            "statement": f"The combination scores higher for {said['won']} of the concepts "
+            "(interval over concepts). By a paired test corrected for 6 concepts (false discovery "
+            "rate 5 %) the combination is better for 3 and the single filter for 1; the others "
+            "are undecided.",
         },
     ]
     check_table(mixed.table("findings")[:2], expected)
@@ -188,7 +189,8 @@ def test_the_planted_gains_are_said_as_they_are(run: PlantedRun) -> None:
         assert float(row["won"]) == pytest.approx(np.mean(np.array(gains) > 0))
     won = run.finding("share of concepts won")
     assert float(won["value"]) == 2 / 6
-    assert "several are better for 2, one for 1, and the others are undecided" in won["statement"]
+    verdict = "the combination is better for 2 and the single filter for 1; the others are"
+    assert verdict in won["statement"]
 
 
 def test_the_figure_shows_both_scores_of_each_concept_the_largest_gain_on_top(
@@ -202,7 +204,7 @@ def test_the_figure_shows_both_scores_of_each_concept_the_largest_gain_on_top(
     assert [tick.get_text() for tick in axes.get_yticklabels()] == order
     assert axes.get_title(loc="left") == "All 6 concepts; 1 not scored"
     assert axes.get_xlabel() == "set IoU on val"
-    labels = {"several filters": ("several", SEVERAL), "best single filter": ("single", SINGLE)}
+    labels = {"several filters": ("multi", SEVERAL), "best single filter": ("single", SINGLE)}
     drawn = {c.get_label(): c for c in axes.containers}
     assert list(drawn) == list(labels)
     for label, (column, colour) in labels.items():

@@ -100,14 +100,14 @@ def test_key_numbers_are_means_over_the_concepts_that_both_score(
     rows = run.concepts("classification").values()
     accuracy, best = (np.mean([float(r[c]) for r in rows]) for c in ("accuracy", "best_accuracy"))
     assert list(page.key_numbers.items()) == [
-        ("mean set IoU on val, several filters", f"{several:.3f} {bounds('several')}"),
+        ("mean set IoU on val, combination", f"{several:.3f} {bounds('multi')}"),
         ("mean set IoU on val, best single filter", f"{single:.3f} {bounds('single')}"),
-        ("concepts that several filters segment better", "2 of 6"),
+        ("concepts that the combination segments better", "2 of 6"),
         ("mean balanced accuracy, all filters", f"{accuracy:.3f}"),
         ("mean balanced accuracy, best single filter", f"{best:.3f}"),
         ("filters", "16"),
     ]
-    assert bounds("several") != bounds("single")
+    assert bounds("multi") != bounds("single")
 
 
 def test_without_analyses_the_means_are_over_what_each_scores_and_have_no_interval(
@@ -115,9 +115,9 @@ def test_without_analyses_the_means_are_over_what_each_scores_and_have_no_interv
 ) -> None:
     page = ReportPage(two_layers.folder / "early" / "report.html")
     assert dict(list(page.key_numbers.items())[:3]) == {
-        "mean set IoU on val, several filters": f"{np.mean([1, 1, 1, 0.5, 0.5, 0.5, 0]):.3f}",
+        "mean set IoU on val, combination": f"{np.mean([1, 1, 1, 0.5, 0.5, 0.5, 0]):.3f}",
         "mean set IoU on val, best single filter": f"{np.mean([1, 1 / 4, 1 / 3, 1, 0.5, 0.5]):.3f}",
-        "concepts that several filters segment better": "2 of 6",
+        "concepts that the combination segments better": "2 of 6",
     }
 
 
@@ -146,11 +146,11 @@ def test_where_no_analysis_was_asked_for_that_is_said(two_layers: PlantedRun) ->
 COLUMNS = [  # name, label, what it links to, bar, in the table
     ("name", "concept", "concept", "", True),
     ("category", "category", "", "", True),
-    ("multi_val", "set IoU, embedding", "", "several", True),
+    ("multi_val", "set IoU, embedding", "", "multi", True),
     ("single_val", "set IoU, best filter", "", "single", True),
     ("gain", "gain", "", "", True),
     ("ap_val", "AP, embedding", "", "", True),
-    ("accuracy", "accuracy, embedding", "", "several", True),
+    ("accuracy", "accuracy, embedding", "", "multi", True),
     ("best_accuracy", "accuracy, best filter", "", "single", True),
     ("auc", "ROC AUC, embedding", "", "", True),
     ("filters_for_80%", "filters for 80 %", "", "", True),
@@ -467,15 +467,15 @@ def test_what_was_segmented_is_shown_first(page: ReportPage) -> None:
 # -------------------- figures
 
 FIGURES = {
-    "intervals": "Several filters against one, with intervals",
+    "intervals": "Combinations and single filters, with intervals",
     "filter_curve": "Score over the number of filters",
-    "filters_needed": "How many concepts so many filters are enough for",
+    "filters_needed": "Concepts for which a number of filters is enough",
     "filter_curve_classification": "Score over the number of filters: classification",
-    "filters_needed_classification": "How many concepts so many filters are enough for: "
+    "filters_needed_classification": "Concepts for which a number of filters is enough: "
     "classification",
     "concepts_per_filter": "Concepts that share a best filter",
     "filter_overlap": "Filters that two concepts have in common",
-    "failures": "Where one filter does better",
+    "failures": "Where the single filter does better",
     **{
         f"{name}{suffix}": f"{title}{told}"
         for suffix, told in (("", ""), ("_classification", ": classification"))

@@ -208,9 +208,13 @@ def test_intervals_are_over_all_annotated_images(ragged: Ragged) -> None:
     assert "std_over_seeds" not in found[0]  # of one seed
     for c, row in enumerate(found):
         assert int(row["n"]) == len(layer.scored(row["name"], train=False))
-        for column in ("several", "single", "gain"):
+        for column, part in (
+            ("multi", drawn.several),
+            ("single", drawn.single),
+            ("gain", drawn.gain),
+        ):
             values = [float(row[f"{column}{of}"]) for of in ("", "_low", "_high")]
-            wanted = getattr(drawn, column).array()[:, c].tolist()
+            wanted = part.array()[:, c].tolist()
             assert values == pytest.approx(wanted, nan_ok=True), (row["name"], column)
 
 

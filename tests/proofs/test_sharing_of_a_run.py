@@ -203,14 +203,14 @@ def _rgba(colour: str) -> tuple[float, ...]:
 
 
 def detected(layer: Layer, w: dict[str, Floats]) -> dict[str, list[str]]:
-    """Return the concepts that one filter detects, and those that several do."""
-    by_one = []
+    """Return the concepts that a single filter detects, and those that a combination does."""
+    by_single = []
     for k in range(FILTERS):
         concept = layer.best_concept(k)
         if concept and layer.filter_iou(concept, k) >= 0.04:
-            by_one.append(concept)
-    several = [name for name in SEGMENTED if layer.set_iou(name, w[name]) >= 0.2]
-    return {"by_one": [n for n in SEGMENTED if n in by_one], "by_several": several}
+            by_single.append(concept)
+    multi = [name for name in SEGMENTED if layer.set_iou(name, w[name]) >= 0.2]
+    return {"by_single": [n for n in SEGMENTED if n in by_single], "by_multi": multi}
 
 
 def check_detectors(run: PlantedRun, found: dict[str, list[str]]) -> None:
@@ -249,8 +249,8 @@ def test_detectors_are_counted_by_category(
 
 def test_the_planted_detectors_are_those_that_were_planted(run: PlantedRun) -> None:
     # Ball takes filter 0 from red, so that no filter is left to detect that; nothing sees grey.
-    by_one = ["ball", "cup", "dog", "ear", "fin"]
-    check_detectors(run, {"by_one": by_one, "by_several": [*by_one, "red-c"]})
+    by_single = ["ball", "cup", "dog", "ear", "fin"]
+    check_detectors(run, {"by_single": by_single, "by_multi": [*by_single, "red-c"]})
 
 
 def test_what_is_detected_on_train_alone_is_not_detected(make_run: Make) -> None:
@@ -266,11 +266,11 @@ def test_what_is_detected_on_train_alone_is_not_detected(make_run: Make) -> None
     ear = narrow.concepts()["ear"]
     assert [float(ear[f"{by}_train"]) for by in ("single", "multi")] == [1 / 2, 1 / 2]
     assert [float(ear[f"{by}_val"]) for by in ("single", "multi")] == [0, 0]
-    by_one = ["ball", "cup", "dog", "fin"]
-    check_detectors(narrow, {"by_one": by_one, "by_several": [*by_one, "red-c"]})
-    # One is nowhere better than several, so that there is nothing to say of failures.
+    by_single = ["ball", "cup", "dog", "fin"]
+    check_detectors(narrow, {"by_single": by_single, "by_multi": [*by_single, "red-c"]})
+    # No single filter is better than the combination, so that there is nothing to say of failures.
     assert failing(narrow.table("analysis/failures"))[0] == []
-    assert "several below one" not in narrow.console
+    assert "below the best single filter" not in narrow.console
 
 
 def test_combinations_must_score_more_than_filters_to_count_as_detectors(make_run: Make) -> None:
@@ -289,13 +289,13 @@ def test_combinations_must_score_more_than_filters_to_count_as_detectors(make_ru
     assert layer.filter_iou("cup", 1) == 1 / 6
     assert 0.04 < layer.set_iou("cup", w["cup"]) < 0.2
     found = detected(layer, w)
-    assert found["by_one"] == ["ball", "cup", "dog", "ear", "fin"]
-    assert found["by_several"] == ["ball", "dog", "ear", "fin", "red-c"]
+    assert found["by_single"] == ["ball", "cup", "dog", "ear", "fin"]
+    assert found["by_multi"] == ["ball", "dog", "ear", "fin", "red-c"]
     check_detectors(run, found)
 
 
 def failing(rows: Sequence[dict[str, str]]) -> tuple[list[str], list[str]]:
-    """Return the concepts with several below one, and the others that have both scores."""
+    """Return the concepts whose combination is below the single filter, and the others scored."""
     gains = {row["name"]: float(row["gain"]) for row in rows}
     scored = [name for name in SEGMENTED if np.isfinite(gains[name])]
     return [n for n in scored if gains[n] < 0], [n for n in scored if gains[n] >= 0]
@@ -316,7 +316,7 @@ def test_failures_are_listed_with_their_images_and_their_size(
                 "n_train": len(images),
                 "size": float(mixed_layer.mask(name)[images].mean()),
                 "gain": several - single,
-                "several_below_one": several < single,
+                "multi_below_single": several < single,
                 "status": "no score to compare" if name == "grey-c" else "ok",
             }
         )
@@ -341,16 +341,16 @@ def test_failures_are_compared_with_the_others(request: pytest.FixtureRequest, w
         return float(stats.mannwhitneyu(one, other).pvalue)
 
     expected = {
-        "question": "Where do several filters fail?",
-        "measure": "concepts with several below one",
+        "question": "Where do combinations fail?",
+        "measure": "concepts with the combination below the single filter",
         "value": float(len(failed)),
         "low": np.nan,
         "high": np.nan,
         "n": 6,
-        "statement": f"Several filters score below the best single one for {len(failed)} of 6 "
+        "statement": f"The combination scores below the best single filter for {len(failed)} of 6 "
         f"concepts. They have {middle(images, failed, 'log'):.0f} train images in the median (the "
         f"others {middle(images, others, 'log'):.0f}, Mann-Whitney p = {p(images):.2g}) and cover "
-        f"{middle(size, failed):.1%} of a picture (the others {middle(size, others):.1%}, "
+        f"{middle(size, failed):.1%} of an image (the others {middle(size, others):.1%}, "
         f"p = {p(size):.2g}).",
     }
     check_table([found.finding(str(expected["measure"]))], [expected])

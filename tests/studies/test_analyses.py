@@ -7,6 +7,29 @@ import pytest
 from support.cli import QUICK, composed, read_table, run_cli
 
 from net2vec_pl.probes import BankFile
+from net2vec_pl.records import Record, read_csv, write_csv
+from net2vec_pl.records.studies import (
+    ClusterRow,
+    ComparisonRow,
+    ControlMeansRow,
+    ControlRow,
+    DetectorRow,
+    ExampleRow,
+    FailureRow,
+    FiltersUsedRow,
+    GainRow,
+    IntervalRow,
+    MatrixRow,
+    NeededRow,
+    NeighbourRow,
+    OverlapRow,
+    PenaltyRow,
+    ReachedRow,
+    SharedFilterRow,
+    SubsetRow,
+    SumRow,
+    SynthesisRow,
+)
 from net2vec_pl.studies.registry import BUILT_IN
 
 SMALL = [
@@ -18,6 +41,14 @@ SMALL = [
     "analysis.steps=2",
     "protocol.classification.epochs=2",
 ]
+TABLES: dict[str, type[Record]] = {
+    "intervals": IntervalRow, "gains": GainRow, "subsets": SubsetRow, "filters_needed": NeededRow,
+    "cumulative_filters": ReachedRow, "l1_path": PenaltyRow, "shared_filters": SharedFilterRow,
+    "filters_per_concept": FiltersUsedRow, "filter_overlap": OverlapRow, "detectors": DetectorRow,
+    "failures": FailureRow, "nearest": NeighbourRow, "arithmetic": SumRow, "clusters": ClusterRow,
+    "category_matrix": MatrixRow, "comparisons": ComparisonRow, "examples": ExampleRow,
+    "synthesis": SynthesisRow, "controls": ControlRow, "control_means": ControlMeansRow,
+}  # fmt: skip
 FEW = "data.names=[sky,grass,tree,house,road,red-c,blue-c,green-c,brick,wood]"
 
 
@@ -53,11 +84,25 @@ def test_findings_answer_every_question_with_numbers(run_folder: Path) -> None:
     assert all(row["statement"] in page for row in rows)
 
 
+@pytest.mark.parametrize("name", [name for name, kind in TABLES.items() if kind is not MatrixRow])
+def test_every_table_is_read_back_as_it_was_written(
+    name: str, run_folder: Path, tmp_path: Path
+) -> None:
+    written = run_folder / "analysis" / f"{name}.csv"
+    write_csv(read_csv(TABLES[name], written), tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == written.read_bytes()
+
+
+def test_every_table_has_a_record(run_folder: Path) -> None:
+    left = {path.stem.removesuffix("_classification") for path in run_folder.glob("analysis/*.csv")}
+    assert left == set(TABLES)
+
+
 def test_intervals_are_around_the_scores_of_the_run(run_folder: Path) -> None:
     concepts = {row["name"]: row for row in read_table(run_folder / "concepts.csv")}
     for row in read_table(run_folder / "analysis/intervals.csv"):
         concept = concepts[row["name"]]
-        assert float(row["several"]) == pytest.approx(float(concept["multi_val"]), abs=1e-6)
+        assert float(row["multi"]) == pytest.approx(float(concept["multi_val"]), abs=1e-6)
         if math.isfinite(float(row["single"])):
             assert float(row["single"]) == pytest.approx(float(concept["single_val"]), abs=1e-6)
         else:

@@ -33,7 +33,7 @@ class Depth(Question):
 
     def run(self, study: Study) -> None:
         study.write([DepthRow(name, self.depth) for name in study.job.vocabulary.names], "depth")
-        study.find("How deep?", "depth", self.depth, len(study.categories), "It is deep.")
+        study.find("How deep?", "depth", float(self.depth), len(study.categories), "It is deep.")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def left_by(folder: Path) -> tuple[list[str], set[str]]:
     """Return the analyses that ran, and the depths in the table."""
     log = (folder / "out" / "train.log").read_text().splitlines()
     rows = read_table(folder / "out" / "analysis" / "depth.csv")
-    assert [row["name"] for row in rows] == ["grass", "sky", "tree"]
+    assert [row["name"] for row in rows] == ["sky", "grass", "tree"]
     ran = [line.partition("analysis: ")[2] for line in log if "analysis: " in line]
     return ran, {row["depth"] for row in rows}
 
