@@ -8,7 +8,7 @@ from pathlib import Path
 from net2vec_pl.activations.cache_folder import forecast_bytes
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.doctor.checks import GIB, Check, in_gib, fix, ok, warning
+from net2vec_pl.doctor.checks import GIB, Check, fix, in_gib, ok, warning
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.doctor.machine import memory, standing
 from net2vec_pl.doctor.options import setup_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.doctor.checks import Check, in_gib, fix, ok, warning
+from net2vec_pl.doctor.checks import Check, fix, in_gib, ok, warning
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.pipeline.side_by_side import num_cores
 from net2vec_pl.runs import finished
