@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MARKS ?= not slow and not gpu and not browser
 # The rooms below those that run jobs: most of the tests, in a fraction of the time.
-FAST := $(addprefix tests/,activations analysis backbones callbacks data figures functional metrics probes report)
+FAST := $(addprefix tests/,activations analysis backbones callbacks config data figures functional metrics probes records report runs)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test quick test-slow test-browser lowest mutants docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
