@@ -106,6 +106,7 @@ def test_a_lead_is_certain_below_5_percent(p: float, certain: bool, tmp_path: Pa
     pairs = [replace(row, p_fdr=p) for row in tables.pair_rows(group)]
     statement = tell.findings(group, tables.category_rows(group), pairs)[0].statement
     assert ("is not certain" in statement) is not certain
+    assert f"p = {p:.2g} (sign" in statement
 
 
 def test_a_lead_over_more_settings_than_can_be_named_is_cut(tmp_path: Path) -> None:
