@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MARKS ?= not slow and not gpu and not browser
 # The rooms below those that run jobs: most of the tests, in a fraction of the time.
-FAST := $(addprefix tests/,activations analysis backbones callbacks data figures functional metrics probes report)
+FAST := $(addprefix tests/,activations analysis backbones callbacks config data figures functional metrics probes records report runs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test quick test-slow test-browser mutants docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run test quick test-slow test-browser lowest mutants docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ test-browser: $(STAMP) ## the pages in headless Chromium; installs playwright an
 	  || { apt-get update -qq && apt-get install --yes --no-install-recommends chromium; } \
 	  || { echo "No Chromium was found, and apt-get could not install it: install chromium, or run as root."; exit 1; }
 	$(BIN)/python -m pytest -m browser
+
+lowest: ## the tests with the lowest versions that setup.cfg allows, in build/lowest
+	mkdir -p build
+	$(PYTHON) scripts/lowest.py > build/lowest.txt
+	PIP_CONSTRAINT=$(CURDIR)/build/lowest.txt $(MAKE) VENV=build/lowest pytest
 
 mutants: $(STAMP) ## plant errors and count how many the tests catch, hours on two cores
 	$(BIN)/python scripts/mutants.py --write

@@ -29,7 +29,7 @@ def main() -> None:
     except COMPOSITION_ERRORS as error:
         _fail(explain(error))
     except KeyboardInterrupt:
-        _fail("interrupted. What was written before stays.", status=130)
+        _fail("interrupted; files written so far are kept.", status=130)
     except OSError as error:
         if error.errno in _UNWRITABLE:
             _fail(f"cannot write {error.filename}: {error.strerror}. Choose another run.dir.")
@@ -37,7 +37,7 @@ def main() -> None:
             note_cause(repr(error))
             raise
         _fail(
-            f"the disk is full: {error}. What was written before stays; free some room and rerun."
+            f"the disk is full: {error}. Files written so far are kept; free some space and rerun."
         )
     except Exception as error:
         note_cause(repr(error))

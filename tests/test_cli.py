@@ -33,7 +33,7 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["layer=conv6"], "unknown layer of shapesnet 'conv6'. Did you mean 'conv5'"),
         (["layer=head"], "layer 'head' of shapesnet gives an output of shape (54,)"),
         (["layer=[conv1,conv9]"], "unknown layer of shapesnet 'conv9'"),
-        (["layer=[conv1,conv1]"], "comes more than once"),
+        (["layer=[conv1,conv1]"], "is named more than once"),
         (["layer=[all,conv1]"], "unknown layer of shapesnet 'all'"),
         (["layer={a:1}"], "layer={'a': 1} must be a list of names"),
         (["seeds=0"], "seeds=0 must be a whole number from 1"),
@@ -142,7 +142,7 @@ def test_weights_of_another_network_name_the_first_keys_that_differ(
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     assert run_cli(monkeypatch, tmp_path, *QUICK, "model.weights=other.pth") == 1
     stderr = capsys.readouterr().err
-    assert "belong to another network than shapesnet" in stderr
+    assert "belong to a different network from shapesnet" in stderr
     assert "absent: conv1.conv.weight" in stderr
     assert "not in the network: features.0.weight" in stderr
 

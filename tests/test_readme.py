@@ -34,10 +34,6 @@ def test_every_link_of_the_readme_leads_to_a_file(target: str) -> None:
     assert (ROOT / target).exists()
 
 
-def test_the_readme_is_of_the_length_that_people_read() -> None:
-    assert 150 <= len(README.splitlines()) <= 250
-
-
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
 def test_no_page_has_a_gap_left_to_fill(page: Path) -> None:
     assert "@@" not in page.read_text(encoding="utf-8")

@@ -94,10 +94,10 @@ class CacheFolder:
             )
             raise CacheError(
                 f"the cache {self.path} was made for something else ({', '.join(differing)} "
-                "differ) and is not used; remove it, or name another cache.dir."
+                "differ) and cannot be used; remove it, or choose another cache.dir."
             )
         if not fits:
-            _log.warning("the cache %s is damaged or incomplete; it is built anew", self.path)
+            _log.warning("the cache %s is damaged or incomplete; it will be rebuilt", self.path)
         return fits
 
     @property
@@ -174,7 +174,9 @@ def check_room(root: Path, needed: int) -> None:
     """
     at = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
     free = shutil.disk_usage(at).free
-    _log.info("the cache takes %.0f MiB at most; the disk has %.0f", needed / 2**20, free / 2**20)
+    _log.info(
+        "the cache needs up to %.0f MiB of disk; %.0f MiB are free", needed / 2**20, free / 2**20
+    )
     if free < needed:
         raise CacheError(
             f"the cache may take {needed / 2**30:.2f} GiB, but {at} has {free / 2**30:.2f} left: "

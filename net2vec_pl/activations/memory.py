@@ -242,7 +242,7 @@ class MemorySink(Sink):
         half = activation.half().to(self._device)
         if not half.isfinite().all():
             raise BackboneError(
-                "activations above 65504 do not fit half precision: cache=none goes without it."
+                "activations above 65504 do not fit in half precision: use cache=none."
             )
         kept, rows = self._dense[layer], row.cpu().numpy()
         wanted = np.isin(rows, kept.keys)

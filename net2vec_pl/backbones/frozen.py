@@ -180,7 +180,7 @@ def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
             given = [tuple(output.shape) for output in activation[-1:]]
             raise BackboneError(
                 f"layer {backbone.layer!r} of {backbone.model} gave {given} for {len(images)} "
-                f"images, but {backbone.shape} for one: a layer must answer each image by itself."
+                f"images, but {backbone.shape} for one: a layer must give one activation per image."
             )
     return [activation[-1].float() for activation in activations]
 

@@ -101,7 +101,7 @@ class NetworkSpec:
         paths = [b.module_path for b in backbones]
         for path in paths:
             if paths.count(path) > 1:
-                raise ConfigError(f"layer={list(layers)}: {path} comes more than once.")
+                raise ConfigError(f"layer={list(layers)}: {path} is named more than once.")
         return backbones
 
 
@@ -109,5 +109,5 @@ def _at_all(backbone: FrozenBackbone) -> list[FrozenBackbone]:
     backbones = backbone.at_all()
     read = {b.layer for b in backbones}
     if left_out := [name for name in architecture(backbone.model).layers if name not in read]:
-        _log.info("layer=all leaves out what gives no activation map: %s", ", ".join(left_out))
+        _log.info("layer=all skips layers that give no activation map: %s", ", ".join(left_out))
     return backbones

@@ -139,6 +139,6 @@ def build_custom(target: str, kwargs: Mapping[str, Any]) -> nn.Module:
         ) from error
     if not isinstance(network, nn.Module):
         raise BackboneError(
-            f"model._target_={target} gives a {type(network).__name__}, no torch.nn.Module."
+            f"model._target_={target} gives a {type(network).__name__}, not a torch.nn.Module."
         )
     return network

@@ -71,8 +71,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise BackboneError(f"model.weights={path} cannot be read: {error}") from error
     except Exception as error:  # pickle.UnpicklingError and whatever a damaged pickle raises
         raise BackboneError(
-            f"model.weights={path} is no plain state dict (it is loaded with weights_only=True, so "
-            f"that no code in it runs): {str(error).splitlines()[0]}"
+            f"model.weights={path} is not a plain state dict (it is loaded with weights_only=True, "
+            f"so that no code in it runs): {str(error).splitlines()[0]}"
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
@@ -131,7 +131,9 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], what: str, model: str
             )
             if keys
         ]
-        raise BackboneError(f"{what} belong to another network than {model}. {'; '.join(parts)}.")
+        raise BackboneError(
+            f"{what} belong to a different network from {model}. {'; '.join(parts)}."
+        )
     network.load_state_dict({k: state.get(k, v) for k, v in own.items()})
 
 

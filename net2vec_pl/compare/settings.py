@@ -219,7 +219,7 @@ def _protocol_piece(entry: Entry, all_entries: Sequence[Entry]) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Number what comes more than once.
+    """Number what is named more than once.
 
     Example:
         >>> _unique(["a", "b", "a"])

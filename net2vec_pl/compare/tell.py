@@ -62,21 +62,18 @@ class _Mean:
 
 def _scored(categories: Sequence[CategoryRow]) -> dict[str, list[_Mean]]:
     """Return the means of the learned embeddings by score, of the settings that have them."""
-    segmented = [
-        _Mean(row.setting, row.category, of.multi_val.mean, of.n_concepts, of.interval_over)
-        for row in categories
-        if (of := row.segmented) is not None
-    ]
-    classified = [
-        _Mean(
-            row.setting, row.category, accuracies.accuracy.mean, accuracies.n_classified, CONCEPTS
-        )
-        for row in categories
-        if (accuracies := row.classified) is not None
-    ]
+    found: dict[str, list[_Mean]] = {"multi_val": [], "accuracy": []}
+    for row in categories:
+        place = row.setting, row.category
+        if row.segmented is not None:
+            mean, over = row.segmented.multi_val.mean, row.segmented.interval_over
+            found["multi_val"].append(_Mean(*place, mean, row.segmented.n_concepts, over))
+        if row.classified is not None:
+            mean, n = row.classified.accuracy.mean, row.classified.n_classified
+            found["accuracy"].append(_Mean(*place, mean, n, CONCEPTS))
     return {
         score: [mean for mean in means if np.isfinite(mean.score.value)]
-        for score, means in (("multi_val", segmented), ("accuracy", classified))
+        for score, means in found.items()
     }
 
 

@@ -90,12 +90,12 @@ def recalled(arguments: Sequence[str]) -> list[str]:
     if not folder:
         raise RunFolderError("run.resume is empty; name the folder of the run to go on with.")
     if {*_MULTIRUN} & {*arguments}:
-        raise RunFolderError("run.resume names one run; leave --multirun out.")
+        raise RunFolderError("run.resume names a single run; leave out --multirun.")
     at = Path(folder).absolute()
     recorded = at / ".hydra" / "overrides.yaml"
     if not recorded.exists():
         raise RunFolderError(
-            f"run.resume={folder} holds no run: {recorded} is absent. "
+            f"run.resume={folder} holds no run: {recorded} is missing. "
             "Name the folder that a run printed, or that holds its .hydra/."
         )
     before = [str(option) for option in OmegaConf.load(recorded)]
@@ -120,7 +120,9 @@ def _dispatch(task: Task, failed: list[Exception], config: DictConfig) -> float 
     try:
         digest = job_digest(config)
         if os.environ.get(DIGEST, digest) != digest:
-            raise SweepError("the options of this job give another configuration than its sweep's.")
+            raise SweepError(
+                "the options of this job compose a configuration that differs from its sweep's."
+            )
         name = str(config.task)
         if name not in _choices("task"):
             raise Net2VecError(unknown("task", name, _choices("task")))
@@ -132,7 +134,7 @@ def _dispatch(task: Task, failed: list[Exception], config: DictConfig) -> float 
 
 def _dispatch_job(config: DictConfig) -> float:
     if config.task != "run":
-        raise SweepError(f"task={config.task} is no job of a sweep; leave --multirun out.")
+        raise SweepError(f"task={config.task} cannot be part of a sweep; leave out --multirun.")
     return run_job(composed_job(job_digest(config)))
 
 

@@ -11,11 +11,11 @@ class Check:
     """One line of the doctor's.
 
     Args:
-        verdict: ``mend`` if a run would fail, ``warning`` if it would not do what was meant.
-        text: What was found; of a mend also how to mend it.
+        verdict: ``fix`` if a run would fail, ``warning`` if it would not do what was meant.
+        text: What was found; of a fix also how to fix it.
     """
 
-    verdict: Literal["ok", "warning", "mend"]
+    verdict: Literal["ok", "warning", "fix"]
     text: str
 
 
@@ -29,9 +29,9 @@ def warning(text: str) -> Check:
     return Check("warning", text)
 
 
-def mend(text: str) -> Check:
-    """Say what must be mended, and how."""
-    return Check("mend", text)
+def fix(text: str) -> Check:
+    """Say what must be fixed, and how."""
+    return Check("fix", text)
 
 
 def in_gib(size: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.data import Scan, scan_files, select_concepts
-from net2vec_pl.doctor.checks import Check, mend, ok, warning
+from net2vec_pl.doctor.checks import Check, fix, ok, warning
 from net2vec_pl.doctor.found import Found, Rows
 from net2vec_pl.errors import DataError, shorten
 from net2vec_pl.pipeline.progress import Progress
@@ -27,7 +27,7 @@ def dataset(plan: Plan, found: Found) -> Iterator[Check]:
         f"{reader.name}: {train} train and {counts['val']} val images of {h} x {w}, masks of "
         f"{sh} x {sw}"
     )
-    yield from (mend(f"{reader.name} has no {s} image") for s, n in counts.items() if n == 0)
+    yield from (fix(f"{reader.name} has no {s} image") for s, n in counts.items() if n == 0)
     for place, category in enumerate(reader.categories):
         annotated = reader.annotated[:, place]
         on_train = int((annotated & reader.is_train).sum())
@@ -94,7 +94,7 @@ def _faults(sample: Rows, scan: Scan, drawn: str, *, skip: bool) -> Check:
     text = f"{drawn}: {len(scan.unreadable)} cannot be read"
     if skip:
         return warning("\n".join([f"{text}, and a run leaves them out", *lines]))
-    return mend("\n".join([f"{text}; data.on_error=skip goes on without such rows", *lines]))
+    return fix("\n".join([f"{text}; data.on_error=skip goes on without such rows", *lines]))
 
 
 def _occurring(found: Found, scan: Scan) -> Iterator[Check]:
@@ -124,7 +124,7 @@ def _left(plan: Plan, found: Found, scan: Scan) -> Iterator[Check]:
         yield ok(f"{target}: {len(left)} concepts are probed, {_by_category(left)}")
         few = [entry.concept.name for entry in selection.dropped if "too few" in entry.status]
         if few:
-            yield ok(f"{target}: {len(few)} are not, for too few images: {shorten(few)}")
+            yield ok(f"{target}: {len(few)} skipped, for too few images: {shorten(few)}")
 
 
 def _by_category(concepts: Vocabulary) -> str:

@@ -1,4 +1,4 @@
-"""Make all checks, print them, and end with what must be mended.
+"""Make all checks, print them, and end with what must be fixed.
 
 Every check is made, whatever the others say. Nothing is written and nothing is downloaded.
 """
@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from net2vec_pl.config import Config
-from net2vec_pl.doctor.checks import Check, mend
+from net2vec_pl.doctor.checks import Check, fix
 from net2vec_pl.doctor.versions import check_versions
 from net2vec_pl.errors import Net2VecError
 
-_STYLES = {"ok": "green", "warning": "yellow", "mend": "bold red"}
+_STYLES = {"ok": "green", "warning": "yellow", "fix": "bold red"}
 
 
 class NotReadyError(Net2VecError):
-    """A run that would fail; says what to mend."""
+    """A run that would fail; says what to fix."""
 
 
 def examine(config: Config) -> None:
@@ -28,7 +28,7 @@ def examine(config: Config) -> None:
 
     Raises:
         ConfigError: If ``sample`` is no number of rows.
-        NotReadyError: If something must be mended before a run.
+        NotReadyError: If something must be fixed before a run.
     """
     told: list[Check] = []
     console = Console()
@@ -37,10 +37,10 @@ def examine(config: Config) -> None:
         for check in checks:
             told.append(check)
             _print(check, console)
-    mends = list(dict.fromkeys(check.text for check in told if check.verdict == "mend"))
-    if mends:
-        listed = (f"  {number}. {_indented(text, 5)}" for number, text in enumerate(mends, start=1))
-        raise NotReadyError("\n".join(["not ready. To mend:", *listed]))
+    fixes = list(dict.fromkeys(check.text for check in told if check.verdict == "fix"))
+    if fixes:
+        listed = (f"  {number}. {_indented(text, 5)}" for number, text in enumerate(fixes, start=1))
+        raise NotReadyError("\n".join(["not ready. To fix:", *listed]))
     warnings = sum(check.verdict == "warning" for check in told)
     console.print(f"ready, warnings: {warnings}" if warnings else "ready", highlight=False)
 
@@ -50,7 +50,7 @@ def _sections(config: Config) -> Iterator[tuple[str, Iterator[Check]]]:
     try:
         from net2vec_pl.doctor.sections import sections
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        yield "imports", iter([mend(f"the packages cannot be imported together: {error}")])
+        yield "imports", iter([fix(f"the packages cannot be imported together: {error}")])
     else:
         yield from sections(config)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from net2vec_pl.activations.cache_folder import forecast_bytes
 from net2vec_pl.activations.quantiles import UpperTails
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.doctor.checks import GIB, Check, in_gib, mend, ok, warning
+from net2vec_pl.doctor.checks import GIB, Check, fix, in_gib, ok, warning
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.doctor.machine import memory, standing
 from net2vec_pl.doctor.options import setup_of
@@ -82,7 +82,7 @@ def _enough(text: str, needed: int, root: Path, remedy: str) -> Check:
     free = shutil.disk_usage(standing(root)).free
     if needed <= free:
         return ok(text)
-    return mend(f"{text}, which has {in_gib(free)}: free some, or {remedy}")
+    return fix(f"{text}, which has {in_gib(free)}: free some, or {remedy}")
 
 
 def _memory(setup: Setup, kept: int, num_rows: int, processes: int) -> Check:
@@ -98,7 +98,7 @@ def _memory(setup: Setup, kept: int, num_rows: int, processes: int) -> Check:
     )
     if needed <= free:
         return ok(text)
-    return mend(f"{text}. Fewer layers at once, cache=disk, or a machine with more")
+    return fix(f"{text}. Fewer layers at once, cache=disk, or a machine with more")
 
 
 def _tails(setup: Setup, shape: tuple[int, int, int], num_rows: int) -> int:

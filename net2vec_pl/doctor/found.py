@@ -18,7 +18,7 @@ from net2vec_pl.studies import Question
 
 @dataclass
 class Found:
-    """What could be opened; None where something must be mended first.
+    """What could be opened; None where something must be fixed first.
 
     Args:
         wanted: Rows of the dataset to read.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.doctor.checks import Check, in_gib, mend, ok, warning
+from net2vec_pl.doctor.checks import Check, fix, in_gib, ok, warning
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.pipeline.side_by_side import num_cores
 from net2vec_pl.runs import finished
@@ -58,11 +58,11 @@ def shared_memory(plan: Plan, found: Found) -> Iterator[Check]:
 def disks(plan: Plan, found: Found) -> Iterator[Check]:
     """Tell what room there is where a run writes, and whether it may write there."""
     if not plan.folder:
-        yield mend("run.dir is empty; name a folder")
+        yield fix("run.dir is empty; name a folder")
         return
     folder = Path(plan.folder).absolute()
     if finished(folder):
-        yield mend(f"run.dir={plan.folder} holds a finished run; choose another")
+        yield fix(f"run.dir={plan.folder} holds a finished run; choose another")
     yield _room("run.dir", folder)
     if found.options and found.options.cache == "disk":
         yield _room("cache.dir", found.options.cache_dir)
@@ -71,7 +71,7 @@ def disks(plan: Plan, found: Found) -> Iterator[Check]:
 def _room(option: str, folder: Path) -> Check:
     at = standing(folder)
     if not (at.is_dir() and os.access(at, os.W_OK | os.X_OK)):
-        return mend(f"{option}={folder} cannot be written, because of {at}; choose another")
+        return fix(f"{option}={folder} cannot be written, because of {at}; choose another")
     return ok(f"{option}: {at} has {in_gib(shutil.disk_usage(at).free)} free")
 
 

@@ -7,7 +7,7 @@ from net2vec_pl.config import Config
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.config.values import whole_number
 from net2vec_pl.doctor import data, forecast, machine, network, options
-from net2vec_pl.doctor.checks import Check, mend
+from net2vec_pl.doctor.checks import Check, fix
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.errors import Net2VecError
 from net2vec_pl.pipeline.trainers import quiet_lightning
@@ -42,4 +42,4 @@ def _made(make: Checks, plan: Plan, found: Found) -> Iterator[Check]:
     try:
         yield from make(plan, found)
     except Net2VecError as error:
-        yield mend(str(error))
+        yield fix(str(error))

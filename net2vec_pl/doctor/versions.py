@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import net2vec_pl
-from net2vec_pl.doctor.checks import Check, mend, ok, warning
+from net2vec_pl.doctor.checks import Check, fix, ok, warning
 
 _SHOWN = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "h5py",
@@ -27,7 +27,7 @@ def check_versions() -> Iterator[Check]:
     yield from (ok(f"{name} {at_hand}") for name, at_hand in found.items())
     if _version("net2vec_pl") is None:
         yield warning("net2vec_pl is not installed, so it is not known which versions it needs")
-        yield from (mend(f"pip install {name}") for name in _SHOWN if name not in found)
+        yield from (fix(f"pip install {name}") for name in _SHOWN if name not in found)
     else:
         yield from _python()
     for package in ("net2vec_pl", *found):
@@ -37,7 +37,7 @@ def check_versions() -> Iterator[Check]:
 def _python() -> Iterator[Check]:
     needed = metadata("net2vec_pl")["Requires-Python"] or ""
     if not SpecifierSet(needed).contains(platform.python_version(), prereleases=True):
-        yield mend(f"python{needed} is needed, not {platform.python_version()}")
+        yield fix(f"python{needed} is needed, not {platform.python_version()}")
 
 
 def _needs(package: str, *, everything: bool) -> Iterator[Check]:
@@ -48,9 +48,9 @@ def _needs(package: str, *, everything: bool) -> Iterator[Check]:
         if not (everything or name in _SHOWN):
             continue
         if at_hand is None:
-            yield mend(f"{package} needs {needed}, which is not installed: pip install '{needed}'")
+            yield fix(f"{package} needs {needed}, which is not installed: pip install '{needed}'")
         elif not needed.specifier.contains(at_hand, prereleases=True):
-            yield mend(
+            yield fix(
                 f"{package} {_version(package)} needs {needed}, not {at_hand}: install the two "
                 f"together, pip install {package} '{needed}'"
             )

@@ -129,7 +129,7 @@ class PixelPass(nn.Module):
             self._kernel = self._kernel or torch.compile(self._descend_chunk, dynamic=False)
             loss, gradient = self._kernel(*full, wanted)
         except Exception as error:  # whatever a compiler that is absent or broken raises
-            _log.warning("the fit goes on uncompiled: %s", repr(error).split("\\n")[0])
+            _log.warning("the fit continues without compilation: %s", repr(error).split("\\n")[0])
             self._compiled = False
             return self._descend_chunk(logits, signed, wanted)
         return None if loss is None else loss[:size], gradient[:size]

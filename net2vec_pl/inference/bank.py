@@ -389,4 +389,4 @@ def _found(path: Path) -> Path:
             return path / name
     below = sorted(str(p.parent) for p in path.glob(f"*/{BANK}"))
     hint = f" Did you mean {' or '.join(below[:3])}?" if below else ""
-    raise RunFolderError(f"{path} holds no {BANK}: it is no run that has finished.{hint}")
+    raise RunFolderError(f"{path} holds no {BANK}: it is not a finished run.{hint}")

@@ -36,7 +36,7 @@ def how_made(study: Study, shown: int) -> Made:
         "data": f"{reader.name}: {train} train and {len(rows) - train} val images (digest "
         f"{setup.scan.digest}), masks {reader.mask_size[0]} x {reader.mask_size[1]}",
         "protocol": f"{header['protocol']['name']}, tau {header['tau']:g}",
-        "departs from the paper's code": header["deviations"] or "nowhere",
+        "deviates from the paper": header["deviations"] or "nowhere",
         "left out": _left_out(study),
         "on this page": f"{shown} of {len(rows) - train} val images; scores, percentiles and top "
         "images are of these, set IoU and all tables of all",

@@ -182,7 +182,7 @@ def _on_disk(setup: Setup, root: Path) -> list[LayerActivations]:
             locks.enter_context(folder.locked())
         there = [processes.from_first(folder.is_complete) for folder in folders]
         if all(there):
-            _log.info("bits and label maps are at hand in %s", root)
+            _log.info("using the cached bits and label maps in %s", root)
         else:
             missing = [i for i, complete in enumerate(there) if not complete]
             _build(

@@ -37,7 +37,7 @@ def choose_gpu(trainer: Mapping[str, Any]) -> None:
     visible = os.environ.get(_VISIBLE)
     known = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
     os.environ[_VISIBLE] = take_one(known, Path(tempfile.gettempdir()))
-    _log.info("this job has GPU %s", os.environ[_VISIBLE])
+    _log.info("this job uses GPU %s", os.environ[_VISIBLE])
 
 
 def take_one(gpus: Sequence[str], folder: Path) -> str:

@@ -206,13 +206,13 @@ def _stream(
 
 
 def _tell_backbones(backbones: Sequence[FrozenBackbone], protocol: Protocol) -> None:
-    """Say which layers are read, and where the protocol departs from the paper's code."""
+    """Say which layers are read, and where the protocol deviates from the paper."""
     for backbone in backbones:
         filters, h, w = backbone.shape
         _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
     _log.info("protocol %s, tau %g", protocol.name, protocol.tau)
     for deviation in protocol.deviations():
-        _log.info("  departs from the paper's code: %s", deviation)
+        _log.info("  deviates from the paper: %s", deviation)
 
 
 def _tell_data(
@@ -236,11 +236,11 @@ def _tell_data(
     if scan.unreadable:
         rows = [SkippedRow(row, reader.image_names[row], fault) for row, fault in scan.unreadable]
         write_csv(rows, folder / "skipped.csv")
-        _log.warning("%d unreadable images are left out; skipped.csv lists them", len(rows))
+        _log.warning("%d unreadable images skipped; skipped.csv lists them", len(rows))
     for target, selection in selections.items():
         _log.info("%s: %d concepts are probed", target, len(selection.probed))
         reasons: dict[str, list[str]] = {}
         for entry in selection.dropped:
             reasons.setdefault(entry.status.split(":")[0], []).append(entry.concept.name)
         for reason, names in reasons.items():
-            _log.info("  %d are not, %s: %s", len(names), reason, shorten(names))
+            _log.info("  %d concepts skipped, %s: %s", len(names), reason, shorten(names))

@@ -58,7 +58,7 @@ def side_by_side(jobs: Sequence[Callable[[], _T]], at_once: int) -> Iterator[_T]
         except BrokenProcessPool as error:
             raise RunFolderError(
                 "the process of a layer has died, killed by the system if memory ran out. "
-                "run.resume=FOLDER goes on where the layers were."
+                "run.resume=FOLDER resumes the run."
             ) from error
         finally:
             for future in futures:

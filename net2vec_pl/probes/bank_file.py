@@ -93,7 +93,7 @@ class BankFile:
             raise RunFolderError(f"bank {path} cannot be read: {error}") from error
         version = header.pop("format_version", None) if isinstance(header, dict) else None
         if type(version) is not int:
-            raise RunFolderError(f"{path} is a safetensors file, but no concept bank.")
+            raise RunFolderError(f"{path} is a safetensors file, but not a concept bank.")
         if version > FORMAT_VERSION:
             raise RunFolderError(
                 f"bank {path} has format {version}; this version reads up to {FORMAT_VERSION}."

@@ -151,7 +151,7 @@ def _value(wanted: Any, name: str, pattern: str, row: Mapping[str, str]) -> Any:
     if optional and key not in row:
         return None
     if kinds[0] is Estimate:
-        return Estimate(*(float(row[f"{key}{end}"]) for end in ("", "_low", "_high")))
+        return Estimate(*(float(row[f"{key}{end}"] or "nan") for end in ("", "_low", "_high")))
     return _parsed(kinds, row[key])
 
 

@@ -47,7 +47,7 @@ def _prepare(folder: Path, lock: FileLock, save: Callable[[Path], None]) -> None
     try:
         lock.acquire(timeout=_LAST_MOMENTS)
     except TimeoutError:
-        message = f"another run is at work in {folder}; choose another run.dir."
+        message = f"another run is using {folder}; choose another run.dir."
         raise RunFolderError(message) from None
     _check_unfinished(folder)  # the other run may have finished in the meantime
     free = shutil.disk_usage(folder).free

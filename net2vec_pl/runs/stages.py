@@ -52,7 +52,7 @@ class Stages:
         """
         found = self.recall(name)
         if found is not None:
-            _log.info("%s: done before, taken from %s", name, self._path(name))
+            _log.info("%s: already done, read from %s", name, self._path(name))
             return found
         made = {key: value.detach().cpu().contiguous() for key, value in make().items()}
         if processes.is_first():
@@ -93,10 +93,10 @@ class Stages:
         try:
             key = torch.load(path, map_location="cpu", weights_only=True).get("stage_key")
         except Exception as error:  # whatever torch.load raises at a damaged file
-            _log.warning("%s is damaged (%s); the fit starts anew", path, error)
+            _log.warning("%s is damaged (%s); the fit starts over", path, error)
             return False
         if key != self.key:
-            _log.info("%s is of another configuration; the fit starts anew", path)
+            _log.info("%s is of another configuration; the fit starts over", path)
         return bool(key == self.key)
 
 

@@ -63,7 +63,7 @@ def run_job(job: SweepJob) -> float:
     with ledger.taken(folder):
         line = {"job": folder.name, "digest": job.digest, "overrides": " ".join(job.overrides)}
         if runs.finished(folder):
-            _log.info("%s: done before", folder.name)
+            _log.info("%s: already finished", folder.name)
             _enter_late(folder, line)
         else:
             _log.info("%s: %s", folder.name, line["overrides"])
@@ -72,7 +72,7 @@ def run_job(job: SweepJob) -> float:
     if math.isnan(score):
         raise SweepError(
             f"{folder.name} has finished, but its tables hold no score: no concept could be "
-            "scored, or they are damaged. Without its folder it is run again."
+            "scored, or they are damaged. Remove its folder to run it again."
         )
     return score
 

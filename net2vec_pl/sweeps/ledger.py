@@ -38,7 +38,7 @@ def taken(folder: Path) -> Iterator[None]:
     """Take a job's folder for this process alone; waits for another that has it."""
     folder.mkdir(parents=True, exist_ok=True)
     if _is_taken(folder):
-        _log.info("%s: waiting for the process that has it", folder.name)
+        _log.info("%s: waiting for the process that is working on it", folder.name)
     with FileLock(folder / LOCK):
         yield
 

@@ -12,6 +12,6 @@ def doctor(config: Config) -> None:
 
     Raises:
         ConfigError: If ``sample`` is no number of rows.
-        NotReadyError: If something must be mended before a run.
+        NotReadyError: If something must be fixed before a run.
     """
     examine(config)

@@ -147,7 +147,7 @@ def _open(
         )
     except wandb.Error as error:
         raise ConfigError(
-            f"W&B opens no run: {error}. logger.mode=offline needs no network."
+            f"W&B could not start a run: {error}. logger.mode=offline needs no network."
         ) from error
     note.write_text(run.id)
     run.define_metric("trainer/global_step")

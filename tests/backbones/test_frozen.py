@@ -338,7 +338,7 @@ def test_of_several_layers_the_one_that_answers_wrongly_is_described() -> None:
         read_layers([whole, whole.at("1.out")], images(3))
     assert str(caught.value) == (
         "layer '1.out' of wide gave [(6, 3, 4, 4)] for 3 images, but (3, 4, 4) for one: "
-        "a layer must answer each image by itself."
+        "a layer must give one activation per image."
     )
 
 

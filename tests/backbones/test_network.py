@@ -19,7 +19,7 @@ def test_layers_come_in_the_order_given() -> None:
     assert [b.layer for b in SHAPESNET.freeze(["conv2"], SIZE)] == ["conv2"]
     (last,) = SHAPESNET.freeze([None], SIZE)
     assert last.module_path.startswith("conv5")
-    with pytest.raises(ConfigError, match="conv1 comes more than once"):
+    with pytest.raises(ConfigError, match="conv1 is named more than once"):
         SHAPESNET.freeze(["conv1", "conv2", "conv1"], SIZE)
 
 
@@ -31,7 +31,7 @@ def test_all_layers_say_what_they_leave_out(
     with caplog.at_level(logging.INFO):
         backbones = SHAPESNET.freeze(["all"], SIZE)
     assert [b.layer for b in backbones] == [f"conv{n}" for n in range(1, 6)]
-    assert caplog.messages == ["layer=all leaves out what gives no activation map: pool, head"]
+    assert caplog.messages == ["layer=all skips layers that give no activation map: pool, head"]
 
 
 def test_random_weights_take_the_place_of_others_and_keep_their_seed() -> None:

@@ -76,9 +76,9 @@ class Evil:
     ("kind", "fault"),
     [
         ("absent", ": no such file"),
-        ("text", " is no plain state dict "),
+        ("text", " is not a plain state dict "),
         ("empty", " cannot be read: "),
-        ("code", " is no plain state dict "),
+        ("code", " is not a plain state dict "),
         ("list", " holds no state dict"),
         ("safetensors", " cannot be read: "),
     ],
@@ -155,7 +155,7 @@ def test_entries_that_are_missing_or_too_many_are_each_refused(tmp_path: Path) -
         torch.save(changed, tmp_path / "w.pth")
         with pytest.raises(BackboneError) as caught:
             load_weights(network(), str(tmp_path / "w.pth"), model="mine")
-        what = f"weights '{tmp_path}/w.pth' belong to another network than mine. "
+        what = f"weights '{tmp_path}/w.pth' belong to a different network from mine. "
         assert str(caught.value) == what + text
 
 

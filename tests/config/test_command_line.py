@@ -65,8 +65,8 @@ def test_the_last_folder_to_resume_counts_and_null_is_none(tmp_path: Path) -> No
     ("arguments", "message"),
     [
         (["run.resume="], "run.resume is empty; name the folder of the run to go on with."),
-        (["run.resume=x", "-m"], "run.resume names one run; leave --multirun out."),
-        (["run.resume=x", "--multirun"], "run.resume names one run; leave --multirun out."),
+        (["run.resume=x", "-m"], "run.resume names a single run; leave out --multirun."),
+        (["run.resume=x", "--multirun"], "run.resume names a single run; leave out --multirun."),
         (
             ["run.resume=/x/y"],
             "run.resume=/x/y holds no run: /x/y/.hydra/overrides.yaml is absent. "
@@ -179,7 +179,7 @@ def test_conf_lies_at_the_top_of_a_checkout() -> None:
     ("error", "status", "message"),
     [
         (DataError("a fault."), 1, "error: a fault.\n"),
-        (KeyboardInterrupt(), 130, "error: interrupted. What was written before stays.\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted; files written so far are kept.\n"),
         (
             OSError(errno.EACCES, "Permission denied", "out"),
             1,
@@ -247,7 +247,7 @@ def test_a_job_that_is_not_its_sweeps_does_nothing(
         monkeypatch.setenv(DIGEST, digest)
         assert run_cli(monkeypatch, tmp_path) == status
     assert len(done) == 1
-    assert "the options of this job give another configuration than its sweep's." in (
+    assert "the options of this job compose a configuration that differs from its sweep's." in (
         capsys.readouterr().err
     )
 
@@ -256,4 +256,4 @@ def test_a_job_that_is_not_its_sweeps_does_nothing(
 def test_only_runs_are_jobs_of_a_sweep(task: str) -> None:
     with pytest.raises(SweepError) as caught:
         command_line._dispatch_job(OmegaConf.create({"task": task}))
-    assert str(caught.value) == f"task={task} is no job of a sweep; leave --multirun out."
+    assert str(caught.value) == f"task={task} cannot be part of a sweep; leave out --multirun."

@@ -57,7 +57,7 @@ def told(capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
     return capsys.readouterr().out
 
 
-def to_mend(*overrides: str, quick: list[str] = QUICK) -> str:
+def to_fix(*overrides: str, quick: list[str] = QUICK) -> str:
     with pytest.raises(NotReadyError) as error:
         doctor(composed(*quick, *overrides))
     return str(error.value)
@@ -112,7 +112,7 @@ def test_the_command_line_leaves_nothing_behind_and_exits_with_the_verdict(
         GlobalHydra.instance().clear()
         assert exit_status() == status
         assert list(tmp_path.iterdir()) == []
-    assert "error: not ready. To mend:\n  1. unknown layer of shapesnet" in capsys.readouterr().err
+    assert "error: not ready. To fix:\n  1. unknown layer of shapesnet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_the_command_line_leaves_nothing_behind_and_exits_with_the_verdict(
     ],
 )
 def test_what_would_end_a_run_is_to_be_mended(overrides: list[str], message: str) -> None:
-    assert message in to_mend(*overrides)
+    assert message in to_fix(*overrides)
 
 
 def test_all_that_is_wrong_is_named_at_once_and_nothing_twice() -> None:
-    text = to_mend(
+    text = to_fix(
         "data=broden", "data.root=nowhere", "model.name=vgg61", "logger.name=x", quick=NO_DATA
     )
     assert re.findall(r"^  \d\. \S+ \S+", text, re.MULTILINE) == [
@@ -163,7 +163,7 @@ def test_a_sample_that_is_no_number_is_refused() -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    assert "belong to another network than shapesnet" in to_mend("model.weights=other.pth")
+    assert "belong to a different network from shapesnet" in to_fix("model.weights=other.pth")
 
 
 def test_weights_that_are_not_here_are_told_and_not_fetched(
@@ -196,7 +196,7 @@ def test_files_that_cannot_be_read_are_named(
 ) -> None:
     root, names = damaged(broden, tmp_path)
     given = ["data=broden", f"data.root={root}"]
-    text = to_mend(*given, quick=NO_DATA)
+    text = to_fix(*given, quick=NO_DATA)
     assert "all 40 rows: 2 cannot be read; data.on_error=skip goes on" in text
     assert all(name in text for name in names)
     capsys.readouterr()
@@ -212,7 +212,7 @@ def test_a_dataset_that_cannot_be_read_at_all_is_to_be_mended(broden: Path, tmp_
     for image in (tmp_path / "empty" / "images").rglob("*.png"):
         image.write_bytes(b"")
     given = ["data=broden", "data.root=empty", "data.on_error=skip", "sample=7"]
-    text = to_mend(*given, quick=[a for a in NO_DATA if "sample" not in a])
+    text = to_fix(*given, quick=[a for a in NO_DATA if "sample" not in a])
     assert "7 of 7 rows of a sample of empty cannot be used" in text
 
 
@@ -253,13 +253,13 @@ def test_a_cache_that_would_not_fit_is_told_before_the_run_falls_back(
 
 def test_too_little_memory_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "memory", lambda: (1 << 30, 1 << 29))
-    assert "0.50 GiB are free. Fewer layers at once" in to_mend()
+    assert "0.50 GiB are free. Fewer layers at once" in to_fix()
 
 
 def test_too_little_disk_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=1 << 10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
-    text = to_mend("cache=disk", "data.num_images=400", "layer=conv1")
+    text = to_fix("cache=disk", "data.num_images=400", "layer=conv1")
     assert "the run folder takes at most some" in text
     assert "the cache takes at most" in text
     assert "name another cache.dir" in text
@@ -283,7 +283,7 @@ def test_a_small_memory_shared_by_readers_is_a_warning(
 
 def test_a_finished_run_is_not_to_be_overwritten(tmp_path: Path) -> None:
     (tmp_path / "bank.safetensors").touch()
-    assert "run.dir=. holds a finished run" in to_mend("run.dir=.")
+    assert "run.dir=. holds a finished run" in to_fix("run.dir=.")
 
 
 def test_classification_asks_for_no_masks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -327,8 +327,8 @@ def test_versions_that_do_not_go_together_are_to_be_mended(
     at_hand = {name: package.version for name, package in known.items()}
     monkeypatch.setattr(versions, "_version", at_hand.get)
     monkeypatch.setattr(versions, "requires", lambda name: known[name].requires)
-    mends = [check.text for check in versions.check_versions() if check.verdict == "mend"]
-    assert [text.partition(", pip")[0] for text in mends] == ([message] if message else [])
+    fixes = [check.text for check in versions.check_versions() if check.verdict == "fix"]
+    assert [text.partition(", pip")[0] for text in fixes] == ([message] if message else [])
 
 
 def test_packages_that_cannot_be_imported_together_end_in_a_message_too(tmp_path: Path) -> None:

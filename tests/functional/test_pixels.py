@@ -216,7 +216,7 @@ def test_without_a_working_compiler_the_pass_goes_on_and_says_so_once(
             found = descend(pixels, given)
             assert all(torch.equal(x, y) for x, y in zip(found, eager, strict=True))
     (record,) = caplog.records
-    assert record.getMessage().startswith("the fit goes on uncompiled")
+    assert record.getMessage().startswith("the fit continues without compilation")
     assert "was found" not in record.getMessage()  # its first line is enough
 
 

@@ -64,7 +64,7 @@ def test_a_damaged_cache_is_said_and_built_anew(
     whole = part.read_bytes()
     part.write_bytes(whole[: len(whole) // 2])
     assert run_cli(monkeypatch, first, *QUICK, "cache=disk", "run.dir=two") == 0
-    assert "is damaged or incomplete; it is built anew" in (first / "two/train.log").read_text()
+    assert "is damaged or incomplete; it will be rebuilt" in (first / "two/train.log").read_text()
     assert (first / "one/concepts.csv").read_bytes() == (first / "two/concepts.csv").read_bytes()
 
 

@@ -180,7 +180,7 @@ def test_a_run_of_several_layers_is_told_where_its_banks_are(two_layers: Planted
     with pytest.raises(RunFolderError) as error:
         load_bank(folder)
     assert str(error.value) == (
-        f"{folder} holds no bank.safetensors: it is no run that has finished. Did you mean "
+        f"{folder} holds no bank.safetensors: it is not a finished run. Did you mean "
         f"{folder / 'early'} or {folder / 'late'}?"
     )
 

@@ -119,14 +119,14 @@ def test_every_layer_is_told_in_its_turn(two_layers: PlantedRun) -> None:
 def test_a_run_says_first_what_it_works_on(run: PlantedRun, two_layers: PlantedRun) -> None:
     about = [
         "protocol paper, tau 0.3",
-        "departs from the paper's code: tau = 0.3 (paper: 0.005)",
-        "departs from the paper's code: lr_scaling = area (paper: none)",
-        "departs from the paper's code: shuffle = True (paper: False)",
-        "departs from the paper's code: scaling = model (paper: paper)",
+        "deviates from the paper: tau = 0.3 (paper: 0.005)",
+        "deviates from the paper: lr_scaling = area (paper: none)",
+        "deviates from the paper: shuffle = True (paper: False)",
+        "deviates from the paper: scaling = model (paper: paper)",
         "data: 47 images (28 train, 19 val), masks 12x12",
         "annotated images: object 47, part 47, color 47, scene 20",  # of which 12 + 8 have a cup
         "segmentation: 7 concepts are probed",
-        "1 are not, image-level: park-s",
+        "1 concepts skipped, image-level: park-s",
         "classification: 8 concepts are probed",
         "device cpu, 1 process(es)",
     ]

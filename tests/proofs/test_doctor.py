@@ -77,19 +77,19 @@ def told(capsys: pytest.CaptureFixture[str], *overrides: str) -> Lines:
     return sections(capsys.readouterr().out)
 
 
-def to_mend(*overrides: str) -> list[str]:
-    """Return what must be mended, one text each, without their numbers."""
+def to_fix(*overrides: str) -> list[str]:
+    """Return what must be fixed, one text each, without their numbers."""
     with pytest.raises(NotReadyError) as error:
         doctor(composed("task=doctor", *OPTIONS, "run.dir=new", "sample=47", *overrides))
     head, *lines = str(error.value).splitlines()
-    assert head == "not ready. To mend:"
-    mends: list[str] = []
+    assert head == "not ready. To fix:"
+    fixes: list[str] = []
     for line in lines:
-        if line.startswith(f"  {len(mends) + 1}. "):
-            mends.append(line[5:])
+        if line.startswith(f"  {len(fixes) + 1}. "):
+            fixes.append(line[5:])
         else:
-            mends[-1] += f"\n{line.strip()}"
-    return mends
+            fixes[-1] += f"\n{line.strip()}"
+    return fixes
 
 
 def digest(world: Path) -> str:
@@ -161,9 +161,9 @@ def test_every_line_of_a_run_that_would_work(
         "classification: 8 of 8 concepts asked for, object 3, part 2, color 2, scene 1",
         "all 47 rows: images and masks can be read",
         "segmentation: 6 concepts are probed, object 3, part 1, color 2",
-        "segmentation: 1 are not, for too few images: fin",
+        "segmentation: 1 skipped, for too few images: fin",
         "classification: 7 concepts are probed, object 3, part 1, color 2, scene 1",
-        "classification: 1 are not, for too few images: fin",
+        "classification: 1 skipped, for too few images: fin",
     ]
     assert [text for _, text in found["network"]] == [
         f"custom with weights network.safetensors, digest {digest(world)}",
@@ -194,7 +194,7 @@ def test_too_few_train_images_leave_concepts_out_too(capsys: pytest.CaptureFixtu
     found = told(capsys, "layer=early", "data.min_train=13")
     assert [text for _, text in found["data"]][-2:] == [
         "segmentation: 3 concepts are probed, object 1, part 1, color 1",
-        "segmentation: 4 are not, for too few images: cup, dog, fin, grey-c",
+        "segmentation: 4 skipped, for too few images: cup, dog, fin, grey-c",
     ]
 
 
@@ -356,7 +356,7 @@ def test_too_little_memory_or_disk_is_to_be_mended_with_what_there_is(
     for room in (machine, forecast):
         monkeypatch.setattr(room, "memory", lambda: (GIB, exactly - 1))
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(0, 0, folder - 1))
-    assert to_mend("layer=early") == [
+    assert to_fix("layer=early") == [
         f"the run folder takes at most some {folder} bytes of disk, which has {folder - 1} bytes: "
         "free some, or choose another run.dir",
         f"{memory(stays, tails(FILTERS)).replace(str(5 * GIB), str(exactly - 1))}. Fewer layers at "
@@ -364,7 +364,7 @@ def test_too_little_memory_or_disk_is_to_be_mended_with_what_there_is(
     ]
     needed = on_disk(ALL, FILTERS)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(0, 0, needed - 1))
-    assert to_mend("layer=early", "cache=disk", "cache.dir=there")[1] == (
+    assert to_fix("layer=early", "cache=disk", "cache.dir=there")[1] == (
         f"the cache takes at most {needed} bytes of disk in {world / 'there'}, which has "
         f"{needed - 1} bytes: free some, or name another cache.dir"
     )
@@ -390,7 +390,7 @@ def test_twelve_rows_that_cannot_be_read_are_named_and_the_rest_counted(
         assert verdict == "warning"
         first = "all 47 rows: 14 cannot be read, and a run leaves them out"
     else:
-        (text,) = to_mend(*options)
+        (text,) = to_fix(*options)
         first = "all 47 rows: 14 cannot be read; data.on_error=skip goes on without such rows"
     head, *lines, last = text.splitlines()
     assert (head, last) == (first, "and 2 more")
@@ -401,7 +401,7 @@ def test_a_split_without_images_is_to_be_mended(world: Path, tmp_path: Path) -> 
     shutil.copytree(world / "data", tmp_path / "data")
     index = tmp_path / "data" / "index.csv"
     index.write_text(index.read_text().replace(",val,", ",train,"))
-    assert "data has no val image" in to_mend("layer=early", f"data.root={tmp_path / 'data'}")
+    assert "data has no val image" in to_fix("layer=early", f"data.root={tmp_path / 'data'}")
 
 
 def test_gpus_are_told_and_one_that_is_left_idle_is_a_warning(
@@ -468,14 +468,14 @@ def test_images_are_classified_by_vectors_too_but_not_segmented(
     options = ["layer=head", "model._target_=support.small_networks.Tower", "model.weights=null"]
     layer = "layer head (module head): 5 filters of 1 x 1 on images of 12 x 12"
     assert ("ok", layer) in told(capsys, *options, "target=classification")["network"]
-    (text,) = to_mend(*options)
+    (text,) = to_fix(*options)
     assert text.startswith("layer 'head' of custom gives an output of shape (5,)")
 
 
 def test_another_python_than_is_needed_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.python_version", lambda: "3.9.1")
-    mends = [check.text for check in versions.check_versions() if check.verdict == "mend"]
-    assert mends == ["python>=3.11 is needed, not 3.9.1"]
+    fixes = [check.text for check in versions.check_versions() if check.verdict == "fix"]
+    assert fixes == ["python>=3.11 is needed, not 3.9.1"]
 
 
 def test_sizes_are_told_in_gib_from_a_tenth_of_one() -> None:

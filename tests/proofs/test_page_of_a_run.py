@@ -537,7 +537,7 @@ def made_of(run: PlantedRun, bank: BankFile, **others: list[str]) -> dict[str, l
             f"masks {SIZE} x {SIZE}"
         ],
         "protocol": ["paper, tau 0.3"],
-        "departs from the paper's code": [
+        "deviates from the paper": [
             "tau = 0.3 (paper: 0.005)",
             "lr_scaling = area (paper: none)",
             "shuffle = True (paper: False)",
@@ -580,7 +580,7 @@ def test_what_was_left_out_is_counted_by_its_reason(lacking: PlantedRun) -> None
     page = ReportPage(lacking.folder / "report.html")
     train, val = 27, 18  # one less of each
     epochs = "epochs = 1 (paper: 30)"
-    every = made_of(lacking, lacking.bank)["departs from the paper's code"]
+    every = made_of(lacking, lacking.bank)["deviates from the paper"]
     wanted = made_of(
         lacking,
         lacking.bank,
@@ -590,7 +590,7 @@ def test_what_was_left_out_is_counted_by_its_reason(lacking: PlantedRun) -> None
         ],
         seeds=["0"],
         **{
-            "departs from the paper's code": [*every[:2], epochs, *every[2:]],
+            "deviates from the paper": [*every[:2], epochs, *every[2:]],
             "left out": [
                 "segmentation: 1 concepts, too few val images",
                 "segmentation: 1 concepts, image-level",

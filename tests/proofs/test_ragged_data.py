@@ -146,14 +146,14 @@ def test_the_run_says_what_it_leaves_out(ragged: Ragged) -> None:
     cups = int(ragged.layer.drawn.present[:, NAMES.index("cup")].sum())
     assert lines[begin + 1 : begin + 10] == [
         f"annotated images: object 45, part {parts}, color 45, scene {cups}",
-        "2 unreadable images are left out; skipped.csv lists them",
+        "2 unreadable images skipped; skipped.csv lists them",
         "segmentation: 5 concepts are probed",
-        "  1 are not, too few val images: cup",
-        "  1 are not, too few train images: fin",
-        "  1 are not, image-level: park-s",
+        "  1 concepts skipped, too few val images: cup",
+        "  1 concepts skipped, too few train images: fin",
+        "  1 concepts skipped, image-level: park-s",
         "classification: 5 concepts are probed",
-        "  2 are not, too few val images: cup, park-s",
-        "  1 are not, too few train images: fin",
+        "  2 concepts skipped, too few val images: cup, park-s",
+        "  1 concepts skipped, too few train images: fin",
     ]
 
 

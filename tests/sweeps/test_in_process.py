@@ -221,7 +221,7 @@ def test_a_job_without_any_score_fails_the_sweep_but_has_finished(
     job = rows["layer=conv4"]["job"]
     assert (
         f"error: {job} has finished, but its tables hold no score: no concept could be scored, or "
-        "they are damaged. Without its folder it is run again."
+        "they are damaged. Remove its folder to run it again."
     ) in capsys.readouterr().err
 
 
@@ -264,7 +264,10 @@ def test_several_processes_from_outside_are_refused(
     ("options", "message"),
     [
         (["run.dir=out"], "run.dir=out is of one run; a sweep has hydra.sweep.dir=FOLDER."),
-        (["task=compare", "runs=x"], "task=compare is no job of a sweep; leave --multirun out."),
+        (
+            ["task=compare", "runs=x"],
+            "task=compare cannot be part of a sweep; leave out --multirun.",
+        ),
     ],
 )
 def test_what_is_of_one_run_is_refused(

@@ -146,7 +146,7 @@ def test_two_runs_in_one_folder_are_refused(
     (tmp_path / "out").mkdir()
     with FileLock(tmp_path / "out" / ".lock"):
         assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
-    assert "another run is at work in" in capsys.readouterr().err
+    assert "another run is using" in capsys.readouterr().err
 
 
 def test_a_run_waits_for_the_last_moments_of_one_that_has_been_killed(

@@ -200,7 +200,7 @@ def test_a_run_that_cannot_be_opened_is_one_message(
         raise wandb.Error("no network")
 
     monkeypatch.setattr(wandb, "init", refuse)
-    told = "W&B opens no run: no network. logger.mode=offline needs no network."
+    told = "W&B could not start a run: no network. logger.mode=offline needs no network."
     with pytest.raises(ConfigError) as raised, job_log(tmp_path):
         pass
     assert str(raised.value) == told

@@ -5,6 +5,15 @@ from support import compared_tables as expected
 from support.compared_runs import ALONE, CONV3, CONV4, CONV5, GROUPS, LEFT_OUT
 from support.compared_tables import Row, assert_rows
 
+from net2vec_pl.records import Record, read_csv
+from net2vec_pl.records.compare import (
+    CategoryRow,
+    DifferenceRow,
+    EmbeddingPairRow,
+    LeftOutRow,
+    PairRow,
+)
+
 from .conftest import Compared
 
 
@@ -73,3 +82,21 @@ def test_what_differs_is_a_row_for_every_value(all_runs: Compared) -> None:
 def test_what_is_left_out_has_its_state_and_reason(all_runs: Compared) -> None:
     rows = [dict(zip(("folder", "state", "reason"), of, strict=True)) for of in LEFT_OUT]
     assert_rows(all_runs.table("left_out"), rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (CategoryRow, "categories"),
+        (PairRow, "pairs"),
+        (EmbeddingPairRow, "embedding_distances"),
+        (DifferenceRow, "differences"),
+        (LeftOutRow, "left_out"),
+    ],
+)
+def test_tables_are_read_back_as_records(kind: type[Record], name: str, all_runs: Compared) -> None:
+    rows = read_csv(kind, all_runs.folder / f"{name}.csv")
+    for row, told in zip(rows, all_runs.table(name), strict=True):
+        cells = row.cells()
+        assert [*cells] == [*told]
+        assert [str(cells[c]) for c in told if told[c]] == [told[c] for c in told if told[c]]
