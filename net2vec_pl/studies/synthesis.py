@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from net2vec_pl import processes
+from net2vec_pl.analysis.synthesis import Synthesis as Made
 from net2vec_pl.analysis.synthesis import SynthesisOptions, synthesise
 from net2vec_pl.figures.synthesis import synthesis_grid
 from net2vec_pl.pipeline.setup import Setup
@@ -51,34 +52,29 @@ class Synthesis(Question):
             SynthesisOptions(steps=self.steps),
         )
         names = [vocabulary.names[c] for c in chosen]
-        reached = made.reached.reshape(-1, 2)
-        study.write(
-            [
-                SynthesisRow(
-                    concept=names[i // 2],
-                    direction=("embedding", "best filter")[i % 2],
-                    on_noise=float(made.noise[i]),
-                    reached=float(made.reached[i]),
-                    deviations_of_noise=float(
-                        (made.reached[i] - made.noise[i]) / made.spread[i]
-                        if made.spread[i] > 0
-                        else np.nan
-                    ),
-                    status=made.status[i],
-                )
-                for i in range(len(made.status))
-            ],
-            "synthesis",
-        )
+        study.write(_rows(names, made), "synthesis")
         captions = [
-            [
-                f"{what}: {value:.2f}"
-                for what, value in zip(("embedding", "filter"), row, strict=True)
-            ]
-            for row in reached.tolist()
+            [f"{what}: {v:.2f}" for what, v in zip(("embedding", "filter"), row, strict=True)]
+            for row in made.reached.reshape(-1, 2).tolist()
         ]
         images = made.images.reshape(len(chosen), 2, *made.images.shape[1:])
         study.draw(
             synthesis_grid(names, images, captions, "made to excite; mean response reached"),
             "synthesis",
         )
+
+
+def _rows(names: list[str], made: Made) -> list[SynthesisRow]:
+    return [
+        SynthesisRow(
+            concept=names[i // 2],
+            direction=("embedding", "best filter")[i % 2],
+            on_noise=float(made.noise[i]),
+            reached=float(made.reached[i]),
+            deviations_of_noise=float(
+                (made.reached[i] - made.noise[i]) / made.spread[i] if made.spread[i] > 0 else np.nan
+            ),
+            status=made.status[i],
+        )
+        for i in range(len(made.status))
+    ]
