@@ -1,10 +1,11 @@
 # %% [markdown]
 # # A first bank
-# Train embeddings of a few concepts, read what the run says, ask the bank, segment new pictures,
-# and take a plain convolution home. Some 15 seconds on one core; nothing is downloaded.
+# Train embeddings of a few concepts, read the tables of the run, find nearest concepts, segment new
+# images, and convert the bank to a plain convolution. It takes about 15 seconds on one core and
+# downloads nothing.
 
 # %%
-"""A first bank: train it, read it, ask it, segment with it, convert it."""
+"""A first bank: train it, read its scores, compare concepts, segment images, convert it."""
 
 import csv
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")  # pictures are saved; leave this line out in a notebook
+matplotlib.use("Agg")  # saves figures without a window; remove this line in a notebook
 
 import matplotlib.pyplot as plt
 import torch
@@ -25,8 +26,8 @@ RUN = Path("first_bank")
 
 # %% [markdown]
 # ## Train
-# The same command as on the command line: fewer pictures and epochs than the default, few concepts,
-# and `protocol=best`, which segments best.
+# The same job as on the command line, with fewer images, epochs and concepts than the default, and
+# with `protocol=best`, the most accurate protocol.
 
 # %%
 CONCEPTS = ["sky", "sea", "grass", "house", "roof", "wall", "tree", "crown", "trunk", "person"]
@@ -37,8 +38,8 @@ if not RUN.exists():
     subprocess.run(command, check=True)
 
 # %% [markdown]
-# ## Read its tables
-# Set IoU on val: of the best single filter, and of the learned combination.
+# ## Read the tables
+# They hold the set IoU on val of the best single filter and of the learned combination.
 
 # %%
 with (RUN / "concepts.csv").open(encoding="utf-8") as file:
@@ -48,8 +49,8 @@ for row in rows:
     print(f"{row['name']:8} filter {row['best_filter']:>3}: {one:.3f}   several: {several:.3f}")
 
 # %% [markdown]
-# ## Ask the embeddings
-# What is near a concept, and what is a house without its walls?
+# ## Compare embeddings
+# Which concepts are nearest to a concept, and what is a house without its walls?
 
 # %%
 bank = net2vec_pl.load_bank(RUN)
@@ -59,8 +60,8 @@ for concept in ("house", "tree"):
 print("house - wall:", bank.arithmetic("house - wall", k=1)[0].name)
 
 # %% [markdown]
-# ## Segment pictures that the run has not seen
-# `segment` takes files, PIL images, arrays and tensors; here two pictures drawn from another seed.
+# ## Segment new images
+# `segment` takes files, PIL images, arrays and tensors; here two images drawn from another seed.
 
 # %%
 drawn = ShapesReader(num_images=40, seed=1)
@@ -83,9 +84,9 @@ for axis in axes.flat:
 figure.savefig("masks.png", dpi=120)
 
 # %% [markdown]
-# ## Take it home
-# The bank as a plain `torch.nn.Conv2d`, for code that does not know this project. It takes what the
-# protocol combines: with `protocol=best` the roots of activations.
+# ## Convert it
+# This makes the bank a plain `torch.nn.Conv2d`, for code that does not use this project. Its input
+# depends on the protocol: with `protocol=best` it is the roots of the activations.
 
 # %%
 convolution = bank.to_conv2d(SHOWN)
