@@ -40,7 +40,7 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["fit.pairs_per_chunk=0"], "fit.pairs_per_chunk=0 must be a whole number from 1"),
         (["fit.compile=maybe"], "fit.compile=maybe must be auto, true or false"),
         (["protocol.precision=fp8"], "unknown value of protocol.precision 'fp8'"),
-        (["run.resume=nowhere"], "run.resume=nowhere holds no run"),
+        (["run.resume=nowhere"], "run.resume=nowhere is not a run folder"),
         (["run.resume=nowhere", "-m"], "leave --multirun out"),
         (["run.resume="], "run.resume is empty"),
         (["cache=memory", "cache.dir=x"], "cache.dir belongs to another choice of cache="),
@@ -142,7 +142,7 @@ def test_weights_of_another_network_name_the_first_keys_that_differ(
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     assert run_cli(monkeypatch, tmp_path, *QUICK, "model.weights=other.pth") == 1
     stderr = capsys.readouterr().err
-    assert "belong to a different network from shapesnet" in stderr
+    assert "do not match shapesnet" in stderr
     assert "absent: conv1.conv.weight" in stderr
     assert "not in the network: features.0.weight" in stderr
 

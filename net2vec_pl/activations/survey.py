@@ -172,6 +172,6 @@ def _tails(backbone: FrozenBackbone, num_images: int, tau: float, *, places: boo
 def _check_finite(backbone: FrozenBackbone, activation: Float[Tensor, "N K h w"]) -> None:
     if not activation.isfinite().all():
         raise BackboneError(
-            f"layer {backbone.layer!r} of {backbone.model} gives NaN or infinite activations: "
+            f"layer {backbone.layer!r} of {backbone.model} produced NaN or infinite activations: "
             "are these the right weights, and the right input scaling?"
         )

@@ -158,7 +158,9 @@ def resolve_layer(
     path = paper_names.get(name, name)
     if path not in traced:
         if traced.fault and name in paper_names:
-            raise BackboneError(f"{model} fails before it reaches {name!r}: {traced.fault}.")
+            raise BackboneError(
+                f"{model} fails in its forward pass before {name!r}: {traced.fault}."
+            )
         raise BackboneError(unknown(f"layer of {model}", name, [*paper_names, *maps]))
     info = traced[path]
     if not info.is_map and not (vectors and info.is_vector):

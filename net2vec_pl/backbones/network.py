@@ -109,5 +109,5 @@ def _at_all(backbone: FrozenBackbone) -> list[FrozenBackbone]:
     backbones = backbone.at_all()
     read = {b.layer for b in backbones}
     if left_out := [name for name in architecture(backbone.model).layers if name not in read]:
-        _log.info("layer=all skips layers that give no activation map: %s", ", ".join(left_out))
+        _log.info("layer=all skips layers without an activation map: %s", ", ".join(left_out))
     return backbones

@@ -131,9 +131,7 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], what: str, model: str
             )
             if keys
         ]
-        raise BackboneError(
-            f"{what} belong to a different network from {model}. {'; '.join(parts)}."
-        )
+        raise BackboneError(f"{what} do not match {model}. {'; '.join(parts)}.")
     network.load_state_dict({k: state.get(k, v) for k, v in own.items()})
 
 

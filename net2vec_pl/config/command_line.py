@@ -88,14 +88,14 @@ def recalled(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     folder = _value_of(given[-1])
     if not folder:
-        raise RunFolderError("run.resume is empty; name the folder of the run to go on with.")
+        raise RunFolderError("run.resume is empty; name the folder of the run to resume.")
     if {*_MULTIRUN} & {*arguments}:
         raise RunFolderError("run.resume names a single run; leave out --multirun.")
     at = Path(folder).absolute()
     recorded = at / ".hydra" / "overrides.yaml"
     if not recorded.exists():
         raise RunFolderError(
-            f"run.resume={folder} holds no run: {recorded} is missing. "
+            f"run.resume={folder} is not a run folder: {recorded} is missing. "
             "Name the folder that a run printed, or that holds its .hydra/."
         )
     before = [str(option) for option in OmegaConf.load(recorded)]
@@ -121,7 +121,7 @@ def _dispatch(task: Task, failed: list[Exception], config: DictConfig) -> float 
         digest = job_digest(config)
         if os.environ.get(DIGEST, digest) != digest:
             raise SweepError(
-                "the options of this job compose a configuration that differs from its sweep's."
+                "this job's configuration differs from the one its sweep composed; start the sweep again."
             )
         name = str(config.task)
         if name not in _choices("task"):

@@ -41,7 +41,7 @@ def launched(trainer: pl.Trainer) -> Iterator[None]:
         if ended and isinstance(error, RuntimeError):  # how a backend says that it hears nothing
             raise RunFolderError(
                 f"a process of this run has ended (status {ended[0].returncode}), so the others "
-                "cannot go on. run.resume=FOLDER resumes the run."
+                "cannot continue. run.resume=FOLDER resumes the run."
             ) from error
         raise
 

@@ -181,11 +181,11 @@ def _notes(
     if hidden:
         counts = Counter(row.gives for row in hidden)
         parts = [f"{words}: {counts[what]}" for what, words in _GIVES.items() if counts[what]]
-        yield f"Hidden, show=all lists them: {', '.join(parts)}."
+        yield f"Hidden (show=all lists them): {', '.join(parts)}."
     idle = [path for path, _ in network.named_modules() if path and path not in traced]
     empty = [path for path, info in traced.items() if info.shape is None]
     if idle or empty:
         yield (
-            f"Modules without output: {len(idle) + len(empty)} ({len(idle)} never run by "
-            f"themselves, {len(empty)} return no tensor)."
+            f"Modules without output: {len(idle) + len(empty)} ({len(idle)} never called by "
+            f"the network, {len(empty)} return no tensor)."
         )

@@ -96,7 +96,7 @@ class Stages:
             _log.warning("%s is damaged (%s); the fit starts over", path, error)
             return False
         if key != self.key:
-            _log.info("%s is of another configuration; the fit starts over", path)
+            _log.info("%s was saved with a different configuration; the fit starts over", path)
         return bool(key == self.key)
 
 

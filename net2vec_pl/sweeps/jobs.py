@@ -72,7 +72,7 @@ def run_job(job: SweepJob) -> float:
     if math.isnan(score):
         raise SweepError(
             f"{folder.name} has finished, but its tables hold no score: no concept could be "
-            "scored, or they are damaged. Remove its folder to run it again."
+            "scored, or they are damaged. Delete its folder and start the sweep again."
         )
     return score
 

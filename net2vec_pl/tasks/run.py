@@ -32,7 +32,7 @@ def run(config: Config) -> None:
     plan = Plan(config)
     options, questions, tracking = plan.options, plan.questions, plan.tracking
     if config.run.resume and finished(folder := Path(config.run.dir)):
-        _log.info("%s has already finished: there is nothing left to do", folder)
+        _log.info("%s has already finished; nothing to do", folder)
         tidy(folder)
         return
     subject = plan.subject

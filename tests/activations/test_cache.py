@@ -481,7 +481,9 @@ def test_a_cache_of_another_key_is_refused_and_what_differs_is_named(folder: Cac
         folder.path.parent, CacheKey(KEY.parts | {"layer": "conv4", "tau": 0.01, "data": "new"})
     )
     shutil.copytree(folder.path, other.path)
-    with pytest.raises(CacheError, match=r"\(data, layer, tau differ\) and is not used; remove it"):
+    with pytest.raises(
+        CacheError, match=r"\(data, layer, tau differ\) and cannot be used; remove it"
+    ):
         other.is_complete()
     assert folder.is_complete()
 

@@ -246,5 +246,7 @@ def test_a_layer_that_answers_with_nan_or_infinity_is_refused(
     backbones = frozen(reader, "0", "2")
     with torch.no_grad():
         backbones[0].network[2].bias[1] = value  # type: ignore[index]
-    with pytest.raises(BackboneError, match=r"layer '2' of network answers with NaN or infinity"):
+    with pytest.raises(
+        BackboneError, match=r"layer '2' of network produced NaN or infinite activations"
+    ):
         run(backbones, stream)

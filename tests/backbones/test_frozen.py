@@ -195,7 +195,7 @@ def test_a_network_without_any_map_is_refused() -> None:
         ("no_such_package.Net", "cannot import 'no_such_package'"),
         ("Net", "must be an import path"),
         ("torch.nn.Conv2d", "missing"),
-        ("builtins.dict", "gives a dict, no torch.nn.Module"),
+        ("builtins.dict", "gives a dict, not a torch.nn.Module"),
     ],
 )
 def test_a_wrong_import_path_says_what_is_wrong(target: str, message: str) -> None:
@@ -227,7 +227,7 @@ class Broken(nn.Module):
 
 def test_a_layer_that_does_not_answer_each_image_by_itself_is_refused() -> None:
     backbone = FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
-    with pytest.raises(BackboneError, match="must answer each image by itself"):
+    with pytest.raises(BackboneError, match="must give one activation per image"):
         backbone(images())
 
 
@@ -290,7 +290,7 @@ def test_one_pass_ends_with_its_last_layer_and_leaves_no_hook() -> None:
 
 def test_a_layer_of_several_that_answers_wrongly_is_named_and_no_hook_stays() -> None:
     first = FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
-    with pytest.raises(BackboneError, match=r"layer 'out' of doubling .* by itself"):
+    with pytest.raises(BackboneError, match=r"layer 'out' of doubling .* one activation per image"):
         read_layers([first, first.at("out")], images())
     assert all(not module._forward_hooks for module in first.network.modules())
 

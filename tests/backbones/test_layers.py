@@ -98,7 +98,7 @@ def test_a_trace_draws_nothing_from_the_generator_of_others() -> None:
 def test_a_named_layer_behind_a_fault_is_not_called_unknown() -> None:
     traced = trace_layers(build_network("alexnet"), (24, 24))
     assert traced.fault
-    with pytest.raises(BackboneError, match="alexnet fails before it reaches 'conv5'"):
+    with pytest.raises(BackboneError, match="alexnet fails in its forward pass before 'conv5'"):
         resolve_layer("conv5", architecture("alexnet").layers, traced, "alexnet")
 
 

@@ -31,7 +31,7 @@ def test_all_layers_say_what_they_leave_out(
     with caplog.at_level(logging.INFO):
         backbones = SHAPESNET.freeze(["all"], SIZE)
     assert [b.layer for b in backbones] == [f"conv{n}" for n in range(1, 6)]
-    assert caplog.messages == ["layer=all skips layers that give no activation map: pool, head"]
+    assert caplog.messages == ["layer=all skips layers without an activation map: pool, head"]
 
 
 def test_random_weights_take_the_place_of_others_and_keep_their_seed() -> None:

@@ -53,7 +53,7 @@ def test_weights_of_another_network_name_the_first_keys_that_differ(tmp_path: Pa
     with pytest.raises(BackboneError) as caught:
         load_weights(network(), str(path), model="mine")
     message = str(caught.value)
-    assert "another network than mine" in message
+    assert "do not match mine" in message
     assert "absent: 0.weight" in message
     assert "not in the network: conv.weight" in message
     assert "0.bias is (7,), not (4,)" in message
@@ -155,7 +155,7 @@ def test_entries_that_are_missing_or_too_many_are_each_refused(tmp_path: Path) -
         torch.save(changed, tmp_path / "w.pth")
         with pytest.raises(BackboneError) as caught:
             load_weights(network(), str(tmp_path / "w.pth"), model="mine")
-        what = f"weights '{tmp_path}/w.pth' belong to a different network from mine. "
+        what = f"weights '{tmp_path}/w.pth' do not match mine. "
         assert str(caught.value) == what + text
 
 

@@ -238,4 +238,4 @@ def test_intervals_over_images_are_taken_where_they_are_of_the_same_concepts(
     theirs = row(gains, category="all")
     assert mine["interval_over"] == "images"
     assert mine["gain_low"] == theirs["gain_low"]
-    assert mine["multi_val_high"] == theirs["several_high"]
+    assert mine["multi_val_high"] == theirs["multi_high"]

@@ -64,12 +64,12 @@ def test_the_last_folder_to_resume_counts_and_null_is_none(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run.resume="], "run.resume is empty; name the folder of the run to go on with."),
+        (["run.resume="], "run.resume is empty; name the folder of the run to resume."),
         (["run.resume=x", "-m"], "run.resume names a single run; leave out --multirun."),
         (["run.resume=x", "--multirun"], "run.resume names a single run; leave out --multirun."),
         (
             ["run.resume=/x/y"],
-            "run.resume=/x/y holds no run: /x/y/.hydra/overrides.yaml is absent. "
+            "run.resume=/x/y is not a run folder: /x/y/.hydra/overrides.yaml is missing. "
             "Name the folder that a run printed, or that holds its .hydra/.",
         ),
     ],
@@ -188,14 +188,14 @@ def test_conf_lies_at_the_top_of_a_checkout() -> None:
         (
             OSError(errno.ENOSPC, "No space left"),
             1,
-            "error: the disk is full: [Errno 28] No space left. What was written before stays; "
-            "free some room and rerun.\n",
+            "error: the disk is full: [Errno 28] No space left. Files written so far are kept; "
+            "free some space and rerun.\n",
         ),
         (
             OSError(errno.EDQUOT, "Quota"),
             1,
             f"error: the disk is full: [Errno {errno.EDQUOT}] Quota. What was written before "
-            "stays; free some room and rerun.\n",
+            "stays; free some space and rerun.\n",
         ),
     ],
 )
@@ -247,8 +247,9 @@ def test_a_job_that_is_not_its_sweeps_does_nothing(
         monkeypatch.setenv(DIGEST, digest)
         assert run_cli(monkeypatch, tmp_path) == status
     assert len(done) == 1
-    assert "the options of this job compose a configuration that differs from its sweep's." in (
-        capsys.readouterr().err
+    assert (
+        "this job's configuration differs from the one its sweep composed; start the sweep again."
+        in (capsys.readouterr().err)
     )
 
 

@@ -40,6 +40,7 @@ def test_every_file_composes(choice: str) -> None:
     needed = {
         "model=torchvision": ["model.name=regnet_y_400mf"],
         "model=custom": ["model._target_=a.B"],
+        "data=custom": ["data._target_=a.B"],
     }
     config = composed(choice, *needed.get(choice, []))
     for group in ("data", "model", "protocol", "trainer", "logger", "callbacks"):

@@ -163,7 +163,7 @@ def test_a_sample_that_is_no_number_is_refused() -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    assert "belong to a different network from shapesnet" in to_fix("model.weights=other.pth")
+    assert "do not match shapesnet" in to_fix("model.weights=other.pth")
 
 
 def test_weights_that_are_not_here_are_told_and_not_fetched(

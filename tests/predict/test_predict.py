@@ -357,7 +357,7 @@ def test_a_category_of_more_concepts_than_a_palette_takes_several_folders() -> N
         (["bank=RUN", "images=x.png", "concepts=[]"], "concepts is empty"),
         (["bank=RUN", "images=x.png", "size=huge"], "unknown value of size 'huge'"),
         (["bank=RUN", "images=x.png", "probabilities=7"], "probabilities=7 must be true or false"),
-        (["bank=RUN", "images=x.png", "weights=other.pth"], "belong to another network"),
+        (["bank=RUN", "images=x.png", "weights=other.pth"], "do not match"),
         (["bank=RUN", "images=x.png", "trainer.accelerator=gpx"], "trainer="),
         (["bank=RUN", "images=x.png", "loader.batch_size=0"], "loader.batch_size=0 must be"),
         (["bank=RUN", "images=x.png", "+siez=mask"], "unknown option 'siez'"),

@@ -195,7 +195,7 @@ def test_a_bank_that_reads_activations_or_classifies_has_what_it_needs(path: Pat
 @pytest.mark.parametrize("text", ["[]", "3", "{}", '{"format_version": "1"}', '{"layer": "x"}'])
 def test_a_header_of_something_else_is_no_bank(text: str, path: Path) -> None:
     edit_header(path, lambda _: text, path)
-    with pytest.raises(RunFolderError, match=r"is a safetensors file, but no concept bank\.$"):
+    with pytest.raises(RunFolderError, match=r"is a safetensors file, but not a concept bank\.$"):
         load_bank(path)
 
 

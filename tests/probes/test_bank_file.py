@@ -51,7 +51,7 @@ def test_what_is_no_bank_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot be read"):
         BankFile.load(path)
     safetensors.torch.save_file({"weight": torch.zeros(1)}, path)
-    with pytest.raises(RunFolderError, match="no concept bank"):
+    with pytest.raises(RunFolderError, match="not a concept bank"):
         BankFile.load(path)
 
 

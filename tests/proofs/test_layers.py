@@ -54,7 +54,7 @@ ROWS = {
     "flat": ["Flatten", "36", "vector", ">= 0"],
     "head": ["Linear", "5", "vector", "any sign"],
 }
-IDLE = "Modules without output: 2 (1 never run by themselves, 1 return no tensor)."
+IDLE = "Modules without output: 2 (1 never called by the network, 1 return no tensor)."
 VECTORS = "A vector is read with target=classification only."
 TOKENS = "Tokens are no map: they cannot be read."
 
@@ -87,7 +87,7 @@ def test_those_that_layer_all_reads_are_shown_with_those_chosen_and_others_are_c
     # Of maps of one size the last, and the one that was chosen.
     shown = {name: ROWS[name] for name in ("act", "down", "norm", "fixed")}
     assert list(rows.items()) == list((shown | {"down": [*ROWS["down"], "chosen"]}).items())
-    assert below == ["Hidden, show=all lists them: maps: 1, vectors: 2, tokens: 1.", IDLE]
+    assert below == ["Hidden (show=all lists them): maps: 1, vectors: 2, tokens: 1.", IDLE]
 
 
 def test_a_classifier_of_images_may_read_vectors_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,4 +95,4 @@ def test_a_classifier_of_images_may_read_vectors_too(capsys: pytest.CaptureFixtu
     _, rows, below = told(capsys, *options, "layer=[head]")
     shown = {name: ROWS[name] for name in ("act", "norm", "fixed")}
     assert rows == shown | {"head": [*ROWS["head"], "chosen"]}
-    assert below == [VECTORS, "Hidden, show=all lists them: maps: 2, vectors: 1, tokens: 1.", IDLE]
+    assert below == [VECTORS, "Hidden (show=all lists them): maps: 2, vectors: 1, tokens: 1.", IDLE]

@@ -221,7 +221,7 @@ def test_a_job_without_any_score_fails_the_sweep_but_has_finished(
     job = rows["layer=conv4"]["job"]
     assert (
         f"error: {job} has finished, but its tables hold no score: no concept could be scored, or "
-        "they are damaged. Remove its folder to run it again."
+        "they are damaged. Delete its folder and start the sweep again."
     ) in capsys.readouterr().err
 
 

@@ -65,7 +65,7 @@ def test_each_kind_of_module_is_told_apart(capsys: pytest.CaptureFixture[str]) -
     }
     assert "Tokens are no map: they cannot be read." in text
     # The projection of attention is a module that attention does not call.
-    assert "Modules without output: 3 (2 never run by themselves, 1 return no tensor)" in text
+    assert "Modules without output: 3 (2 never called by the network, 1 return no tensor)" in text
 
 
 def test_a_network_without_names_shows_what_layer_all_reads_and_counts_the_rest(
@@ -75,7 +75,7 @@ def test_a_network_without_names_shows_what_layer_all_reads_and_counts_the_rest(
     assert [row.split()[0] for row in rows] == ["act"]
     assert rows[0].endswith("chosen")
     assert (
-        "Hidden, show=all lists them: maps: 1, maps with filters last: 1, vectors: 1, tokens: 1."
+        "Hidden (show=all lists them): maps: 1, maps with filters last: 1, vectors: 1, tokens: 1."
         in text
     )
 
@@ -166,7 +166,7 @@ class Refuses(nn.Module):
         (["image_size=0"], "image_size=0 must be"),
         (["image_size=true"], "image_size=True must be"),
         (["image_size=[1,2,3]"], "or two: [height,width]"),
-        (["image_size=24", "model=alexnet"], "alexnet fails before it reaches 'conv5'"),
+        (["image_size=24", "model=alexnet"], "alexnet fails in its forward pass before 'conv5'"),
         (["image_size=4", "model=resnet18"], "gives an output of shape (512, 1, 1)"),
         ([*CUSTOM[:2], "image_size=2"], "the network cannot take an RGB image of 2x2"),
         (["show=some"], "unknown value of show 'some'. Known: named, all"),
