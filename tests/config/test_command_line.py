@@ -194,8 +194,8 @@ def test_conf_lies_at_the_top_of_a_checkout() -> None:
         (
             OSError(errno.EDQUOT, "Quota"),
             1,
-            f"error: the disk is full: [Errno {errno.EDQUOT}] Quota. What was written before "
-            "stays; free some space and rerun.\n",
+            f"error: the disk is full: [Errno {errno.EDQUOT}] Quota. Files written so far are "
+            "kept; free some space and rerun.\n",
         ),
     ],
 )
