@@ -154,7 +154,7 @@ def test_a_card_names_what_its_bank_is_of(
     seeds = " of 2" if file.startswith("run") else ""
     assert section(card, "Protocol") == [
         f"`paper`, {'tau = 0.3, ' if segments else ''}30 epochs, seed 0{seeds}.",
-        "It departs from the paper in:",
+        "It deviates from the paper in:",
         *(of_masks if segments else []),
         "* scaling = model (paper: paper)",
     ]
