@@ -41,15 +41,15 @@ class MeanScores:
     """Means over concepts, with intervals.
 
     Args:
-        several: Mean set IoU of the learned combination.
+        multi: Mean set IoU of the learned combination.
         single: Mean set IoU of the best single filter, over the same concepts.
-        gain: Mean of several - single.
+        gain: Mean of multi - single.
         won: Share of concepts with a gain above 0. Its interval is Wilson's, over concepts: in a
             resample of the images a gain near 0 falls on either side, and shares are biased.
         n_concepts: Concepts that both methods score.
     """
 
-    several: Interval
+    multi: Interval
     single: Interval
     gain: Interval
     won: Interval
@@ -61,18 +61,18 @@ class SetIouBootstrap:
     """Intervals of set IoU over resamples of the images.
 
     Args:
-        several: Set IoU of the learned combination, per concept.
+        multi: Set IoU of the learned combination, per concept.
         single: Set IoU of the best single filter.
-        gain: several - single.
+        gain: multi - single.
         n_images: Images of every concept; with fewer than two it has no interval.
         n_left_out: Resamples without a gain, no image of the concept being drawn; its interval is
             over the others.
         reasons: Why a concept has no interval of its gain; empty if it has.
-        replicates: Set IoU in every resample, of several and of single; NaN where nothing is drawn.
+        replicates: Set IoU in every resample, of multi and of single; NaN where nothing is drawn.
         level: Share of the resamples between the bounds.
     """
 
-    several: Interval
+    multi: Interval
     single: Interval
     gain: Interval
     n_images: Int64[np.ndarray, "C"]
@@ -95,7 +95,7 @@ class SetIouBootstrap:
         chosen = np.isfinite(self.gain.value)
         if among is not None:
             chosen &= among
-        point = np.stack([self.several.value, self.single.value])[:, chosen]
+        point = np.stack([self.multi.value, self.single.value])[:, chosen]
         drawn = self.replicates[:, :, chosen]
 
         def mean(point: Float64[np.ndarray, "_"], drawn: Float64[np.ndarray, "B _"]) -> Interval:
@@ -103,7 +103,7 @@ class SetIouBootstrap:
 
         gain, gains = point[0] - point[1], drawn[0] - drawn[1]
         return MeanScores(
-            several=mean(point[0], drawn[0]),
+            multi=mean(point[0], drawn[0]),
             single=mean(point[1], drawn[1]),
             gain=mean(gain, gains),
             won=_share(int((gain > 0).sum()), len(gain), self.level),
@@ -134,7 +134,7 @@ def bootstrap_set_iou(
     def draw(n: int) -> Int64[np.ndarray, "N"]:
         return np.bincount(rng.integers(max(n, 1), size=n), minlength=n)
 
-    chunks = counts.random_sums(np.vstack([counts.several, counts.single]), draw, replicates)
+    chunks = counts.random_sums(np.vstack([counts.multi, counts.single]), draw, replicates)
     drawn = np.concatenate([set_ious(c.reshape(2, 2, *c.shape[1:])) for c in chunks], axis=2)
     drawn = drawn.transpose(0, 2, 1)
     point = set_ious(counts.totals)
@@ -144,7 +144,7 @@ def bootstrap_set_iou(
         return _interval(value, np.where(enough, rows, np.nan), level)
 
     return SetIouBootstrap(
-        several=per_concept(point[0], drawn[0]),
+        multi=per_concept(point[0], drawn[0]),
         single=per_concept(point[1], drawn[1]),
         gain=per_concept(point[0] - point[1], drawn[0] - drawn[1]),
         n_images=counts.n_images,

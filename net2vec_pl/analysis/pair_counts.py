@@ -22,7 +22,7 @@ class PairCounts:
     Args:
         image: The image of each pair, any number.
         concept: The concept of each pair, in [0, C); a pair comes once.
-        several: Intersection and union of mask and prediction, of the learned combination; the
+        multi: Intersection and union of mask and prediction, of the learned combination; the
             union is 0 or NaN where the concept has no embedding.
         single: The same for the best single filter; 0 or NaN where the concept has none.
         num_concepts: C.
@@ -34,7 +34,7 @@ class PairCounts:
 
     image: Int64[np.ndarray, "P"]
     concept: Int64[np.ndarray, "P"]
-    several: Num[np.ndarray, "2 P"]
+    multi: Num[np.ndarray, "2 P"]
     single: Num[np.ndarray, "2 P"]
     num_concepts: int
 
@@ -43,7 +43,7 @@ class PairCounts:
             raise ValueError(f"a pair's concept is outside [0, {self.num_concepts})")
         if len(np.unique(np.stack([self.image, self.concept]), axis=1).T) < len(self.image):
             raise ValueError("a pair of image and concept comes twice: were images counted twice?")
-        if any((method[0] > method[1]).any() for method in (self.several, self.single)):
+        if any((method[0] > method[1]).any() for method in (self.multi, self.single)):
             raise ValueError("an intersection exceeds its union: are they of the same pairs?")
 
     @property
@@ -54,17 +54,17 @@ class PairCounts:
     @property
     def totals(self) -> Float64[np.ndarray, "2 2 C"]:
         """Sums over images: method by (intersection, union) by concept."""
-        values = [*self.several, *self.single]
+        values = [*self.multi, *self.single]
         sums = [np.bincount(self.concept, v, self.num_concepts) for v in values]
         return np.stack(sums).astype(np.float64).reshape(2, 2, -1)  # of no pairs they are integers
 
     def reasons(self) -> tuple[str, ...]:
         """Say of every concept why the two methods cannot be compared on it; empty if they can."""
-        several, single = set_ious(self.totals)
+        multi, single = set_ious(self.totals)
         reason = np.full(self.num_concepts, "", dtype=object)
         reason[self.n_images == 1] = "one image"
         reason[np.isnan(single)] = "no single filter"
-        reason[np.isnan(several)] = "no embedding"
+        reason[np.isnan(multi)] = "no embedding"
         reason[self.n_images == 0] = "no image"
         return tuple(reason)
 

@@ -19,7 +19,7 @@ class PairedTest:
     """A permutation test of every concept's gain, corrected for the number of concepts.
 
     Args:
-        gain: Difference of set IoUs, several - single.
+        gain: Difference of set IoUs, multi - single.
         p: Two-sided p-value, in [1 / (1 + permutations), 1]; NaN where nothing can be tested.
         p_holm: Holm's correction: bounds the chance of any false verdict. With B permutations it
             can reject nothing among more than alpha * (1 + B) concepts.
@@ -62,7 +62,7 @@ def paired_test(
         return rng.integers(2, size=n, dtype=bool)
 
     reached = np.zeros(counts.num_concepts, dtype=np.int64)
-    for change in counts.random_sums(counts.single - counts.several, draw, permutations):
+    for change in counts.random_sums(counts.single - counts.multi, draw, permutations):
         swapped = np.subtract(*set_ious(before + np.stack([change, -change])))
         reached += (np.abs(swapped) >= np.abs(gain)[:, None] - _ROUNDING).sum(axis=1)
     reasons = np.array(counts.reasons(), dtype=object)

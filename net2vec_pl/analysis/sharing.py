@@ -15,7 +15,7 @@ from scipy import stats
 # The paper's bins, by their smallest number of concepts.
 BINS = {"0": 0, "1": 1, "2–5": 2, "6–9": 6, "10–14": 10, "15–19": 15, "20+": 20}
 # A concept is detected above these val set IoUs. They differ on purpose: many filters score higher.
-DETECTED_BY_ONE, DETECTED_BY_SEVERAL = 0.04, 0.20
+DETECTED_BY_SINGLE, DETECTED_BY_MULTI = 0.04, 0.20
 FEW_IMAGES = 20
 _ROUNDING = 1e-12  # equal sums of floats may differ by this share
 
@@ -230,7 +230,7 @@ def count_detectors(
 
     Args:
         score: Of :func:`detector_scores`, or val set IoU of the learned combinations.
-        at_least: ``DETECTED_BY_ONE`` or ``DETECTED_BY_SEVERAL``.
+        at_least: ``DETECTED_BY_SINGLE`` or ``DETECTED_BY_MULTI``.
         categories: Category of every concept.
 
     Returns:
@@ -259,7 +259,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Failures:
-    """Concepts on which several filters score below the best single one.
+    """Concepts on which the combination scores below the best single filter.
 
     Args:
         failed: Whether each concept is one; not where either score is missing.
@@ -284,7 +284,7 @@ class Failures:
 
 
 def failures(
-    several: Float64[np.ndarray, "C"],
+    multi: Float64[np.ndarray, "C"],
     single: Float64[np.ndarray, "C"],
     n_train: Int64[np.ndarray, "C"],
     alpha: Float64[np.ndarray, "C"],
@@ -294,7 +294,7 @@ def failures(
     Net2Vec, supplement, 2.1.1, expects over-fitting: too few examples, or too small ones.
 
     Args:
-        several: Val set IoU of the learned combinations.
+        multi: Val set IoU of the learned combinations.
         single: Val set IoU of the best single filters.
         n_train: Train images of every concept.
         alpha: Weight of the concept in the loss, 1 - its mean share of a picture.
@@ -302,7 +302,7 @@ def failures(
     Returns:
         The failures and both contrasts, over concepts with both scores.
     """
-    failed, compared = several < single, np.isfinite(several) & np.isfinite(single)
+    failed, compared = multi < single, np.isfinite(multi) & np.isfinite(single)
     others, few = compared & ~failed, n_train <= FEW_IMAGES
     images = np.log10(np.maximum(n_train, 1).astype(np.float64))
     return Failures(

@@ -121,7 +121,8 @@ def _dispatch(task: Task, failed: list[Exception], config: DictConfig) -> float 
         digest = job_digest(config)
         if os.environ.get(DIGEST, digest) != digest:
             raise SweepError(
-                "this job's configuration differs from the one its sweep composed; start the sweep again."
+                "this job's configuration differs from the one its sweep composed; start the sweep "
+                "again."
             )
         name = str(config.task)
         if name not in _choices("task"):

@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from net2vec_pl.figures.style import CHANCE, COLOURS, SEVERAL, SINGLE, new_figure
+from net2vec_pl.figures.style import CHANCE, COLOURS, MULTI, SINGLE, new_figure
 
 _OUTSIDE = 0.2  # brightness outside a mask, as in the figures of Net2Vec's own code
 _OUTLINE = "#F0E442"
-_LINES = (SEVERAL, SINGLE, *COLOURS[2:])
+_LINES = (MULTI, SINGLE, *COLOURS[2:])
 
 
 def dim_outside(
@@ -96,7 +96,7 @@ def score_histograms(
     for axis, (name, (edges, present, absent)) in zip(axes, scores.items(), strict=False):
         for counts, label, colour in (
             (absent, "without the concept", CHANCE),
-            (present, "with the concept", SEVERAL),
+            (present, "with the concept", MULTI),
         ):
             axis.stairs(
                 counts,

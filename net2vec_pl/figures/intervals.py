@@ -1,4 +1,4 @@
-"""Several filters against the best single one, concept by concept, with intervals."""
+"""The combination against the best single filter, concept by concept, with intervals."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from net2vec_pl.figures.style import SEVERAL, SINGLE, new_figure
+from net2vec_pl.figures.style import MULTI, SINGLE, new_figure
 
 _NAME_LENGTH = 24
 
 
 def gain_intervals(
     names: Sequence[str],
-    several: Float64[np.ndarray, "3 C"],
+    multi: Float64[np.ndarray, "3 C"],
     single: Float64[np.ndarray, "3 C"],
     shown: int = 30,
 ) -> Figure:
@@ -22,20 +22,20 @@ def gain_intervals(
 
     Args:
         names: Concepts.
-        several: Value, lower and upper bound of the learned combinations; NaN where there is none.
+        multi: Value, lower and upper bound of the learned combinations; NaN where there is none.
         single: The same of the best single filters.
         shown: At most so many concepts, those with the largest gain or loss.
 
     Returns:
         A figure whose title says how many concepts it shows and how many have no gain to show.
     """
-    gain = several[0] - single[0]
+    gain = multi[0] - single[0]
     scored = np.flatnonzero(np.isfinite(gain))
     largest = scored[np.argsort(-np.abs(gain[scored]), kind="stable")[:shown]]
     rows = largest[np.argsort(gain[largest], kind="stable")]
     figure, (axes,) = new_figure(6.4, 1.4 + 0.2 * max(len(rows), 3))
     place = np.arange(len(rows))
-    _points(axes, several[:, rows], place + 0.14, SEVERAL, "several filters")
+    _points(axes, multi[:, rows], place + 0.14, MULTI, "combination")
     _points(axes, single[:, rows], place - 0.14, SINGLE, "best single filter")
     axes.set_yticks(place, [_short(names[row]) for row in rows])
     axes.set_ylim(-0.7, max(len(rows), 1) - 0.3)

@@ -8,7 +8,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from net2vec_pl.figures.style import CHANCE, COLOURS, SEVERAL, SINGLE, new_figure
+from net2vec_pl.figures.style import CHANCE, COLOURS, MULTI, SINGLE, new_figure
 
 _AREA = 500.0  # square points of a marker for a concept that covers whole pictures
 
@@ -55,7 +55,7 @@ def overlap_with_chance(
     """
     figure, (axes,) = new_figure(6.0, 3.6)
     common = np.arange(len(pairs))
-    axes.bar(common, pairs, 0.8, color=SEVERAL, label=f"concepts, mean {mean:.2f}")
+    axes.bar(common, pairs, 0.8, color=MULTI, label=f"concepts, mean {mean:.2f}")
     some = chance > 1e-12
     axes.plot(
         common[some],
@@ -80,11 +80,11 @@ def failure_scatter(
     gain: Float64[np.ndarray, "C"],
     size: Float64[np.ndarray, "C"],
 ) -> Figure:
-    """Draw the gain of several filters against the number of train images.
+    """Draw the gain of the combination against the number of train images.
 
     Args:
         n_train: Train images of every concept.
-        gain: Several minus single, val set IoU; NaN where either is missing.
+        gain: Combination minus single, val set IoU; NaN where either is missing.
         size: Mean share of a picture that the concept covers, the area of its marker.
 
     Returns:
@@ -93,7 +93,7 @@ def failure_scatter(
     figure, (axes,) = new_figure(6.4, 4.4)
     drawn = np.isfinite(gain) & np.isfinite(size) & (n_train > 0)
     for side, colour, label in (
-        (gain >= 0, SEVERAL, "several at least as good"),
+        (gain >= 0, MULTI, "combination at least as good"),
         (gain < 0, SINGLE, "single better"),
     ):
         at = drawn & side

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import dendrogram, to_tree
 
-from net2vec_pl.figures.style import CHANCE, SEVERAL, colour_of, new_figure
+from net2vec_pl.figures.style import CHANCE, MULTI, colour_of, new_figure
 
 _NAMED_ROWS = 80
 _LEAVES = 80
@@ -153,7 +153,7 @@ def dendrogram_figure(linkage: Float[np.ndarray, "merges 4"], names: Sequence[st
             p=_LEAVES,
             leaf_label_func=lambda node: _leaf(nodes[node].pre_order(), names),
             color_threshold=0,
-            above_threshold_color=SEVERAL,
+            above_threshold_color=MULTI,
             leaf_font_size=_SMALL,
             ax=axes,
         )
@@ -228,7 +228,7 @@ def comparison_figure(
     figure, panels = new_figure(1.6 + 2.4 * len(scores), height, 1, len(scores))
     rows = np.arange(len(pairs))
     for panel, (axes, score) in enumerate(zip(panels, scores, strict=True)):
-        bars = axes.barh(rows, np.nan_to_num(value[:, panel]), height=0.6, color=SEVERAL)
+        bars = axes.barh(rows, np.nan_to_num(value[:, panel]), height=0.6, color=MULTI)
         axes.vlines(chance[:, panel], rows - 0.42, rows + 0.42, color=CHANCE, lw=2.5)
         furthest = np.fmax(value[:, panel], chance[:, panel]).clip(0)
         for row, _ in enumerate(bars):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-SINGLE, SEVERAL, CHANCE = "#E69F00", "#0072B2", "#888888"
+SINGLE, MULTI, CHANCE = "#E69F00", "#0072B2", "#888888"
 _STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,

@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from net2vec_pl.figures.style import CHANCE, COLOURS, SEVERAL, SINGLE, colour_of, new_figure
+from net2vec_pl.figures.style import CHANCE, COLOURS, MULTI, SINGLE, colour_of, new_figure
 
 
 def filter_curve(
@@ -32,7 +32,7 @@ def filter_curve(
         A figure with two panels.
     """
     figure, (left, right) = new_figure(9.0, 3.6, columns=2)
-    _curve(left, sizes, retrained, SEVERAL, "retrained")
+    _curve(left, sizes, retrained, MULTI, "retrained")
     if masked is not None:
         _curve(left, sizes, masked, SINGLE, "masked only")
     for name, colour in colour_of(by_category).items():

@@ -75,7 +75,7 @@ class Controls(Question):
                 continue
             counts = beside(study, segmented.counts, control.counts)
             drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
-            scores["multi"] = drawn.several.value.tolist()
+            scores["multi"] = drawn.multi.value.tolist()
             scores[control.name] = drawn.single.value.tolist()
             means[control.name] = drawn.means()
             if control.name != "single":

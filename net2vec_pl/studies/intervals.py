@@ -42,7 +42,7 @@ class Intervals(Question):
         test = paired_test(counts, self.permutations, seed=study.seed)
         study.write(_table(study, drawn, test), "intervals")
         study.draw(
-            gain_intervals(study.job.vocabulary.names, drawn.several.array(), drawn.single.array()),
+            gain_intervals(study.job.vocabulary.names, drawn.multi.array(), drawn.single.array()),
             "intervals",
         )
         study.write(_by_category(study, drawn, test), "gains")
@@ -59,7 +59,7 @@ def beside(study: Study, multi: BankCounts, single: BankCounts) -> PairCounts:
 
 
 def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[IntervalRow]:
-    multi, single, gain = (estimates(part) for part in (drawn.several, drawn.single, drawn.gain))
+    multi, single, gain = (estimates(part) for part in (drawn.multi, drawn.single, drawn.gain))
     over_seeds = _over_seeds(study)
     return [
         IntervalRow(
@@ -100,7 +100,7 @@ def _by_category(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list
             GainRow(
                 category,
                 means.n_concepts,
-                multi=estimate(means.several),
+                multi=estimate(means.multi),
                 single=estimate(means.single),
                 gain=estimate(means.gain),
                 won=estimate(means.won),
@@ -119,7 +119,7 @@ def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
         "mean gain in val set IoU",
         means.gain.array(),
         means.n_concepts,
-        f"Combinations score {interval(means.several.array())} in mean val set IoU, the best "
+        f"Combinations score {interval(means.multi.array())} in mean val set IoU, the best "
         f"single filters {interval(means.single.array())}: a gain of "
         f"{interval(means.gain.array())} over {means.n_concepts} concepts (95 % intervals over "
         "images).",

@@ -10,8 +10,8 @@ from jaxtyping import Int64
 
 from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.sharing import (
-    DETECTED_BY_ONE,
-    DETECTED_BY_SEVERAL,
+    DETECTED_BY_MULTI,
+    DETECTED_BY_SINGLE,
     Failures,
     FilterSharing,
     Overlap,
@@ -170,8 +170,8 @@ def _write_detectors(study: Study) -> None:
     score = baseline.val.double()[concept.clamp(min=0), torch.arange(len(concept))]
     of_single = detector_scores(concept.numpy(), score.numpy(), len(study.categories))
     of_multi = study.segmented.scores[0].val.double().numpy()
-    by_single = count_detectors(of_single, DETECTED_BY_ONE, study.categories)
-    by_multi = count_detectors(of_multi, DETECTED_BY_SEVERAL, study.categories)
+    by_single = count_detectors(of_single, DETECTED_BY_SINGLE, study.categories)
+    by_multi = count_detectors(of_multi, DETECTED_BY_MULTI, study.categories)
     rows = [
         DetectorRow(category, by_single[category], by_multi[category])
         for category in dict.fromkeys(study.categories)
@@ -184,8 +184,8 @@ def _write_detectors(study: Study) -> None:
         float(total.by_multi),
         len(study.categories),
         f"{total.by_single} concepts have a filter that detects them (val set IoU of at least "
-        f"{DETECTED_BY_ONE}, each filter for its best concept); combinations detect "
-        f"{total.by_multi} (at least {DETECTED_BY_SEVERAL}).",
+        f"{DETECTED_BY_SINGLE}, each filter for its best concept); combinations detect "
+        f"{total.by_multi} (at least {DETECTED_BY_MULTI}).",
     )
 
 

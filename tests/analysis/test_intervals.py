@@ -12,7 +12,7 @@ def literal_set_iou(counts: PairCounts, concept: int, drawn: list[int]) -> tuple
     for image in drawn:
         for p in range(len(counts.image)):
             if counts.image[p] == image and counts.concept[p] == concept:
-                sums += [*counts.several[:, p], *counts.single[:, p]]
+                sums += [*counts.multi[:, p], *counts.single[:, p]]
     return (
         sums[0] / sums[1] if sums[1] > 0 else np.nan,
         sums[2] / sums[3] if sums[3] > 0 else np.nan,
@@ -40,14 +40,14 @@ def test_bootstrap_matches_a_loop_over_the_same_draws() -> None:
     means = found.means()
     wins = sum(s > o for s, o in (literal_set_iou(counts, c, images) for c in range(3)))
     assert means.won.array().tolist() == pytest.approx(wilson(wins, 3, z=1.6448536))
-    assert means.several.high == pytest.approx(np.quantile(np.nanmean(expected[0], 1), 0.95))
+    assert means.multi.high == pytest.approx(np.quantile(np.nanmean(expected[0], 1), 0.95))
     assert means.gain.value == pytest.approx(np.mean(found.gain.value))
 
 
 def test_concepts_of_the_same_images_rise_and_fall_together() -> None:
     one = random_counts(20, 1, present=1.0)
     image, concept = np.tile(one.image, 2), np.repeat([0, 1], len(one.image))
-    both = PairCounts(image, concept, np.tile(one.several, 2), np.tile(one.single, 2), 2)
+    both = PairCounts(image, concept, np.tile(one.multi, 2), np.tile(one.single, 2), 2)
     found = bootstrap_set_iou(both, replicates=200)
     np.testing.assert_array_equal(found.replicates[..., 0], found.replicates[..., 1])
     mean = found.means().gain  # so the mean of two is no surer than either
@@ -60,7 +60,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         rng = np.random.default_rng(seed)
         hit = rng.random(60) < 0.4  # set IoU of an endless set: 0.4
         rows = [(i, 0, float(hit[i]), 1.0, 0.0, 1.0) for i in range(60)]
-        found = bootstrap_set_iou(make(rows, 1), replicates=200, seed=seed).several
+        found = bootstrap_set_iou(make(rows, 1), replicates=200, seed=seed).multi
         held.append(found.low[0] <= 0.4 <= found.high[0])
     assert 0.88 <= np.mean(held) <= 0.99
 
@@ -93,10 +93,10 @@ def test_one_image_gives_no_bounds_and_one_category_only_its_own_concepts() -> N
     rows += [(i, 2, 1.0, 2.0, 0.0, 0.0) for i in range(5)]  # no filter: no gain
     found = bootstrap_set_iou(make(rows, 3), replicates=40)
     assert np.isnan(found.gain.low).tolist() == [True, False, True]
-    assert np.isnan(found.several.low).tolist() == [True, False, False]
+    assert np.isnan(found.multi.low).tolist() == [True, False, False]
     means = found.means(np.array([False, True, True]))
     assert means.n_concepts == 1
-    assert means.several.value == pytest.approx(15 / 45)
+    assert means.multi.value == pytest.approx(15 / 45)
     assert found.means().n_concepts == 2
 
 

@@ -17,7 +17,7 @@ def test_bad_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="comes twice"):
         make([(0, 0, 1, 2, 1, 2)] * 2, 1)
     with pytest.raises(ValueError, match="exceeds"):
-        replace(good, several=good.several[::-1])
+        replace(good, multi=good.multi[::-1])
 
 
 @pytest.mark.parametrize("nothing", [0.0, np.nan])
@@ -38,8 +38,8 @@ def test_what_cannot_be_compared_says_why_and_is_left_out_of_means(nothing: floa
     assert test.verdict == ("undecided", *reasons[1:])
     np.testing.assert_array_equal(np.isnan(test.p), [False, True, True, True, True])
     np.testing.assert_array_equal(np.isnan(found.gain.low), [False, True, True, True, True])
-    np.testing.assert_array_equal(np.isnan(found.several.low), [False, False, True, True, True])
-    assert found.several.value[2] == 0.75  # known, but with no interval
+    np.testing.assert_array_equal(np.isnan(found.multi.low), [False, False, True, True, True])
+    assert found.multi.value[2] == 0.75  # known, but with no interval
     assert found.n_left_out[3] == 100
     assert 0 < found.n_left_out[2] < 100
     means = found.means()

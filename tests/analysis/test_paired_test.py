@@ -18,7 +18,7 @@ def exhaustive_p(counts: PairCounts, concept: int) -> float:
     for swaps in itertools.product([False, True], repeat=len(mine)):
         sums = np.zeros((2, 2))
         for p, swap in zip(mine, swaps, strict=True):
-            pair = [counts.several[:, p], counts.single[:, p]]
+            pair = [counts.multi[:, p], counts.single[:, p]]
             sums += pair[::-1] if swap else pair
         differences.append(sums[0, 0] / sums[0, 1] - sums[1, 0] / sums[1, 1])
     return float(np.mean(np.abs(differences) >= abs(differences[0]) - 1e-9))
@@ -48,7 +48,7 @@ def test_p_of_equal_methods_is_near_uniform() -> None:
 
 def test_identical_methods_are_undecided() -> None:
     counts = random_counts(30, 3)
-    same = replace(counts, single=counts.several)
+    same = replace(counts, single=counts.multi)
     found = paired_test(same, permutations=200)
     np.testing.assert_array_equal(found.p, 1.0)
     assert found.verdict == ("undecided",) * 3
@@ -61,7 +61,7 @@ def test_a_clearly_better_method_is_found_in_both_directions() -> None:
     found = paired_test(counts, permutations=500)
     assert found.verdict == ("combination",) * 3
     np.testing.assert_array_equal(found.p, 1 / 501)
-    turned = replace(counts, several=counts.single, single=counts.several)
+    turned = replace(counts, multi=counts.single, single=counts.multi)
     assert paired_test(turned, permutations=500).verdict == ("single filter",) * 3
     means = bootstrap_set_iou(counts, replicates=200).means()
     assert means.gain.low > 0

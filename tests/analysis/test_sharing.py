@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from net2vec_pl.analysis.sharing import (
-    DETECTED_BY_ONE,
+    DETECTED_BY_SINGLE,
     concepts_per_filter,
     count_detectors,
     detector_scores,
@@ -139,7 +139,7 @@ def test_a_filter_speaks_only_for_its_best_concept() -> None:
     found = detector_scores(best_concept, score, 5)
     np.testing.assert_array_equal(found, [0.10, NAN, 0.03, 0.04, NAN])
     categories = ["part", "object", "part", "object", "color"]
-    counts = count_detectors(found, DETECTED_BY_ONE, categories)
+    counts = count_detectors(found, DETECTED_BY_SINGLE, categories)
     assert counts == {"part": 1, "object": 1, "color": 0}
 
 

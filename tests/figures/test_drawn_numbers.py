@@ -61,7 +61,7 @@ def test_both_methods_have_their_colour_row_and_bounds() -> None:
     assert axes.get_title(loc="left") == "The 2 largest differences of 3 concepts; 1 not scored"
     assert texts(axes.get_yticklabels()) == ["b", "a"]
     series = error_bars(figure)
-    assert list(series) == ["several filters", "best single filter"]
+    assert list(series) == ["combination", "best single filter"]
     for (found, x, y, ends), scores, wanted, side in zip(
         series.values(), (several, single), (BLUE, ORANGE), (0.14, -0.14), strict=True
     ):

@@ -141,7 +141,7 @@ class Real:
 
     run: PlantedRun
     seed: int
-    several: Scored
+    multi: Scored
     controls: list[Scored]
 
 
@@ -185,7 +185,7 @@ def test_the_oracle_learns_what_the_run_has_learned(run: PlantedRun) -> None:
 
 
 def test_every_control_scores_what_it_scores_when_done_again(real: Real) -> None:
-    columns = [real.several, *real.controls]
+    columns = [real.multi, *real.controls]
     expected = [
         {"name": concept, "category": CATEGORIES[c]}
         | {column.name: float(column.iou[c]) for column in columns}
@@ -196,7 +196,7 @@ def test_every_control_scores_what_it_scores_when_done_again(real: Real) -> None
 
 def test_the_controls_differ(real: Real) -> None:
     """Else one could stand for another."""
-    columns = {tuple(column.iou.round(4).tolist()) for column in (real.several, *real.controls)}
+    columns = {tuple(column.iou.round(4).tolist()) for column in (real.multi, *real.controls)}
     assert len(columns) == 6
 
 
@@ -247,7 +247,7 @@ def bounds(name: str, found: tuple[float, float, float]) -> dict[str, float]:
 def test_means_over_concepts_have_the_lead_of_the_trained_bank(real: Real) -> None:
     expected = []
     for control in real.controls:
-        found = means(real.several, control, real.seed)
+        found = means(real.multi, control, real.seed)
         row: dict[str, Any] = {"control": control.name, "n_concepts": found.n}
         row |= bounds("mean", found.single) | bounds("lead", found.gain)
         expected.append(row | bounds("share_above", found.won) | {"status": "ok"})
@@ -273,7 +273,7 @@ def finding(measure: str, found: Means, statement: str) -> dict[str, Any]:
 def test_findings_say_how_far_the_bank_leads_and_what_a_random_network_gains(real: Real) -> None:
     expected = []
     for control in real.controls[1:]:
-        found = means(real.several, control, real.seed)
+        found = means(real.multi, control, real.seed)
         statement = (
             f"Against {control.text} ({found.single[0]:.3f} in mean val set IoU) the trained bank "
             f"leads by {said(found.gain, '{:.3f}')} and is ahead for {said(found.won, '{:.0%}')} "

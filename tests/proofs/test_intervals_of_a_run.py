@@ -17,7 +17,7 @@ from support.tables import check_table
 from net2vec_pl.analysis.intervals import SetIouBootstrap, bootstrap_set_iou
 from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.analysis.paired_test import PairedTest, paired_test
-from net2vec_pl.figures.style import SEVERAL, SINGLE
+from net2vec_pl.figures.style import MULTI, SINGLE
 from proofs.conftest import PlantedRun
 
 SEED, REPLICATES, PERMUTATIONS = 3, 200, 2000  # of the run
@@ -72,8 +72,8 @@ def test_every_concept_has_its_intervals_and_its_verdict(
                 "category": CATEGORIES[name],
                 "n": len(mixed_layer.images(name, train=False)),
                 "multi": scores[0],
-                "multi_low": float(drawn.several.low[c]),
-                "multi_high": float(drawn.several.high[c]),
+                "multi_low": float(drawn.multi.low[c]),
+                "multi_high": float(drawn.multi.high[c]),
                 "single": single,
                 "single_low": float(drawn.single.low[c]),
                 "single_high": float(drawn.single.high[c]),
@@ -118,7 +118,7 @@ def test_every_category_has_its_mean_gain_and_its_share_of_wins(
         means = drawn.means(among)
         row: dict[str, object] = {"category": category, "n_concepts": int(scored.sum())}
         for name, values, interval in (
-            ("multi", drawn.several.value, means.several),
+            ("multi", drawn.multi.value, means.multi),
             ("single", drawn.single.value, means.single),
             ("gain", drawn.gain.value, means.gain),
             ("won", (drawn.gain.value > 0).astype(float), means.won),
@@ -204,7 +204,7 @@ def test_the_figure_shows_both_scores_of_each_concept_the_largest_gain_on_top(
     assert [tick.get_text() for tick in axes.get_yticklabels()] == order
     assert axes.get_title(loc="left") == "All 6 concepts; 1 not scored"
     assert axes.get_xlabel() == "set IoU on val"
-    labels = {"several filters": ("multi", SEVERAL), "best single filter": ("single", SINGLE)}
+    labels = {"combination": ("multi", MULTI), "best single filter": ("single", SINGLE)}
     drawn = {c.get_label(): c for c in axes.containers}
     assert list(drawn) == list(labels)
     for label, (column, colour) in labels.items():
@@ -216,5 +216,5 @@ def test_the_figure_shows_both_scores_of_each_concept_the_largest_gain_on_top(
             value = float(rows[name][column])
             assert low == pytest.approx(min(value, float(rows[name][f"{column}_low"])))
             assert high == pytest.approx(max(value, float(rows[name][f"{column}_high"])))
-    above = np.asarray(drawn["several filters"][0].get_ydata())
+    above = np.asarray(drawn["combination"][0].get_ydata())
     assert all(lower < upper for lower, upper in pairwise(above))

@@ -209,7 +209,7 @@ def test_intervals_are_over_all_annotated_images(ragged: Ragged) -> None:
     for c, row in enumerate(found):
         assert int(row["n"]) == len(layer.scored(row["name"], train=False))
         for column, part in (
-            ("multi", drawn.several),
+            ("multi", drawn.multi),
             ("single", drawn.single),
             ("gain", drawn.gain),
         ):

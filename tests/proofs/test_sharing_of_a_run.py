@@ -17,7 +17,7 @@ from support.tables import check_table
 
 from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.sharing import Overlap, overlap
-from net2vec_pl.figures.style import CHANCE, SEVERAL, SINGLE
+from net2vec_pl.figures.style import CHANCE, MULTI, SINGLE
 from proofs.conftest import FEW, Make, PlantedRun
 
 SEED, REPLICATES, RANDOM_BANKS = 3, 200, 200  # of the run; a tenth of its permutations are banks
@@ -186,7 +186,7 @@ def test_the_figure_shows_how_many_pairs_share_how_much_beside_chance(
     pairs = [len(sets[a] & sets[b]) for a, b in combinations(SEGMENTED, 2)]
     shares = [pairs.count(n) / len(pairs) for n in range(LARGEST + 1)]
     assert heights(axes) == pytest.approx(shares)
-    assert {bar.get_facecolor() for bar in axes.patches} == {_rgba(SEVERAL)}
+    assert {bar.get_facecolor() for bar in axes.patches} == {_rgba(MULTI)}
     ((_, line),) = lines(axes).items()
     possible = [n for n in range(LARGEST + 1) if probability(n, at_least=False) > 0]
     assert line.x == possible
@@ -365,7 +365,7 @@ def test_the_figure_sets_gains_against_train_images(mixed: PlantedRun) -> None:
         axes.collections,
         (others, failed),
         ("several at least as good (4)", "single better (2)"),
-        (SEVERAL, SINGLE),
+        (MULTI, SINGLE),
         strict=True,
     ):
         at = [[float(rows[n]["n_train"]), float(rows[n]["gain"])] for n in names]

@@ -27,7 +27,7 @@ from support.relearned import (
 from support.tables import check_table
 
 from net2vec_pl.analysis.subsets import needed_intervals
-from net2vec_pl.figures.style import COLOURS, SEVERAL, SINGLE
+from net2vec_pl.figures.style import COLOURS, MULTI, SINGLE
 from proofs.conftest import PlantedRun
 
 SEED, REPLICATES = 3, 200  # of the run
@@ -218,7 +218,7 @@ def test_the_curves_are_means_over_concepts_with_their_standard_errors(
         (
             left,
             {
-                "retrained": (curves.retrained, SEVERAL),
+                "retrained": (curves.retrained, MULTI),
                 "masked only": (curves.masked, SINGLE),
             },
         ),

@@ -51,13 +51,13 @@ class Learned:
     """What one seed of one layer learned.
 
     Args:
-        several: Concept -> val set IoU of several filters.
+        multi: Concept -> val set IoU of several filters.
         single: The same of the best single one.
         ap: Average precision.
         weight: Embeddings in the order of ``several``.
     """
 
-    several: Table
+    multi: Table
     single: Table
     ap: Table
     weight: npt.NDArray[np.float64]
@@ -286,7 +286,7 @@ def _write(folder: Path, made: Made, seed: int, others: Sequence[int]) -> None:
     last = seed == [*made.learned][-1]
     write_run(
         folder,
-        mine.several,
+        mine.multi,
         layer=made.layer,
         seed=seed,
         weight=mine.weight,
@@ -297,7 +297,7 @@ def _write(folder: Path, made: Made, seed: int, others: Sequence[int]) -> None:
         categories=KINDS,
         images=IMAGES,
         others=[
-            OtherSeed(made.learned[o].weight, made.learned[o].several, made.learned[o].ap)
+            OtherSeed(made.learned[o].weight, made.learned[o].multi, made.learned[o].ap)
             for o in others
         ],
         classified=Classified(made.accuracy, made.best_accuracy, made.classifiers)

@@ -208,7 +208,7 @@ def _banks(group: str, target: str) -> dict[str, dict[str, Any]]:
     for made in GROUPS[group]:
         if target == "segmentation":
             for seed, learned in made.learned.items():
-                found[made.entries[seed]] = _by_concept(learned.several, learned.weight)
+                found[made.entries[seed]] = _by_concept(learned.multi, learned.weight)
         elif made.accuracy is not None:
             first = next(iter(made.learned))
             found[made.entries[first]] = _by_concept(made.accuracy, made.classifiers)
@@ -244,10 +244,10 @@ def runs() -> list[Row]:
 def _run(made: Made, seed: int) -> Row:
     learned: Learned = made.learned[seed]
     classified = made.accuracy if seed == next(iter(made.learned)) else None
-    files = {*learned.several, *(made.accuracy or {})}
+    files = {*learned.multi, *(made.accuracy or {})}
     other = made.group == "made up #2"
     best = made.best_accuracy or {}
-    finite = [c for c, v in learned.several.items() if v == v]
+    finite = [c for c, v in learned.multi.items() if v == v]
     return {
         "entry": made.entries[seed],
         "group": made.group,
@@ -268,13 +268,13 @@ def _run(made: Made, seed: int) -> Row:
         "most_train": float(max(IMAGES[c][0] for c in files)),
         "most_val": float(max(IMAGES[c][1] for c in files)),
         "version": 0,
-        "n_concepts": len({*learned.several, *(classified or {})}),
-        "multi_val": fmean(learned.several[c] for c in finite),
+        "n_concepts": len({*learned.multi, *(classified or {})}),
+        "multi_val": fmean(learned.multi[c] for c in finite),
         "single_val": fmean(learned.single.values()),
         "ap_val": fmean(learned.ap.values()),
         "accuracy": fmean(v for v in classified.values() if v == v) if classified else NAN,
         "best_accuracy": fmean(best.values()) if classified else NAN,
-        "won": fmean(float(learned.several[c] > learned.single[c]) for c in finite),
+        "won": fmean(float(learned.multi[c] > learned.single[c]) for c in finite),
         "folder": FOLDERS[made.label, seed],
     }
 
