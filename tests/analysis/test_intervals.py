@@ -81,7 +81,7 @@ def test_a_tie_is_not_won_and_a_mean_of_either_method_has_its_own_bounds() -> No
     found = bootstrap_set_iou(counts, replicates=60, seed=2)
     means = found.means()
     assert means.won.value == 0.5
-    for name, drawn in (("several", found.replicates[0]), ("single", found.replicates[1])):
+    for name, drawn in (("multi", found.replicates[0]), ("single", found.replicates[1])):
         bounds = np.quantile(drawn.mean(1), [0.025, 0.975])
         assert getattr(means, name).array()[1:].tolist() == pytest.approx(bounds.tolist())
         of_first = np.quantile(drawn[:, 0], [0.025, 0.975])

@@ -152,7 +152,7 @@ def test_failures_lie_where_their_numbers_say_as_large_as_their_concept() -> Non
     for points, mine, label, wanted in zip(
         axes.collections,
         ([0, 2], [1]),
-        ("several at least as good (2)", "single better (1)"),
+        ("combination at least as good (2)", "single better (1)"),
         (BLUE, ORANGE),
         strict=True,
     ):

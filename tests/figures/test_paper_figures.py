@@ -105,6 +105,6 @@ def test_failures_have_their_colour_and_the_missing_are_counted(tmp_path: Path) 
     gain = np.array([0.1, -0.1, np.nan, 0.0, 0.2])
     n_train = np.array([10, 100, 1000, 10, 0])
     figure = drawn(failure_scatter(n_train, gain, np.full(5, 0.1)), tmp_path)
-    assert labels(figure) == ["several at least as good (2)", "single better (1)"]
+    assert labels(figure) == ["combination at least as good (2)", "single better (1)"]
     assert "2 not scored" in figure.axes[0].get_title(loc="left")
     drawn(failure_scatter(n_train[:0], gain[:0], gain[:0]), tmp_path)

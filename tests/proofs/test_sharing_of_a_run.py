@@ -364,7 +364,7 @@ def test_the_figure_sets_gains_against_train_images(mixed: PlantedRun) -> None:
     for points, names, label, colour in zip(
         axes.collections,
         (others, failed),
-        ("several at least as good (4)", "single better (2)"),
+        ("combination at least as good (4)", "single better (2)"),
         (MULTI, SINGLE),
         strict=True,
     ):
