@@ -45,8 +45,10 @@ if not RUN.exists():
 with (RUN / "concepts.csv").open(encoding="utf-8") as file:
     rows = list(csv.DictReader(file))
 for row in rows:
-    one, several = float(row["single_val"]), float(row["multi_val"])
-    print(f"{row['name']:8} filter {row['best_filter']:>3}: {one:.3f}   several: {several:.3f}")
+    single, multi = float(row["single_val"]), float(row["multi_val"])
+    print(
+        f"{row['name']:8} filter {row['best_filter']:>3}: {single:.3f}   combination: {multi:.3f}"
+    )
 
 # %% [markdown]
 # ## Compare embeddings

@@ -26,9 +26,9 @@ def test_the_first_bank_is_trained_asked_and_converted(tmp_path: Path) -> None:
     with Image.open(tmp_path / "masks.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 20  # more than an empty figure
     assert "house - wall: roof" in done.stdout
-    pairs = re.findall(r"filter +\d+: ([\d.]+) +several: ([\d.]+)", done.stdout)
+    pairs = re.findall(r"filter +\d+: ([\d.]+) +combination: ([\d.]+)", done.stdout)
     assert len(pairs) == 10
-    assert all(float(several) > float(one) for one, several in pairs)
+    assert all(float(multi) > float(single) for single, multi in pairs)
     difference = re.search(r"own logits: (\S+)", done.stdout)
     assert difference is not None
     assert float(difference[1]) < 1e-4

@@ -19,7 +19,7 @@ from net2vec_pl.records.compare import CategoryRow
 
 NAMES = {
     "single_val": "set IoU on val, best single filter",
-    "multi_val": "set IoU on val, several filters",
+    "multi_val": "set IoU on val, combination",
     "ap_val": "average precision on val",
     "accuracy": "balanced accuracy on val, all filters",
     "best_accuracy": "balanced accuracy on val, best filter",

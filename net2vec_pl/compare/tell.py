@@ -275,7 +275,7 @@ def print_comparison(
 def _means(group: str, rows: Sequence[CategoryRow]) -> Table:
     table = Table(title=f"{escape(group)}: means over the concepts that all have scored, on val")
     table.add_column("setting", overflow="fold", min_width=12)
-    columns = {"concepts": "n_concepts", "single": "single_val", "several": "multi_val",
+    columns = {"concepts": "n_concepts", "single": "single_val", "multi": "multi_val",
                "won": "won", "accuracy": "accuracy"}  # fmt: skip
     shown = {title: name for title, name in columns.items() if _has(rows, name)}
     for title in shown:

@@ -17,7 +17,7 @@ from support.compared_runs import (
 
 from .conftest import Compared
 
-IOU, ACCURACY = "set IoU on val, several filters", "balanced accuracy on val, all filters"
+IOU, ACCURACY = "set IoU on val, combination", "balanced accuracy on val, all filters"
 PANELS = {
     "set IoU on val, best single filter": "single_val",
     IOU: "multi_val",

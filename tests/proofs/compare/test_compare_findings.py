@@ -215,7 +215,7 @@ def test_the_console_tells_means_differences_and_what_is_left_out(all_runs: Comp
         head = f"{group}: means over the concepts that all have scored, on val"
         assert lines.pop(0).strip() == head
         classified = group == "made up"
-        columns = ["setting", "concepts", "single", "several", "won"]
+        columns = ["setting", "concepts", "single", "multi", "won"]
         rows = [[*columns, "accuracy"] if classified else columns]
         for made in settings:
             row = category(made)
