@@ -29,7 +29,7 @@ from support.compared_runs import (
 
 Row = dict[str, Any]
 SEGMENTED, CLASSIFIED = ("multi_val", "single_val", "ap_val"), ("accuracy", "best_accuracy")
-_FIELDS = {"multi_val": "several", "single_val": "single", "ap_val": "ap",
+_FIELDS = {"multi_val": "multi", "single_val": "single", "ap_val": "ap",
            "accuracy": "accuracy", "best_accuracy": "best_accuracy"}  # fmt: skip
 
 

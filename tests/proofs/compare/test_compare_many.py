@@ -46,7 +46,7 @@ def test_the_console_has_the_first_forty_settings(count: int) -> None:
         for kind in ("object", "all")
     ]  # fmt: skip
     lines = printed(rows, [], [])
-    assert lines[2] == "┃ setting ┃ concepts ┃ single ┃ several ┃ won ┃"
+    assert lines[2] == "┃ setting ┃ concepts ┃ single ┃ multi ┃ won ┃"
     assert lines[4:44] == [
         f"│ setting {i} │ 3 │ {i / 100:.3f} │ 0.500 [0.400, 0.600] │ 25% │" for i in range(40)
     ]
