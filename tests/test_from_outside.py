@@ -80,7 +80,7 @@ def test_a_reader_is_one_file_and_one_yaml(monkeypatch: pytest.MonkeyPatch, fold
         "_target_: my_reader_file.Squares\nkwargs: {count: 12}\n"
     )
     own = ["--config-dir", str(folder / "conf"), "data=squares", "run.dir=again"]
-    assert run_cli(monkeypatch, folder, *quick, *own) == 0
+    assert run_cli(monkeypatch, folder, *own, *quick) == 0
     assert by_name(folder / "again" / "concepts.csv") == found
 
 
@@ -92,7 +92,7 @@ def test_a_network_is_one_file_and_one_yaml(monkeypatch: pytest.MonkeyPatch, fol
         "default_layer: '1'\nweights: null\nseed: 0\nscaling: unit\n"
     )
     own = ["--config-dir", str(folder / "conf"), "model=bright", "run.dir=out"]
-    assert run_cli(monkeypatch, folder, *QUICK, *own) == 0
+    assert run_cli(monkeypatch, folder, *own, *QUICK) == 0
     with (folder / "out" / "filters.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 5
     assert BankFile.load(folder / "out" / "bank.safetensors").header["model"]["name"] == "bright"
