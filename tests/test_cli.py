@@ -41,7 +41,7 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["fit.compile=maybe"], "fit.compile=maybe must be auto, true or false"),
         (["protocol.precision=fp8"], "unknown value of protocol.precision 'fp8'"),
         (["run.resume=nowhere"], "run.resume=nowhere is not a run folder"),
-        (["run.resume=nowhere", "-m"], "leave --multirun out"),
+        (["run.resume=nowhere", "-m"], "leave out --multirun"),
         (["run.resume="], "run.resume is empty"),
         (["cache=memory", "cache.dir=x"], "cache.dir belongs to another choice of cache="),
         (["cache=disk", "cache.dir=/dev/null"], "cache.dir=/dev/null cannot be written"),
@@ -82,7 +82,7 @@ def broden(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["callbacks.scores=7"], "callbacks.scores=7 must be true or false"),
         (["trainer.accelerator=gpx"], "trainer="),
         (["layer=conv9"], "Did you mean 'conv5' or 'conv4' or 'conv3'?"),
-        (["-m", "task=compare", "runs=x"], "task=compare is no job of a sweep"),
+        (["-m", "task=compare", "runs=x"], "task=compare cannot be part of a sweep"),
         (["-m", "layer=conv9"], "conv9"),
         (
             ["trainer.devices=2", "+trainer.strategy=ddp_spawn"],
@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_message_and_what_was_written_stays(
     def full(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("net2vec_pl.job.write_csv", full)
+    monkeypatch.setattr("net2vec_pl.report.tables.write_csv", full)
     assert run_cli(monkeypatch, tmp_path, *QUICK, "run.dir=out") == 1
     assert "error: the disk is full" in capsys.readouterr().err
     assert (tmp_path / "out" / "state" / "scores.safetensors").exists()

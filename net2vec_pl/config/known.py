@@ -87,8 +87,9 @@ def check_groups(config: DictConfig) -> None:
     for group, known in _PLAIN.items():
         _check(group, config[group], known)
     for group, by_name in _NAMED.items():
-        # What has an import path is the user's own, whatever its name.
-        name = "custom" if "_target_" in {*config[group]} else str(config[group].name)
+        name = str(config[group].name)
+        if name not in by_name and "_target_" in {*config[group]}:
+            name = "custom"  # the user's own, under a name of its own
         if name in by_name:  # else the group itself is refused, where it is read
             _check(f"{group}={name}", config[group], ("name", *by_name[name]))
     _check_model(config.model)

@@ -77,4 +77,4 @@ def test_a_cache_under_a_wrong_name_is_refused(
     manifest.write_text(json.dumps(content))
     assert run_cli(monkeypatch, first, *QUICK, "cache=disk", "run.dir=two") == 1
     stderr = capsys.readouterr().err
-    assert "was made for something else (tau differ) and is not used" in stderr
+    assert "was made for something else (tau differ) and cannot be used" in stderr

@@ -150,11 +150,11 @@ def test_a_stopped_run_recalls_its_stages_to_the_device(
     log = (folder / PRETEND / name / "train.log").read_text(encoding="utf-8")
     stages = sorted((folder / STOPPED / name / "state").rglob("*.safetensors"))
     assert len(stages) > least
-    recalled = {s.stem for s in stages if f"{s.stem}: done before" in log}
+    recalled = {s.stem for s in stages if f"{s.stem}: already done" in log}
     # Thresholds alone are not asked for as a stage, where no bits are kept.
     assert {s.stem for s in stages} - recalled <= ({"thresholds"} if name == "none" else set())
     assert not (folder / PRETEND / name / "state").exists()
-    assert "fit: goes on after epoch 2 of 2" in log
+    assert "fit: resuming after epoch 2 of 2" in log
 
 
 @pytest.mark.parametrize("name", ["memory", "best"])

@@ -61,7 +61,7 @@ def test_sigterm_ends_all_processes_and_the_run_goes_on(tmp_path: Path) -> None:
         run.terminate()
         assert run.wait(timeout=30) == 130
         assert run.stderr is not None
-        assert run.stderr.read().startswith("error: interrupted.")
+        assert run.stderr.read().startswith("error: interrupted;")
 
 
 def test_what_one_process_refuses_is_said_once(tmp_path: Path) -> None:

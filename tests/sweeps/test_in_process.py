@@ -167,7 +167,7 @@ def test_only_what_has_not_finished_is_run_again(
     assert go("layer=conv4,conv9", "loader.workers=0", "logger=none") == 0  # the same jobs
     assert sweep.started == ["conv4", "conv9", "conv9"]
     out = capsys.readouterr().out
-    assert out.count(": done before") == 1
+    assert out.count(": already finished") == 1
     assert "2 jobs: 2 finished\nLedger: " in out
     assert "The same command" not in out
     finished = [row for row in sweep.rows() if "conv4" in row["overrides"]]

@@ -39,7 +39,7 @@ def test_a_sweep_killed_in_the_middle_runs_only_the_rest(jobs: int, tmp_path: Pa
     after = banks(tmp_path)
     assert len(after) == jobs
     assert before == {path: after[path] for path in before}
-    assert done.stdout.count(": done before") == len(before)
+    assert done.stdout.count(": already finished") == len(before)
     found = ledger_of(tmp_path)
     wanted = {f"model=shapesnet layer={layer} seed={seed}" for layer in layers for seed in (0, 1)}
     assert set(found) == wanted

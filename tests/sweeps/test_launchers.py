@@ -42,7 +42,7 @@ def test_jobs_run_side_by_side_and_a_failure_is_one_jobs_own(
     again = run_sweep(tmp_path, "layer=conv5,conv9", "seed=3", **quick)  # on another launcher
     assert again.returncode == 1
     assert banks(tmp_path) == before
-    assert again.stdout.count(": done before") == 1
+    assert again.stdout.count(": already finished") == 1
 
 
 def test_a_launcher_that_is_not_installed_is_named_with_what_brings_it(tmp_path: Path) -> None:

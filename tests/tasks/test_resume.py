@@ -73,8 +73,8 @@ def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
     run.kill()
     assert Forked(tmp_path, "run.resume=out").wait(timeout=120) == 0
     assert_same(undisturbed, out)
-    assert "fit: goes on after epoch" in (out / "train.log").read_text()
-    assert "thresholds: done before" in (out / "train.log").read_text()
+    assert "fit: resuming after epoch" in (out / "train.log").read_text()
+    assert "thresholds: already done" in (out / "train.log").read_text()
     assert (out / "metrics.csv").read_text().count("\n") == 1 + 2 * 25
 
 
@@ -83,7 +83,7 @@ def test_killed_in_the_fit_it_goes_on_from_the_last_epoch(
     [
         "pipeline.segmentation.count_single_filters",
         "pipeline.segmentation.score_bank",
-        "job.write_csv",
+        "report.tables.write_csv",
     ],
 )
 def test_an_interrupted_stage_is_done_again_and_those_before_it_are_not(

@@ -102,6 +102,7 @@ def test_a_job_of_two_layers_is_logged_whole(run: Run, tmp_path: Path) -> None:
         "conv4/val/single_iou": 0.1, "conv4/val/set_iou": 0.375, "conv4/val/ap": 0.25,
         "conv5/val/single_iou": 0.2, "conv5/val/set_iou": 1.0, "conv5/val/ap": 1.0,
         "conv5/val/best_accuracy": 0.5, "conv5/val/accuracy": 0.625,
+        "conv5/val/auc": 0.67,
     })  # fmt: skip
     seeds = run.logged["conv4/seeds"]
     assert seeds.columns == ["name", "seed", "cosine"]
