@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, ScalarFormatter
 
 from net2vec_pl.figures.style import CHANCE, COLOURS, MULTI, SINGLE, new_figure
 
@@ -110,6 +110,9 @@ def failure_scatter(
         )
     axes.axhline(0, color=CHANCE, linewidth=1)
     axes.set_xscale("log" if drawn.any() else "linear")
+    if drawn.any():  # 300, not 3 x 10^2
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))
     axes.set_xlabel("train images")
     axes.set_ylabel("gain in set IoU on val")
     missing = f"; {(~drawn).sum()} not scored" if not drawn.all() else ""

@@ -43,7 +43,11 @@ from net2vec_pl.studies.study import Study, interval
 _log = logging.getLogger(__name__)
 QUESTION = "Do embeddings say more than single filters?"
 _NO = Measured(np.nan, np.nan, np.nan)
-_SCORES = ("correlation", "cka", "overlap")
+_SCORES = {
+    "correlation": "Spearman correlation of cosines",
+    "cka": "linear CKA",
+    "overlap": "shared nearest neighbours",
+}
 
 
 @dataclass(frozen=True)
@@ -325,7 +329,9 @@ def _compare(study: Study, banks: dict[str, NamedBank], options: Space) -> None:
             for part in ("value", "chance", "p")
         )
         study.draw(
-            figures.comparison_figure(value, chance, p, [pair for pair, _ in drawn], _SCORES),
+            figures.comparison_figure(
+                value, chance, p, [pair for pair, _ in drawn], [*_SCORES.values()]
+            ),
             "comparisons",
         )
     _tell(study, rows)
