@@ -1,6 +1,6 @@
-"""A photograph with coloured areas and a legend, drawn by PIL: fast, and at the photograph's size.
+"""An image with coloured areas and a legend, drawn by PIL: fast, and at the image's size.
 
-Areas lose the photograph's own colours, are outlined, and carry the number of their entry in the
+Areas lose the image's own colours, are outlined, and carry the number of their entry in the
 legend, so that they can be told apart in grey print and by colour-blind readers.
 """
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import resize
 
-from net2vec_pl.data.photographs import photograph_pixels, read_photograph
+from net2vec_pl.data.any_image import any_image_pixels, read_any_image
 from net2vec_pl.errors import DataError
 
 OneImage: TypeAlias = str | PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -51,9 +51,9 @@ def fit(image: UInt8[Tensor, "3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "
 
 def _pixels(image: Any) -> Tensor:
     if isinstance(image, str | PathLike):
-        return read_photograph(Path(image))
+        return read_any_image(Path(image))
     if isinstance(image, Image.Image):
-        return photograph_pixels(image, "image")
+        return any_image_pixels(image, "image")
     if not isinstance(image, np.ndarray | Tensor):
         raise DataError(f"an image must be a path, a PIL image, an array or a tensor, not {image}.")
     kind, shape = str(image.dtype).removeprefix("torch."), tuple(image.shape)

@@ -1,1 +1,1 @@
-"""What a bank says of photographs, as masks, overlays and scores."""
+"""What a bank says of images, as masks, overlays and scores."""

@@ -14,10 +14,10 @@ class Options:
         bank: A bank, or the folder of a run.
         images: Files, folders and patterns.
         concepts: Names and patterns; None for all.
-        own_size: Whether masks have the size of their photographs, else that of the run's masks.
+        own_size: Whether masks have the size of their images, else that of the run's masks.
         probabilities: Whether these are written too.
         weights: A weights file of the network, where the one that the bank names has moved.
-        batch_size: Photographs at once.
+        batch_size: Images at once.
         workers: Threads that read and write them.
         device: Where the network runs.
         progress: Whether a bar is shown.

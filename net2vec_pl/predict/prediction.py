@@ -1,4 +1,4 @@
-"""Let a bank segment photographs, or classify them."""
+"""Let a bank segment images, or classify them."""
 
 import logging
 import warnings
@@ -17,17 +17,17 @@ from net2vec_pl.data.reader import UnreadableRowError
 from net2vec_pl.errors import DataError, RunFolderError
 from net2vec_pl.inference import Bank, load_bank
 from net2vec_pl.pipeline.progress import Progress
-from net2vec_pl.predict.masks import sheets_of
-from net2vec_pl.predict.options import Options
-from net2vec_pl.predict.photograph import (
+from net2vec_pl.predict.image import (
     MASKS,
     OVERLAYS,
     PROBABILITIES,
-    Photograph,
+    InputImage,
     Writer,
     read,
 )
-from net2vec_pl.predict.sources import Source, find_photographs
+from net2vec_pl.predict.masks import sheets_of
+from net2vec_pl.predict.options import Options
+from net2vec_pl.predict.sources import Source, find_images
 from net2vec_pl.predict.tables import SCORES, ScoreTable, palette_rows, score_table
 from net2vec_pl.records import write_csv
 from net2vec_pl.records.predict import SkippedImage
@@ -39,19 +39,19 @@ _LEFT = (MASKS, OVERLAYS, PROBABILITIES, SCORES, PALETTE, SKIPPED)
 
 
 def predict(options: Options, at: Path, taken: Callable[[], AbstractContextManager[Path]]) -> None:
-    """Let a bank segment photographs, or classify them.
+    """Let a bank segment images, or classify them.
 
     Args:
         options: What is asked of which bank.
         at: The folder of the prediction.
-        taken: Takes that folder, once bank and photographs are found.
+        taken: Takes that folder, once bank and images are found.
 
     Raises:
-        Net2VecError: If bank, concepts or photographs cannot be had, or the folder is taken.
+        Net2VecError: If bank, concepts or images cannot be had, or the folder is taken.
     """
     bank = load_bank(options.bank, weights=options.weights, device=options.device)
     vocabulary = bank.vocabulary.asked_for(None, options.concepts)
-    sources = find_photographs(options.images)
+    sources = find_images(options.images)
     if any((at / name).exists() for name in _LEFT):
         raise RunFolderError(f"{at} already holds a prediction; choose another run.dir.")
     model, layer = bank.backbone.model, bank.backbone.layer  # weights are checked before all else
@@ -79,35 +79,35 @@ def _go_through(
     folder: Path,
     table: ScoreTable,
 ) -> list[SkippedImage]:
-    """Read, ask and write some photographs at a time; return those that cannot be read."""
+    """Read, ask and write some images at a time; return those that cannot be read."""
     writer = _writer(bank, vocabulary, options, folder) if bank.segments else None
     batches = [
         sources[i : i + options.batch_size] for i in range(0, len(sources), options.batch_size)
     ]
     skipped: list[SkippedImage] = []
-    track = Progress(enabled=options.progress)("photographs")
+    track = Progress(enabled=options.progress)("images")
     with ThreadPoolExecutor(options.workers) as threads:
         for batch in track(batches):
             tried = list(threads.map(partial(_try, image_size=bank.image_size), batch))
-            skipped += [fault for fault in tried if not isinstance(fault, Photograph)]
-            photographs = [p for p in tried if isinstance(p, Photograph)]
+            skipped += [fault for fault in tried if not isinstance(fault, InputImage)]
+            images = [p for p in tried if isinstance(p, InputImage)]
             if skipped:
                 write_csv(skipped, folder / SKIPPED)
-            if not photographs:
+            if not images:
                 continue
-            answers = _ask(bank, photographs, vocabulary)
+            answers = _ask(bank, images, vocabulary)
             scores = answers.flatten(2).amax(2).sigmoid() if writer else answers
-            areas: Iterable[np.ndarray | None] = [None] * len(photographs)
+            areas: Iterable[np.ndarray | None] = [None] * len(images)
             if writer:
-                areas = threads.map(writer, photographs, answers)
-            for photograph, score, area in zip(photographs, scores, areas, strict=True):
-                table.add(photograph.source, score.numpy(), area)
-    if not table.photographs:
+                areas = threads.map(writer, images, answers)
+            for image, score, area in zip(images, scores, areas, strict=True):
+                table.add(image.source, score.numpy(), area)
+    if not table.images:
         raise DataError(_all_skipped(skipped))
     return skipped
 
 
-def _try(source: Source, image_size: tuple[int, int]) -> Photograph | SkippedImage:
+def _try(source: Source, image_size: tuple[int, int]) -> InputImage | SkippedImage:
     try:
         return read(source, image_size)
     except UnreadableRowError as error:
@@ -116,9 +116,9 @@ def _try(source: Source, image_size: tuple[int, int]) -> Photograph | SkippedIma
         return SkippedImage(*(text.decode() for text in told))
 
 
-def _ask(bank: Bank, photographs: Sequence[Photograph], vocabulary: Vocabulary) -> Tensor:
-    images = [photograph.fitted for photograph in photographs]
-    return (bank.logits if bank.segments else bank.score)(images, vocabulary.names)
+def _ask(bank: Bank, images: Sequence[InputImage], vocabulary: Vocabulary) -> Tensor:
+    pixels = [image.fitted for image in images]
+    return (bank.logits if bank.segments else bank.score)(pixels, vocabulary.names)
 
 
 def _writer(bank: Bank, vocabulary: Vocabulary, options: Options, folder: Path) -> Writer:
@@ -136,4 +136,4 @@ def _writer(bank: Bank, vocabulary: Vocabulary, options: Options, folder: Path) 
 def _all_skipped(skipped: Sequence[SkippedImage]) -> str:
     faults = "".join(f"\n  {row.fault}" for row in skipped[:5])
     more = f"\n  and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    return f"none of {len(skipped)} photographs can be read:{faults}{more}"
+    return f"none of {len(skipped)} images can be read:{faults}{more}"

@@ -1,4 +1,4 @@
-"""Find photographs by path, folder and pattern, and name what each of them leads to."""
+"""Find images by path, folder and pattern, and name what each of them leads to."""
 
 import glob
 import mimetypes
@@ -32,7 +32,7 @@ _NO_IMAGES = (".h5", ".hdf", ".grib", ".bufr", ".ps", ".mpg", ".mpeg")
 
 @dataclass(frozen=True)
 class Source:
-    """A file that should be a photograph.
+    """A file that should be an image.
 
     Args:
         path: As it was named, or found.
@@ -43,8 +43,8 @@ class Source:
     name: str
 
 
-def find_photographs(given: Sequence[str]) -> list[Source]:
-    """Find every file that looks like a photograph.
+def find_images(given: Sequence[str]) -> list[Source]:
+    """Find every file that looks like an image.
 
     Files that are named are taken as they are. Folders are searched with all below them for the
     suffixes of images; what is hidden is left out.
@@ -60,7 +60,7 @@ def find_photographs(given: Sequence[str]) -> list[Source]:
         DataError: If no image is there.
     """
     if not given or not all(given):
-        raise ConfigError("images is empty; name a photograph, a folder or a pattern: images=DIR.")
+        raise ConfigError("images is empty; name an image, a folder or a pattern: images=DIR.")
     found: dict[str, Path] = {}
     roots = []
     for name in given:
@@ -89,7 +89,7 @@ def _expanded(given: str) -> tuple[str, list[Path]]:
     if not matches:
         raise ConfigError(
             f"images={given}: no such file or folder, and no pattern that fits any. Name "
-            "photographs, a folder of them, or a pattern in quotes: 'images=\"photos/*.jpg\"'."
+            "images, a folder of them, or a pattern in quotes: 'images=\"photos/*.jpg\"'."
         )
     plain = path.parent
     while glob.has_magic(str(plain)):

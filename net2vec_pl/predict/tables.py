@@ -1,4 +1,4 @@
-"""The tables of a prediction: scores photograph by photograph, and what was found in the end."""
+"""The tables of a prediction: scores image by image, and what was found in the end."""
 
 import csv
 import math
@@ -36,13 +36,13 @@ class ScoreTable:
         masks: Whether the bank gives masks.
 
     Attributes:
-        photographs: How many there are so far.
+        images: How many there are so far.
     """
 
     def __init__(
         self, file: TextIO, concepts: Sequence[Concept], bank: Path, *, masks: bool
     ) -> None:
-        self.photographs = 0
+        self.images = 0
         self._concepts, self._masks = concepts, masks
         self._quality = "multi_val" if masks else "accuracy"
         known = _quality(bank, self._quality)
@@ -58,14 +58,14 @@ class ScoreTable:
         scores: Float[np.ndarray, "c"],
         areas: Float[np.ndarray, "c"] | None = None,
     ) -> None:
-        """Write the rows of one photograph.
+        """Write the rows of one image.
 
         Args:
-            source: The photograph.
+            source: The image.
             scores: How likely each concept is there, in [0, 1].
             areas: The share of the picture that its mask takes, where there are masks.
         """
-        self.photographs += 1
+        self.images += 1
         self._found += scores > 0.5 if areas is None else areas > 0
         self._area += 0 if areas is None else areas
         quality = {self._quality: self._known}
@@ -91,11 +91,11 @@ class ScoreTable:
         )
 
     def tell(self, console: Console) -> None:
-        """Print in how many photographs each concept is, the most frequent and trusted first."""
-        table = Table(title=f"Concepts in {self.photographs} photographs")
+        """Print in how many images each concept is, the most frequent and trusted first."""
+        table = Table(title=f"Concepts in {self.images} images")
         for name in ("concept", "category"):
             table.add_column(name, overflow="fold")
-        mean = self._area / max(self.photographs, 1)
+        mean = self._area / max(self.images, 1)
         columns = ["found in", *(["mean area"] if self._masks else []), _TITLES[self._quality]]
         for name in columns:
             table.add_column(name, justify="right")

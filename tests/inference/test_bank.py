@@ -23,7 +23,7 @@ import net2vec_pl
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.backbones.shapesnet import ShapesNet
 from net2vec_pl.backbones.weights import weights_digest
-from net2vec_pl.data.photographs import read_photograph
+from net2vec_pl.data.any_image import read_any_image
 from net2vec_pl.errors import BackboneError, ConfigError, DataError, RunFolderError
 from net2vec_pl.inference import Bank
 from net2vec_pl.probes import BankFile
@@ -179,7 +179,7 @@ def test_many_images_are_answered_as_each_by_itself(bank: Bank, data: oracles.Br
 
 def test_it_does_not_matter_what_an_image_comes_as(bank: Bank, photos: list[Path]) -> None:
     expected = bank.logits(photos)
-    pixels = [read_photograph(path) for path in photos]
+    pixels = [read_any_image(path) for path in photos]
     opened = [Image.open(path) for path in photos]
     forms: list[Any] = [
         list(map(str, photos)), opened, pixels, [p.numpy() for p in pixels],

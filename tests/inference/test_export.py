@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import net2vec_pl
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Concept, Vocabulary
-from net2vec_pl.data.photographs import read_photograph
+from net2vec_pl.data.any_image import read_any_image
 from net2vec_pl.errors import BackboneError, ConfigError
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference import Bank
@@ -135,7 +135,7 @@ def test_a_filter_that_never_varied_says_nothing() -> None:
 def test_the_convolution_of_a_run_agrees_with_its_bank(run_of: RunOf, photos: list[Path]) -> None:
     for name in ("bits", "best", "raw, random weights"):
         bank = net2vec_pl.load_bank(run_of(name))
-        stacked = torch.stack([read_photograph(p) for p in photos])
+        stacked = torch.stack([read_any_image(p) for p in photos])
         given = bank.to_conv2d()(reads(bank, bank.backbone(stacked)))
         torch.testing.assert_close(given, bank.logits(stacked), rtol=0, atol=1e-4)
 
@@ -312,7 +312,7 @@ def test_on_photographs_the_onnx_model_of_a_real_network_agrees(
     photos = [row["path"] for row in oracles.read_broden(camvid)["rows"]][:96]
     turned = 0
     for start in range(0, len(photos), 8):
-        images = torch.stack([read_photograph(photo) for photo in photos[start : start + 8]])
+        images = torch.stack([read_any_image(photo) for photo in photos[start : start + 8]])
         if protocol == "paper":
             turned += assert_agrees(bank, path, images)[0]
             continue

@@ -16,12 +16,12 @@ from support.real import LAYER, first_rows
 
 from net2vec_pl.concepts import Concept
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
-from net2vec_pl.data.photographs import read_photograph
+from net2vec_pl.data.any_image import read_any_image
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
 from net2vec_pl.inference import Bank, load_bank
 from net2vec_pl.predict import masks
-from net2vec_pl.predict.sources import find_photographs
+from net2vec_pl.predict.sources import find_images
 from net2vec_pl.predict.tables import ScoreTable
 
 QUIET = ["task=predict", "trainer=cpu", "callbacks.progress=false", "run.dir=out"]
@@ -234,7 +234,7 @@ def test_no_awkward_photograph_is_lost_and_damaged_ones_are_listed(
     assert names_of["object"] == ["sky", "road", "car"]
     bank = run.bank
     for image, name in written.items():
-        pixels = read_photograph(tmp_path / image)
+        pixels = read_any_image(tmp_path / image)
         assert tuple(pixels.shape[1:]) == awkward[Path(image).name][0].shape[:2]
         for category, names in names_of.items():
             found = labels(out, category, name)
@@ -260,7 +260,7 @@ def touched(folder: Path, *names: str) -> None:
 
 
 def found_names(*given: Path | str) -> list[str]:
-    return [source.name for source in find_photographs([str(g) for g in given])]
+    return [source.name for source in find_images([str(g) for g in given])]
 
 
 def test_photographs_keep_their_folders_and_their_suffix_where_names_clash(tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_where_nothing_can_be_read_five_faults_are_told_and_the_rest_counted(
     arguments = [*QUIET, f"bank={run.folder}", "images=photos"]
     assert run_cli(monkeypatch, tmp_path, *arguments) == 1
     head, *lines, last = capsys.readouterr().err.splitlines()
-    assert head == "error: none of 7 photographs can be read:"
+    assert head == "error: none of 7 images can be read:"
     assert lines == [f"  image photos/{i}.png is empty" for i in range(5)]
     assert last == "  and 2 more"
 
@@ -420,7 +420,7 @@ def test_of_many_concepts_twenty_are_told_and_the_rest_counted(tmp_path: Path) -
     console = Console(record=True)
     with (tmp_path / "scores.csv").open("w") as file:
         told = ScoreTable(file, concepts, tmp_path, masks=False)
-        told.add(find_photographs([file.name])[0], np.linspace(0.4, 0.6, 25))
+        told.add(find_images([file.name])[0], np.linspace(0.4, 0.6, 25))
         told.tell(console)
     text = console.export_text()
     assert text.splitlines()[-1] == "and 5 more; scores.csv has all."
@@ -431,7 +431,7 @@ def test_of_many_concepts_twenty_are_told_and_the_rest_counted(tmp_path: Path) -
 
 def test_an_empty_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="images is empty"):
-        find_photographs(["photo.jpg", ""])
+        find_images(["photo.jpg", ""])
 
 
 def test_of_concepts_found_as_often_those_found_best_on_val_are_told_first(tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ def test_of_concepts_found_as_often_those_found_best_on_val_are_told_first(tmp_p
     console = Console(record=True)
     with (tmp_path / "scores.csv").open("w") as file:
         told = ScoreTable(file, concepts, tmp_path, masks=True)
-        told.add(find_photographs([file.name])[0], np.ones(4), np.array([1, 1, 0.1, 0]))
+        told.add(find_images([file.name])[0], np.ones(4), np.array([1, 1, 0.1, 0]))
         told.tell(console)
     text = console.export_text()
     assert sorted(names, key=text.index) == ["good", "poor", "unknown", "rare"]

@@ -321,7 +321,7 @@ def test_the_concepts_found_most_often_and_best_known_are_told_first(
         table.append(((-count, -value, -mean, place), cells))
     assert every.told() == [cells for _, cells in sorted(table)]
     assert len({cells[2] for cells in every.told()}) > 1
-    assert "Concepts in 4 photographs" in every.console
+    assert "Concepts in 4 images" in every.console
     heading = next(line for line in every.console.splitlines() if "found in" in line)
     assert [cell.strip() for cell in heading.strip("┃").split("┃")] == [
         "concept", "category", "found in", "mean area", "set IoU on val",

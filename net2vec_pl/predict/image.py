@@ -1,4 +1,4 @@
-"""One photograph: read it, and write what the bank says of it."""
+"""One image: read it, and write what the bank says of it."""
 
 import zipfile
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from net2vec_pl.data.photographs import read_photograph
+from net2vec_pl.data.any_image import read_any_image
 from net2vec_pl.figures.overlay import draw_overlay
 from net2vec_pl.inference.pixels import fit
 from net2vec_pl.predict.masks import Sheet, probability_maps, strongest
@@ -22,8 +22,8 @@ _QUALITY = 90  # of its JPEG
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """A photograph without its many pixels.
+class InputImage:
+    """An image without its many pixels.
 
     Args:
         source: Where it is from.
@@ -38,8 +38,8 @@ class Photograph:
     shown: UInt8[Tensor, "3 _h _w"]
 
 
-def read(source: Source, image_size: tuple[int, int]) -> Photograph:
-    """Read a photograph.
+def read(source: Source, image_size: tuple[int, int]) -> InputImage:
+    """Read an image.
 
     Args:
         source: Its file.
@@ -48,12 +48,12 @@ def read(source: Source, image_size: tuple[int, int]) -> Photograph:
     Raises:
         UnreadableRowError: If it cannot be read.
     """
-    pixels = read_photograph(source.path)
+    pixels = read_any_image(source.path)
     height, width = pixels.shape[1:]
     longer = max(height, width)
     scale = min(max(longer, _SMALLEST), _LARGEST) / longer
     shown = max(1, round(height * scale)), max(1, round(width * scale))
-    return Photograph(source, (height, width), fit(pixels, image_size), fit(pixels, shown))
+    return InputImage(source, (height, width), fit(pixels, image_size), fit(pixels, shown))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Writer:
     Args:
         folder: Where to.
         sheets: The concepts, by sheet.
-        mask_size: (H, W) of all masks; None for each photograph's own.
+        mask_size: (H, W) of all masks; None for each image's own.
         align_corners: Whether bilinear upsampling aligns the corner samples, as in the fit.
         probabilities: Names of the concepts, where probabilities are wanted.
     """
@@ -74,21 +74,19 @@ class Writer:
     align_corners: bool
     probabilities: Sequence[str] | None = None
 
-    def __call__(
-        self, photograph: Photograph, logits: Float[Tensor, "c h w"]
-    ) -> Float[np.ndarray, "c"]:
-        """Write the files of one photograph.
+    def __call__(self, image: InputImage, logits: Float[Tensor, "c h w"]) -> Float[np.ndarray, "c"]:
+        """Write the files of one image.
 
         Args:
-            photograph: The photograph.
+            image: The image.
             logits: Logits of the concepts asked for, on the activation grid.
 
         Returns:
             The share of the picture that each concept's own mask takes, in [0, 1].
         """
-        size, name = self.mask_size or photograph.size, photograph.source.name
+        size, name = self.mask_size or image.size, image.source.name
         areas = np.zeros(len(logits))
-        shown = photograph.shown.numpy()
+        shown = image.shown.numpy()
         for sheet in self.sheets:
             of_sheet = logits[sheet.columns]
             found, pixels = strongest(of_sheet, size, align_corners=self.align_corners)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from support.fake_data.photographs import picture, write_awkward, write_damaged
 
-from net2vec_pl.data.photographs import photograph_pixels, read_photograph
+from net2vec_pl.data.any_image import any_image_pixels, read_any_image
 from net2vec_pl.data.reader import UnreadableRowError
 
 
@@ -19,7 +19,7 @@ def test_every_awkward_kind_shows_its_pixels(tmp_path: Path) -> None:
     known = write_awkward(tmp_path)
     assert len(known) > 35
     for name, (pixels, off) in known.items():
-        found = read_photograph(tmp_path / name).permute(1, 2, 0).numpy()
+        found = read_any_image(tmp_path / name).permute(1, 2, 0).numpy()
         assert found.shape == pixels.shape, name
         worst = np.abs(found.astype(int) - pixels).max()
         assert worst <= off, f"{name} is off by {worst}"
@@ -28,7 +28,7 @@ def test_every_awkward_kind_shows_its_pixels(tmp_path: Path) -> None:
 def test_a_large_photograph_is_read_whole(tmp_path: Path) -> None:
     large = picture(100, 125, 32)
     Image.fromarray(large).save(tmp_path / "large.jpg", quality=98, subsampling=0)
-    found = read_photograph(tmp_path / "large.jpg").permute(1, 2, 0).numpy()
+    found = read_any_image(tmp_path / "large.jpg").permute(1, 2, 0).numpy()
     assert found.shape == (3200, 4000, 3)
     assert np.abs(found[5::16, 3::16].astype(int) - large[5::16, 3::16]).max() <= 6
 
@@ -36,7 +36,7 @@ def test_a_large_photograph_is_read_whole(tmp_path: Path) -> None:
 def test_what_is_no_photograph_says_so(tmp_path: Path) -> None:
     for name, message in write_damaged(tmp_path).items():
         with pytest.raises(UnreadableRowError, match=message) as caught:
-            read_photograph(tmp_path / name)
+            read_any_image(tmp_path / name)
         assert name in str(caught.value)
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_may_not_be_read_says_so(
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(UnreadableRowError, match="Permission denied"):
-        read_photograph(tmp_path / "x.jpg")
+        read_any_image(tmp_path / "x.jpg")
 
 
 def test_more_pixels_than_a_photograph_has_are_refused(
@@ -57,7 +57,7 @@ def test_more_pixels_than_a_photograph_has_are_refused(
     Image.fromarray(picture()).save(tmp_path / "x.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 40 // 2 - 1)
     with pytest.raises(UnreadableRowError, match="960 pixels"):
-        read_photograph(tmp_path / "x.png")
+        read_any_image(tmp_path / "x.png")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -70,7 +70,7 @@ def test_a_damaged_tag_costs_no_photograph() -> None:
     for at in range(len(tags)):
         image = Image.fromarray(rows)
         image.info["exif"] = tags[:at] + bytes([tags[at] ^ 0xFF]) + tags[at + 1 :]
-        pixels = photograph_pixels(image, "image").numpy().transpose(1, 2, 0)
+        pixels = any_image_pixels(image, "image").numpy().transpose(1, 2, 0)
         assert any(np.array_equal(pixels, way) for way in ways)
 
 
@@ -87,18 +87,18 @@ def test_damage_of_any_kind_is_a_message_or_a_picture(tmp_path: Path) -> None:
                 data[draw.randrange(min(len(data), draw.choice([64, 10**6])))] = draw.randrange(256)
             path.write_bytes(data[: draw.choice([len(data), draw.randrange(1, len(data))])])
             with contextlib.suppress(UnreadableRowError):  # and no other error
-                assert read_photograph(path).numel() > 0
+                assert read_any_image(path).numel() > 0
 
 
 def test_a_picture_without_pixels_is_refused() -> None:
     with pytest.raises(UnreadableRowError, match="mine has no pixels"):
-        photograph_pixels(Image.new("RGB", (0, 3)), "mine")
+        any_image_pixels(Image.new("RGB", (0, 3)), "mine")
 
 
 def shown(values: list[float], mode: type, form: str | None = None) -> list[int]:
     image = Image.fromarray(np.array([values], dtype=mode))
     image.format = form
-    pixels = photograph_pixels(image, "image")
+    pixels = any_image_pixels(image, "image")
     assert pixels.shape == (3, 1, len(values))
     assert (pixels == pixels[0]).all()
     found: list[int] = pixels[0, 0].tolist()
@@ -142,10 +142,10 @@ def test_a_photograph_is_brought_upright_as_its_tag_says(orientation: int) -> No
     exif = Image.Exif()
     exif[0x0112] = orientation
     image.info["exif"] = exif.tobytes()
-    pixels = photograph_pixels(image, "image").numpy().transpose(1, 2, 0)
+    pixels = any_image_pixels(image, "image").numpy().transpose(1, 2, 0)
     np.testing.assert_array_equal(pixels, rows)
 
 
 def test_what_is_transparent_shows_white() -> None:
     image = Image.fromarray(np.array([[[10, 20, 30, 0], [10, 20, 30, 255]]], dtype=np.uint8))
-    assert photograph_pixels(image, "image")[:, 0].T.tolist() == [[255, 255, 255], [10, 20, 30]]
+    assert any_image_pixels(image, "image")[:, 0].T.tolist() == [[255, 255, 255], [10, 20, 30]]

@@ -1,4 +1,4 @@
-"""Read photographs of any size and mode, as people have them."""
+"""Read images of any size and mode, as people have them."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _UPRIGHT = {
 }
 
 
-def read_photograph(path: Path) -> UInt8[Tensor, "3 H W"]:
+def read_any_image(path: Path) -> UInt8[Tensor, "3 H W"]:
     """Read whatever PIL reads as RGB, upright as its EXIF tag says.
 
     Grey becomes three equal channels, 16 bits become 8, and what is transparent shows white.
@@ -40,15 +40,15 @@ def read_photograph(path: Path) -> UInt8[Tensor, "3 H W"]:
     """
     what = f"image {path}"
     try:
-        return photograph_pixels(decode(read_bytes(path, "image"), path, "image"), what)
+        return any_image_pixels(decode(read_bytes(path, "image"), path, "image"), what)
     except UnreadableRowError:
         raise
     except Exception as error:  # whatever a damaged file leads a plug-in of PIL to
         raise UnreadableRowError(f"{what} cannot be decoded: {error}") from error
 
 
-def photograph_pixels(image: Image.Image, what: str) -> UInt8[Tensor, "3 H W"]:
-    """Return the pixels of a PIL image as :func:`read_photograph` does.
+def any_image_pixels(image: Image.Image, what: str) -> UInt8[Tensor, "3 H W"]:
+    """Return the pixels of a PIL image as :func:`read_any_image` does.
 
     Values of more than 8 bits are brought to 0 to 255: those of 16 bits by their range, floats from
     [0, 1] or as they are from [0, 255], and all others by the least and the greatest that occur.
