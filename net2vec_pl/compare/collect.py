@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from net2vec_pl.compare.entry import Entry, read_entries, read_table
+from net2vec_pl.compare.entry import Entry, read_entries
 from net2vec_pl.errors import RunFolderError, shorten
+from net2vec_pl.records import read_rows
 from net2vec_pl.records.compare import ExportedRow, LeftOutRow
 from net2vec_pl.runs import BANK, CLASSIFIERS, finished
 from net2vec_pl.sweeps import read_ledger
@@ -35,7 +36,7 @@ class Collected:
     """What there is to compare.
 
     Args:
-        entries: Of finished runs.
+        entries: Entries of finished runs.
         left_out: Runs that cannot be compared, and why.
         exported: Runs of exports of W&B's table.
     """
@@ -150,7 +151,7 @@ def _ledger(sweep: Path) -> dict[Path, tuple[str, str]]:
     if not path.exists():
         return {}
     try:
-        rows = read_table(path)
+        rows = read_rows(path)
     except RunFolderError as error:
         _log.warning("%s", error)
         return {}
@@ -163,7 +164,7 @@ def _ledger(sweep: Path) -> dict[Path, tuple[str, str]]:
 
 def _exported(path: Path) -> list[ExportedRow]:
     """Read an export of W&B's table of runs."""
-    rows = read_table(path)
+    rows = read_rows(path)
     if not {"Name", "State"} <= set(rows[0]):
         raise RunFolderError(
             f"runs={path}: no export of W&B's table of runs, which has the columns Name and State. "

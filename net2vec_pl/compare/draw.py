@@ -36,7 +36,7 @@ def curves(group: Group, rows: Sequence[CategoryRow]) -> Figure:
 
     Args:
         group: The settings.
-        rows: Of the table.
+        rows: Rows of the table.
     """
     labels = [setting.label for setting in group.settings]
     place = {label: i for i, label in enumerate(labels)}

@@ -1,6 +1,5 @@
 """An entry of a comparison: one layer of a run, as learned from one seed; read from its files."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from net2vec_pl.concepts import Concept
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.options import flat
 from net2vec_pl.probes import BankFile
-from net2vec_pl.records import Cell, Estimate, read_csv
+from net2vec_pl.records import Cell, Estimate, read_csv, read_rows
 from net2vec_pl.records.run import ClassifiedRow, ConceptRow, FilterRow, SeedRow
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
@@ -67,9 +66,9 @@ class Entry:
     """One layer of a run, learned from one seed.
 
     Args:
-        folder: Of the layer.
-        header: Of its bank: what the bank belongs to.
-        seed: Of its training.
+        folder: Folder of the layer.
+        header: The header of its bank: what the bank belongs to.
+        seed: Seed of its training.
         embeddings: By target: segmentation, classification.
         scores: Score -> concept -> value, of the concepts that have it.
         n_images: Train and val images of every concept.
@@ -147,22 +146,6 @@ def read_entries(folder: Path) -> list[Entry]:
         raise RunFolderError(f"{folder} is damaged, or of another version: {fault}") from error
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file.
-
-    Raises:
-        RunFolderError: If it is absent, empty or cut off.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RunFolderError(f"table {path} cannot be read: {error}") from error
-    if not rows or any(None in row or None in row.values() for row in rows):
-        raise RunFolderError(f"table {path} is damaged: it is empty, or a row is cut off.")
-    return rows
-
-
 def _by_seed(folder: Path, banks: Mapping[str, BankFile]) -> Iterator[Entry]:
     header = next(iter(banks.values())).header
     n_images, scores = _scores(folder, banks)
@@ -224,7 +207,7 @@ def _detected(path: Path) -> dict[str, float]:
 
 
 def _optional(path: Path) -> list[dict[str, str]]:
-    return read_table(path) if path.exists() else []
+    return read_rows(path) if path.exists() else []
 
 
 def _gains(path: Path) -> dict[str, ImageMeans]:

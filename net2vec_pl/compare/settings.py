@@ -70,7 +70,7 @@ class Group:
     """Settings whose scores mean the same: of one dataset, counted in one way.
 
     Args:
-        name: Of the dataset.
+        name: Name of the dataset.
         settings: By series, then by depth.
     """
 

@@ -316,7 +316,7 @@ class Embedded:
     """The embeddings of a target, two by two.
 
     Args:
-        labels: Of the entries.
+        labels: Labels of the entries.
         settings: The setting of each.
         pairs: The comparison.
     """

@@ -220,7 +220,7 @@ def readable(
     """Put bounds beside their values, and leave out columns that say nothing.
 
     Args:
-        rows: Of a table, with ``NAME``, ``NAME_low`` and ``NAME_high``.
+        rows: Rows of a table, with ``NAME``, ``NAME_low`` and ``NAME_high``.
         left_out: Further columns that the page does not show; those that headings and labels tell.
 
     Returns:

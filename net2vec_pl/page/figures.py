@@ -30,7 +30,7 @@ def page_figure(folder: Path, name: str) -> PageFigure:
 
     Args:
         folder: With the figures.
-        name: Of the figure.
+        name: Name of the figure.
     """
     title = title_of(name)
     return PageFigure.load(

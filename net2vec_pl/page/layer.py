@@ -65,7 +65,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[LayerR
 
     Args:
         folder: The run folder.
-        jobs: Of the layers.
+        jobs: Jobs of the layers.
         rows: ``layers.csv``.
     """
     first, page = jobs[0], folder / REPORT

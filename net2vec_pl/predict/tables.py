@@ -68,7 +68,6 @@ class ScoreTable:
         self.images += 1
         self._found += scores > 0.5 if areas is None else areas > 0
         self._area += 0 if areas is None else areas
-        quality = {self._quality: self._known}
         for i, concept in enumerate(self._concepts):
             row = ScoreRow(
                 image=str(source.path),
@@ -77,7 +76,7 @@ class ScoreTable:
                 category=concept.category,
                 score=float(scores[i]),
                 area=None if areas is None else float(areas[i]),
-                **{name: known[i] for name, known in quality.items()},
+                **{self._quality: self._known[i]},
             )
             self._write(row)
 

@@ -105,6 +105,20 @@ def read_csv(kind: type[R], path: Path) -> list[R]:
     Raises:
         RunFolderError: If the file is absent, damaged or cut off, or lacks a column.
     """
+    rows = read_rows(path)
+    try:
+        return [_read(kind, row, "{}") for row in rows]
+    except (KeyError, ValueError) as error:
+        fault = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise RunFolderError(f"table {path} is damaged, or of another version: {fault}.") from error
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of any table as text: column -> cell.
+
+    Raises:
+        RunFolderError: If the file is absent, empty, damaged or cut off.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -112,11 +126,7 @@ def read_csv(kind: type[R], path: Path) -> list[R]:
         raise RunFolderError(f"table {path} cannot be read: {error}") from error
     if not rows or any(None in row or None in row.values() for row in rows):
         raise RunFolderError(f"table {path} is damaged: it is empty, or a row is cut off.")
-    try:
-        return [_read(kind, row, "{}") for row in rows]
-    except (KeyError, ValueError) as error:
-        fault = f"no column {error}" if isinstance(error, KeyError) else str(error)
-        raise RunFolderError(f"table {path} is damaged, or of another version: {fault}.") from error
+    return rows
 
 
 def _read(kind: type[R], row: Mapping[str, str], outer: str) -> R:

@@ -32,7 +32,7 @@ class Control:
     Args:
         name: For tables.
         text: For statements; or why it was left out.
-        counts: Of every val pair; None if it was left out.
+        counts: Counts of every val pair; None if it was left out.
     """
 
     name: str

@@ -58,7 +58,7 @@ class NamedBank:
         names: Concepts.
         categories: Category of each.
         weight: Embeddings; NaN where a concept has none.
-        suffix: Of the names of its tables and figures.
+        suffix: Suffix of the names of its tables and figures.
     """
 
     names: list[str]
@@ -76,7 +76,7 @@ class Space(Question):
         arithmetic: Sums of concepts such as ``grass + blue``; None to try one.
         wordnet: A folder with WordNet's dict files.
         words: A file of word vectors.
-        permutations: Of tests; those that take long make a tenth or a fiftieth of them.
+        permutations: Permutations of tests; slow tests make a tenth or a fiftieth of them.
         replicates: Resamples of the concepts, for intervals.
     """
 

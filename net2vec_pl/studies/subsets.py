@@ -300,7 +300,7 @@ def train_l1(
 
     Args:
         job: The layer.
-        strengths: Of the penalties, in (0, 1].
+        strengths: Strengths of the penalties, in (0, 1].
     """
     num_filters = job.backbone.shape[0]
     probe = job.probe(ConceptBank(torch.zeros(len(job.vocabulary), num_filters)))

@@ -23,7 +23,7 @@ class Synthesis(Question):
 
     Args:
         concepts: Concepts to look at; None for those with the best scores.
-        steps: Of gradient ascent.
+        steps: Steps of gradient ascent.
     """
 
     name: ClassVar[str] = "synthesis"
