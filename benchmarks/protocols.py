@@ -140,7 +140,7 @@ def mean_set_iou(
         threshold_rows=rows,
         sink=sink,
         sink_rows=kept,
-        watch=pooled.see,
+        watch=lambda layer, batch, activation: pooled.see(layer, batch.row, activation),
         watch_rows=rows,
     )
     cached = stream.from_source(sink.caches()[0])

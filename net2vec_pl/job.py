@@ -142,9 +142,10 @@ def _tables(
         return LayerTables(classification=rows)
     scores, baseline = segmented.scores, segmented.baseline
     return LayerTables(
-        concept_table(job.setup.selection, baseline, scores[0]),
+        concept_table(job.setup.selection, baseline, scores[0], segmented.knowledge),
         filter_table(job.activations.thresholds.cpu(), baseline, job.vocabulary),
         seed_table(job.vocabulary, job.setup.seeds, scores) if len(scores) > 1 else (),
+        segmented.probe_rows,
         rows,
     )
 
@@ -167,7 +168,7 @@ def _tell(job: LayerJob, tables: LayerTables) -> None:
     if tables.classification:
         print_classified(tables.classification, console)
     if tables.concepts:
-        print_summary(tables.concepts, console)
+        print_summary(tables.concepts, console, tables.probes)
     findings = job.folder / "findings.md"
     if findings.exists():
         console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)

@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 from net2vec_pl.errors import ConfigError, unknown
 
 _LR_AREA = 112 * 112
+NET2VEC = "net2vec"  # the paper's probe, by gradient descent
+CLOSED_FORM = ("mean_difference", "lda", "ridge", "pattern")  # by probes/closed_form.py
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ class Protocol:
         scaling: Input scaling: ``model`` (what the network was trained with) or ``paper``.
         precision: Precision of the network on CUDA: ``tf32``, ``float32``, or ``bf16``, which turns
             some 2 % of the bits.
+        probe: How weights are found: ``net2vec``, by gradient descent on the masks; in closed form
+            from sums over train images, ``mean_difference``, ``lda``, ``ridge`` or ``pattern``; or
+            the import path of a :class:`~net2vec_pl.pipeline.fitter.Fitter`.
+        calibrate: Whether each concept's bias is set afterwards to where set IoU on train is
+            largest.
+        shrinkage: By how much closed forms pull a covariance towards the mean variance, in [0, 1].
+        own_covariance: The share of a concept's own train images in its covariance, in [0, 1]; the
+            rest is that of all train images. Matters to ``lda`` and ``pattern``.
         classification: How classifiers of whole images are trained.
     """
 
@@ -101,6 +111,10 @@ class Protocol:
     shuffle: bool = True
     scaling: Literal["model", "paper"] = "model"
     precision: Literal["tf32", "float32", "bf16"] = "tf32"
+    probe: str = "net2vec"
+    calibrate: bool = False
+    shrinkage: float = 0.01
+    own_covariance: float = 0.0
     classification: ClassificationProtocol = field(default_factory=ClassificationProtocol)
 
     def __post_init__(self) -> None:
@@ -108,6 +122,13 @@ class Protocol:
         _check("lr", self.lr, self.lr > 0, "above 0")
         _check("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0")
         _check("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
+        for name in ("shrinkage", "own_covariance"):
+            _check(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        if not self.bias and (self.calibrate or self.probe in CLOSED_FORM):
+            raise ConfigError(
+                "protocol.bias=false leaves nothing to calibrate, and closed forms need a bias: "
+                "set protocol.bias=true."
+            )
         for name in ("epochs", "reference_batch_size"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
 

@@ -132,6 +132,11 @@ class MemoryCache(BatchSource):
         )
         return cls(bits.to(device), pairs.to(device), cache.shape, cache.mask_size)
 
+    @property
+    def has_activations(self) -> bool:
+        """Whether activations are kept besides bits."""
+        return self._dense is not None
+
     def __getitem__(self, row: int) -> int:
         """Return the row; batches are cut out at once."""
         return row

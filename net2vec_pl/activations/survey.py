@@ -21,7 +21,7 @@ from net2vec_pl.backbones import FrozenBackbone, read_layers
 from net2vec_pl.data import ConceptDataModule, ImageBatch
 from net2vec_pl.errors import BackboneError
 
-Watch = Callable[[int, Tensor, Tensor], None]
+Watch = Callable[[int, ImageBatch, Tensor], None]
 Track = Callable[[str], Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]]]
 
 
@@ -73,7 +73,7 @@ def survey(
         sink: Where answers go; nowhere if None.
         sink_rows: The images it wants; must be given with it. In one pass it gets all that set the
             thresholds.
-        watch: Called with layer, rows (N,) and activations (N, K, h, w) of every batch that passes;
+        watch: Called with layer, batch and activations (N, K, h, w) of every batch that passes;
             an image may pass twice.
         watch_rows: Images that must pass; must be given with it.
         track: Shows how far each pass is.
@@ -125,7 +125,7 @@ class _Passes:
             activations = read_layers(self.backbones, batch.images)
             if self._watch is not None:
                 for layer, activation in enumerate(activations):
-                    self._watch(layer, batch.row, activation)
+                    self._watch(layer, batch, activation)
             yield batch, activations
 
     def make_up_for(self, rows: npt.NDArray[np.int64]) -> None:

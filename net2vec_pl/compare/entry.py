@@ -18,6 +18,7 @@ from net2vec_pl.options import flat
 from net2vec_pl.probes import BankFile
 from net2vec_pl.records import Cell, Estimate, read_csv, read_rows
 from net2vec_pl.records.run import ClassifiedRow, ConceptRow, FilterRow, SeedRow
+from net2vec_pl.report.probes import KNOWN
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
@@ -76,6 +77,7 @@ class Entry:
             seed's; empty without filters.csv.
         needed: Target -> concept -> filters for 80 % of the full score, where that was asked.
         gains: The run's own means by category, where it has asked for intervals over images.
+        known: Concept -> whether it beats every reference level, where the run has any.
     """
 
     folder: Path
@@ -87,6 +89,7 @@ class Entry:
     detected: Mapping[str, float] = field(default_factory=dict)
     needed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     gains: Mapping[str, ImageMeans] = field(default_factory=dict)
+    known: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -157,7 +160,8 @@ def _by_seed(folder: Path, banks: Mapping[str, BankFile]) -> Iterator[Entry]:
     gains = _gains(folder / "analysis" / "gains.csv")
     seed = int(header["seed"])
     first = {target: _embeddings(bank, bank.weight) for target, bank in banks.items()}
-    yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains)
+    known = _known(folder / "concepts.csv")
+    yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains, known)
     bank, others = banks.get(SEGMENTATION), folder / "seeds.csv"
     if bank is None or bank.other_seeds is None or not others.exists():
         return
@@ -208,6 +212,10 @@ def _detected(path: Path) -> dict[str, float]:
 
 def _optional(path: Path) -> list[dict[str, str]]:
     return read_rows(path) if path.exists() else []
+
+
+def _known(path: Path) -> dict[str, bool]:
+    return {r["name"]: r["known"] == KNOWN for r in _optional(path) if r.get("known")}
 
 
 def _gains(path: Path) -> dict[str, ImageMeans]:

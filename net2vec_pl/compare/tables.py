@@ -30,7 +30,7 @@ from net2vec_pl.records.compare import (
     SeedMean,
     SegmentedMeans,
 )
-from net2vec_pl.report.tables import nan_mean
+from net2vec_pl.report.probes import nan_mean
 
 ALL = "all"
 IMAGES, CONCEPTS = "images", "concepts"
@@ -84,6 +84,7 @@ def _entry_row(label: str, group: str, entry: Entry) -> EntryRow:
         version=header.get("versions", {}).get("net2vec_pl", ""),
         n_concepts=len(entry.concepts),
         won=float(np.mean(both)) if both else np.nan,
+        known=sum(entry.known.values()) if entry.known else None,
         folder=str(entry.folder),
         **{
             name: nan_mean(entry.scores.get(name, {}).values())
@@ -154,6 +155,7 @@ def _segmented(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[SegmentedMea
             filters_needed=_needed(setting, SEGMENTATION, asked),
             detected_by_single=_by_single(setting, asked),
             detected_by_multi=int((multi[s] >= DETECTED_BY_MULTI).sum()),
+            known=_known(setting, asked),
             **{name: of_settings[s] for name, of_settings in means.items()},
         )
         for s, setting in enumerate(scores.settings)
@@ -209,6 +211,12 @@ def _by_single(setting: Setting, asked: Sequence[str]) -> float:
     if best is None:
         return np.nan
     return float(sum(best.get(c, 0.0) >= DETECTED_BY_SINGLE for c in asked))
+
+
+def _known(setting: Setting, asked: Sequence[str]) -> int | float:
+    """Count the concepts that beat every reference level, where a run has any."""
+    known = next((e.known for e in setting.entries if e.known), None)
+    return np.nan if known is None else sum(known.get(c, False) for c in asked)
 
 
 def _over_images(

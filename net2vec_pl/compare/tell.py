@@ -275,8 +275,8 @@ def print_comparison(
 def _means(group: str, rows: Sequence[CategoryRow]) -> Table:
     table = Table(title=f"{escape(group)}: means over the concepts that all have scored, on val")
     table.add_column("setting", overflow="fold", min_width=12)
-    columns = {"concepts": "n_concepts", "single": "single_val", "multi": "multi_val",
-               "won": "won", "accuracy": "accuracy"}  # fmt: skip
+    columns = {"concepts": "n_concepts", "known": "known", "single": "single_val",
+               "multi": "multi_val", "won": "won", "accuracy": "accuracy"}  # fmt: skip
     shown = {title: name for title, name in columns.items() if _has(rows, name)}
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
@@ -293,7 +293,7 @@ def _cell(row: CategoryRow, name: str) -> str:
     found = row.estimate(name)
     if not np.isfinite(found.value):
         return "-"
-    if name == "n_concepts":
+    if name in ("n_concepts", "known"):
         return f"{found.value:.0f}"
     if name == "won":
         return f"{found.value:.0%}"

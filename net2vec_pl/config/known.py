@@ -11,7 +11,7 @@ from net2vec_pl.protocol import Protocol
 
 _OPTIONS = (
     "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
-    "trainer", "logger", "callbacks", "target", "analysis", "report", "probe",
+    "trainer", "logger", "callbacks", "target", "analysis", "report", "beside",
 )  # fmt: skip
 _CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")

@@ -15,10 +15,10 @@ from net2vec_pl.config.values import name_list, plain, whole_number, workers_fro
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import build, load
-from net2vec_pl.pipeline.fitter import NET2VEC, Fitter
+from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.pipeline.setup import Subject
-from net2vec_pl.protocol import Protocol
+from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, Protocol
 from net2vec_pl.studies import Question
 from net2vec_pl.studies.registry import possible
 from net2vec_pl.tracking import TrackingOptions, check_tracking
@@ -29,6 +29,7 @@ _TARGETS = {
     "classification": ("classification",),
     "both": ("segmentation", "classification"),
 }
+BESIDE = ("mean_difference", "lda", "pattern")  # what needs no covariance of every concept
 _CACHES = ("memory", "device", "disk", "none")
 _ON_ERROR = ("raise", "skip")
 
@@ -60,10 +61,10 @@ class Plan:
             raise ConfigError(unknown("target", str(config.target), _TARGETS))
         if config.fit.compile not in ("auto", True, False):
             raise ConfigError(f"fit.compile={config.fit.compile} must be auto, true or false.")
-        if config.probe != NET2VEC:
-            load(Fitter, str(config.probe))  # type: ignore[type-abstract]
+        protocol = Protocol.parse(plain(config.protocol))
+        _check_probe(protocol.probe)
         return RunOptions(
-            protocol=Protocol.parse(plain(config.protocol)),
+            protocol=protocol,
             seed=whole_number("seed", config.seed, 0, 2**32 - 1),
             seeds=whole_number("seeds", config.seeds, 1, 1000),
             batch_size=whole_number("loader.batch_size", config.loader.batch_size, 1),
@@ -79,7 +80,7 @@ class Plan:
             report=config.report,
             callbacks=FitCallbacks(**plain(config.callbacks)),
             trainer=self.trainer,
-            probe=str(config.probe),
+            beside=_beside(config.beside),
         )
 
     @cached_property
@@ -200,6 +201,23 @@ class Plan:
     def whole(self) -> dict[str, Any]:
         """The whole configuration, resolved."""
         return plain(self._config)
+
+
+def _check_probe(name: str) -> None:
+    if name in (NET2VEC, *CLOSED_FORM):
+        return
+    if "." not in name:
+        hint = " One of your own is given by its import path, as in my_file.MyProbe."
+        raise ConfigError(unknown("value of protocol.probe", name, (NET2VEC, *CLOSED_FORM)) + hint)
+    load(Fitter, name)  # type: ignore[type-abstract]
+
+
+def _beside(given: object) -> tuple[str, ...]:
+    names = name_list("beside", given) or []
+    for name in names:
+        if name not in BESIDE:
+            raise ConfigError(unknown("probe of beside", name, BESIDE))
+    return tuple(dict.fromkeys(names))
 
 
 def _cache_bytes(config: DictConfig) -> int:

@@ -159,6 +159,7 @@ class ConceptDataModule(pl.LightningDataModule):
     Attributes:
         all_rows: Every readable row.
         train_rows: Those of the train split.
+        val_rows: Those of the val split.
         pair_rows: Rows with a probed concept, by split: ``train`` and ``val``.
         scored_rows: Rows that scores are taken on, likewise.
         index: The probed concepts of every row.
@@ -192,7 +193,7 @@ class ConceptDataModule(pl.LightningDataModule):
             index.pairs_per_image[scan.readable] > 0 for index in (self.index, self.score_index)
         )
         self.all_rows = scan.readable
-        self.train_rows = scan.readable[is_train]
+        self.train_rows, self.val_rows = scan.readable[is_train], scan.readable[~is_train]
         self.pair_rows = {
             "train": scan.readable[is_train & has_pairs],
             "val": scan.readable[~is_train & has_pairs],
@@ -206,6 +207,17 @@ class ConceptDataModule(pl.LightningDataModule):
         """Return the same stream of rows, read from elsewhere and in this process."""
         other = copy.copy(self)
         other.source, other.workers = source, 0
+        return other
+
+    def annotated(self, vocabulary: Vocabulary, reader: ConceptReader) -> "ConceptDataModule":
+        """Return the same stream, whose images are scored for all they were annotated for.
+
+        Args:
+            vocabulary: The probed concepts.
+            reader: The dataset.
+        """
+        other = copy.copy(self)
+        other.score_index = PairIndex.annotated(self.index, vocabulary, reader)
         return other
 
     def train_dataloader(self) -> DataLoader[ConceptBatch]:

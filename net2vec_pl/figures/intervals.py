@@ -7,9 +7,7 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from net2vec_pl.figures.style import MULTI, SINGLE, new_figure
-
-_NAME_LENGTH = 24
+from net2vec_pl.figures.style import MULTI, SINGLE, new_figure, short_name
 
 
 def gain_intervals(
@@ -37,7 +35,7 @@ def gain_intervals(
     place = np.arange(len(rows))
     _points(axes, multi[:, rows], place + 0.14, MULTI, "combination")
     _points(axes, single[:, rows], place - 0.14, SINGLE, "best single filter")
-    axes.set_yticks(place, [_short(names[row]) for row in rows])
+    axes.set_yticks(place, [short_name(names[row]) for row in rows])
     axes.set_ylim(-0.7, max(len(rows), 1) - 0.3)
     axes.set_xlim(left=0)
     axes.set_xlabel("set IoU on val")
@@ -65,7 +63,3 @@ def _title(shown: int, scored: int, asked: int) -> str:
     which = f"The {shown} largest differences of {scored}" if shown < scored else f"All {scored}"
     missing = f"; {asked - scored} not scored" if scored < asked else ""
     return f"{which} concepts{missing}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

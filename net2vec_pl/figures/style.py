@@ -27,6 +27,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "net2vec_pl",  # the same figure gives the same file
 }
+_NAME_LENGTH = 24
 
 
 def new_figure(
@@ -69,3 +70,13 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
     with mpl.rc_context(_STYLE):
         figure.savefig(folder / f"{name}.png")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+
+
+def short_name(name: str) -> str:
+    """Cut a name to what fits beside an axis.
+
+    Example:
+        >>> short_name("a concept with a very long name")
+        'a concept with a very l…'
+    """
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"

@@ -35,6 +35,21 @@ def logit_bins(logits: Float[Tensor, "*S"]) -> Int32[Tensor, "*S"]:
     return level.bitwise_xor_(sign).sub_(sign).add_(_LEVELS)
 
 
+def bin_floors() -> Float[Tensor, "bins"]:
+    """Return a number for each bin, float64: its logits and those of higher bins are above it.
+
+    Example:
+        >>> bin_floors()[[191, 512]].tolist()
+        [-1.03125, -0.0009765625]
+    """
+    level = torch.arange(_LEVELS, dtype=torch.int32)
+    lowest = (127 + _LOWEST_OCTAVE) * _LEVELS_PER_OCTAVE + level
+    least = (lowest << _DROPPED_BITS).view(torch.float32)  # in size, of each level
+    largest = torch.tensor([torch.finfo(torch.float32).max])
+    below = -torch.cat([least, largest]).flip(0)
+    return torch.cat([below, torch.nextafter(least, torch.zeros(1))]).double()
+
+
 def average_precision(
     positives: Int64[Tensor, "*C bins"], negatives: Int64[Tensor, "*C bins"]
 ) -> Float[Tensor, "*C"]:

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torchmetrics import Metric
 
+from net2vec_pl import processes
 from net2vec_pl.functional.average_precision import NUM_BINS, average_precision, logit_bins
 
 
@@ -39,11 +40,16 @@ class ConceptAP(Metric):
             mask: Ground truth.
             concept: The concept of each pair, in [0, C).
         """
+        # Only the concepts at hand, or a chunk of pairs would cost as much as all concepts.
+        present, which = torch.unique(concept, return_inverse=True)
         cell = logit_bins(logits).add_(mask.view(torch.uint8), alpha=NUM_BINS)
-        cell.add_((2 * NUM_BINS * concept.int())[:, None, None])
-        self.counts += torch.bincount(cell.flatten(), minlength=self.counts.numel()).view_as(
-            self.counts
-        )
+        cell.add_((2 * NUM_BINS * which.int())[:, None, None])
+        found = torch.bincount(cell.flatten(), minlength=len(present) * 2 * NUM_BINS)
+        self.counts.index_add_(0, present, found.view(-1, 2, NUM_BINS))
+
+    def summed(self) -> Int64[Tensor, "C 2 bins"]:
+        """Return the counts of all processes: outside and inside of masks, by bin."""
+        return processes.sum_over(self.counts.clone())
 
     def compute(self) -> Float[Tensor, "C"]:
         """Return average precision per concept, float64; NaN without a positive pixel."""

@@ -6,6 +6,7 @@ from net2vec_pl.report.page import PageFigure
 
 # Name of a figure, or how it begins where there is one of every concept.
 _TITLES = {
+    "levels": "Probes beside reference levels",
     "intervals": "Combinations and single filters, with intervals",
     "filter_curve": "Score over the number of filters",
     "filters_needed": "Concepts for which a number of filters is enough",

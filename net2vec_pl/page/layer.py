@@ -16,12 +16,12 @@ from net2vec_pl.page.rows import concept_rows
 from net2vec_pl.page.views import Views
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.records import Estimate
-from net2vec_pl.records.run import LayerRow
+from net2vec_pl.records.run import LayerRow, ProbeRow
 from net2vec_pl.records.studies import GainRow, IntervalRow, NeededRow
 from net2vec_pl.report import LayerTables, gain
 from net2vec_pl.report.layer_page import LayerPage, write_report
 from net2vec_pl.report.page import Link, PageTable, write_page
-from net2vec_pl.report.tables import nan_mean
+from net2vec_pl.report.probes import nan_mean, probe_means
 from net2vec_pl.runs import REPORT
 from net2vec_pl.studies.study import Study, interval
 
@@ -88,6 +88,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[LayerR
 def _key_numbers(tables: LayerTables, study: Study) -> dict[str, str]:
     numbers: dict[str, str] = {}
     if concepts := tables.concepts:
+        numbers |= _known(tables.probes)
         won, means = gain(concepts), _means(study)
         multi = _estimate(means.multi) if means else _mean(row.multi_val for row in concepts)
         single = _estimate(means.single) if means else _mean(row.single_val for row in concepts)
@@ -104,6 +105,18 @@ def _key_numbers(tables: LayerTables, study: Study) -> dict[str, str]:
             ),
         }
     return numbers | {"filters": str(study.job.backbone.shape[0])}
+
+
+def _known(probes: Sequence[ProbeRow]) -> dict[str, str]:
+    """Say how many concepts the run's own probe knows, and the one that knows most."""
+    if not probes:
+        return {}
+    means = [mean for mean in probe_means(probes) if mean.role == "probe"]
+    own, best = means[0], max(means, key=lambda mean: mean.known)
+    numbers = {f"concepts known by {own.name}": f"{own.known} of {own.tested}"}
+    if best is not own:
+        numbers[f"concepts known by {best.name}"] = f"{best.known} of {best.tested}"
+    return numbers
 
 
 def _means(study: Study) -> GainRow | None:

@@ -30,6 +30,9 @@ def concept_rows(
         if segmented:
             scores = segmented.get(name)
             row |= _cells(scores, ("best_filter", "single_val", "multi_val", "ap_val", "norm"))
+            if scores is not None and scores.known is not None:
+                row |= _cells(scores, ("known", "reference", "reference_val"))
+                row |= _cells(scores, ("over_reference_low", "over_reference_high"))
             row["gain"] = np.nan if scores is None else scores.multi_val - scores.single_val
         if gains:
             row |= _cells(gains.get(name), ("gain_low", "gain_high"))

@@ -25,9 +25,11 @@ from net2vec_pl.activations import (
     survey,
 )
 from net2vec_pl.activations.cache_folder import check_room, forecast_bytes
+from net2vec_pl.activations.survey import Watch
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.data import ConceptDataModule
+from net2vec_pl.data import ConceptDataModule, ImageBatch
 from net2vec_pl.functional.inputs import INPUTS, as_they_are
+from net2vec_pl.pipeline.moments import MomentWatch
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.pipeline.storage import pair_rows, storage_device, storage_of
 from net2vec_pl.runs.stages import Stages, Tensors
@@ -86,7 +88,7 @@ def _kept(setup: Setup, stages: Sequence[Stages], watch: "_Watch") -> list[Layer
         [b.shape for b in setup.backbones],
         setup.reader.mask_size,
         storage_device(setup),
-        dense_rows=pair_rows(setup) if setup.options.reads_raw else None,
+        dense_rows=pair_rows(setup) if storage.raw else None,
     )
     thresholds = _thresholds(setup, stages, sink, watch)
     return [
@@ -96,7 +98,7 @@ def _kept(setup: Setup, stages: Sequence[Stages], watch: "_Watch") -> list[Layer
 
 
 class _Watch:
-    """Means and spreads of every filter, from whatever pass goes by; kept as a stage."""
+    """Means, spreads and sums of every filter, from whatever pass goes by; kept as stages."""
 
     def __init__(self, setup: Setup, stages: Sequence[Stages]) -> None:
         self._setup, self._stages = setup, stages
@@ -111,15 +113,29 @@ class _Watch:
                 _threshold_rows(setup),
                 INPUTS.get(setup.options.protocol.input, as_they_are),
             )
-        self.see = self._pooled.see if self._pooled is not None else None
+        self._moments = MomentWatch(setup, stages)
+
+    @property
+    def see(self) -> Watch | None:
+        """What sees every batch that passes; None if nothing is wanted of it."""
+        return self._see if self._pooled is not None or self._moments.wanted else None
+
+    def _see(self, layer: int, batch: ImageBatch, activation: Tensor) -> None:
+        if self._pooled is not None:
+            self._pooled.see(layer, batch.row, activation)
+        self._moments.see(layer, batch, activation)
 
     def complete(self, activations: Sequence[LayerActivations]) -> list[LayerActivations]:
         """Return them with scale and pooled activations; runs the network again if need be."""
+        missing = self._moments.unseen()
         if self._pooled is not None:
-            self.rows = self._pooled.unseen(self.rows, self._setup.device)
-            if len(self.rows):
-                _survey(self._setup, [a.thresholds for a in activations], None, self)
+            missing = np.union1d(missing, self._pooled.unseen(self.rows, self._setup.device))
+        self.rows = missing
+        if len(missing):
+            _survey(self._setup, [a.thresholds for a in activations], None, self)
+        if self._pooled is not None:
             self._pooled.share(self._setup.device)
+        self._moments.keep()
         return (
             [self._with(*pair) for pair in enumerate(activations)]
             if self.wanted

@@ -13,15 +13,14 @@ from net2vec_pl import processes
 from net2vec_pl.pipeline.launch import StopOnSigterm
 from net2vec_pl.pipeline.trainers import trainer_from
 
-NET2VEC = "net2vec"  # the name of the paper's probe, which learns by gradient descent
-
 
 class Fitter(ABC):
     """Fits probes: by gradient descent, or in closed form.
 
-    One of your own is a subclass that takes no arguments, named by its import path: ``probe=``. Its
-    :meth:`fit` reads ``stream.rows_dataloader(stream.pair_rows["train"])`` and sets
-    ``probe.bank.weight``; see docs/howto/extend.md.
+    One of your own is a subclass that takes no arguments, named by its import path:
+    ``protocol.probe=``. Its :meth:`fit` reads
+    ``stream.rows_dataloader(stream.pair_rows["train"])`` and sets ``probe.bank.weight``; see
+    docs/howto/extend.md.
     """
 
     @abstractmethod

@@ -1,27 +1,34 @@
 """What every step of one layer's job needs, and how its banks are trained."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from pytorch_lightning.callbacks import RichProgressBar
 from torch import Tensor
 
 import net2vec_pl
-from net2vec_pl.activations import BankCounts
+from net2vec_pl.activations import BankCounts, MemoryCache
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptDataModule
+from net2vec_pl.extensions import build
+from net2vec_pl.functional import PixelPass
 from net2vec_pl.pipeline.activations import LayerActivations
-from net2vec_pl.pipeline.fitter import NET2VEC, Fitter, GradientFitter
+from net2vec_pl.pipeline.closed_form import ClosedFormFitter
+from net2vec_pl.pipeline.fitter import Fitter, GradientFitter
+from net2vec_pl.pipeline.moments import moments_of, stage_of
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank, initial_rows
+from net2vec_pl.probes.moments import Moments
+from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, Protocol
 from net2vec_pl.runs.stages import Stages, Tensors
 from net2vec_pl.tracking.log import JobLog
-from net2vec_pl.training import SegmentationProbe, score_bank
+from net2vec_pl.training import SegmentationProbe, calibrate, score_bank
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,41 @@ class LayerJob:
 
     def probe(self, bank: ConceptBank) -> SegmentationProbe:
         """Return a bank, or several, ready to be trained on the layer."""
+        return self._probe(bank, self.setup.options.protocol, self.activations.scale)
+
+    def probe_beside(self, bank: ConceptBank) -> SegmentationProbe:
+        """Return a bank, or several, that reads what closed forms beside the run's probe read."""
+        protocol = replace(self.setup.options.protocol, input=self.beside_reads, bias=True)
+        return self._probe(bank, protocol, self.beside_scale.float())
+
+    @property
+    def beside_reads(self) -> Literal["raw", "root"]:
+        """What closed forms beside the run's probe read, as ``protocol.input`` names it."""
+        return "raw" if self.setup.options.protocol.input == "raw" else "root"
+
+    @property
+    def beside_scale(self) -> Float64[Tensor, "K"]:
+        """What they divide each filter by: its spread."""
+        if self.activations.scale is not None:
+            return self.activations.scale.double().cpu()
+        return self.moments(self.beside_reads).sums.spread
+
+    @property
+    def raw_stream(self) -> ConceptDataModule:
+        """Batches from which activations can be had: those that are kept, else images."""
+        source = self.activations.stream.source
+        kept = isinstance(source, MemoryCache) and source.has_activations
+        return self.activations.stream if kept else self.setup.stream
+
+    @cached_property
+    def pixels(self) -> PixelPass:
+        """What upsamples maps of the layer's grid."""
+        start = self.initial_rows(self.setup.seeds[0])
+        return self.probe(ConceptBank(start)).to(self.setup.device).pixels
+
+    def _probe(
+        self, bank: ConceptBank, protocol: Protocol, scale: Float[Tensor, "K"] | None
+    ) -> SegmentationProbe:
         options = self.setup.options
         compiled = options.compiled
         return SegmentationProbe(
@@ -77,8 +119,8 @@ class LayerJob:
             bank,
             self.alpha,
             self.setup.reader.mask_size,
-            options.protocol,
-            scale=self.activations.scale,
+            protocol,
+            scale=scale,
             pairs_per_chunk=options.pairs_per_chunk,
             compiled=self.setup.device.type == "cuda" if compiled is None else compiled,
             stage_key=self.stages.key,
@@ -100,12 +142,44 @@ class LayerJob:
         }
         return GradientFitter(**(usual | options))
 
+    @property
+    def own_fitter(self) -> Fitter:
+        """What fits banks by the run's protocol."""
+        name = self.setup.options.protocol.probe
+        if name == NET2VEC:
+            return self.fitter()
+        if name in CLOSED_FORM:
+            return ClosedFormFitter(self._moments_of)
+        return build(Fitter, name, {})  # type: ignore[type-abstract]
+
+    def moments(self, reads: str) -> Moments:
+        """Return the sums over the layer's train images, once.
+
+        Args:
+            reads: What probes read, as ``protocol.input`` names it.
+        """
+        setup = self.setup
+        rows = setup.stream.train_rows
+        return Moments.read(
+            self.stages.once(
+                stage_of(reads),
+                lambda: moments_of(
+                    setup, self.backbone, self.activations.thresholds, setup.stream, rows, reads
+                ).tensors(),
+            )
+        )
+
+    def _moments_of(self, stream: ConceptDataModule) -> Moments:
+        """Return the sums over the train images of the layer's stream, or of another one."""
+        reads = self.setup.options.protocol.input
+        if stream is self.activations.stream:
+            return self.moments(reads)
+        rows = stream.pair_rows["train"]
+        thresholds = self.activations.thresholds
+        return moments_of(self.setup, self.backbone, thresholds, stream, rows, reads)
+
     def trained(
-        self,
-        name: str,
-        bank: ConceptBank,
-        stream: ConceptDataModule | None = None,
-        fitter: Fitter | None = None,
+        self, name: str, bank: ConceptBank, stream: ConceptDataModule | None = None
     ) -> SegmentationProbe:
         """Train banks once, as a stage: no log, no validation, no checkpoint.
 
@@ -113,17 +187,24 @@ class LayerJob:
             name: Name of the stage.
             bank: The banks.
             stream: The images; those of the main bank if None.
-            fitter: What trains them; the protocol's gradient descent if None.
         """
         probe = self.probe(bank)
         probe.tells_loss = False
 
         def learn() -> Tensors:
-            (fitter or self.fitter()).fit(probe, stream or self.activations.stream)
+            images = stream or self.activations.stream
+            self.own_fitter.fit(probe, images)
+            self.calibrated(probe, images)
             return {key: value for key, value in probe.state_dict().items() if _is_own(key)}
 
         probe.load_state_dict(self.stages.once(name, learn), strict=False)
         return probe.to(self.setup.device)
+
+    def calibrated(self, probe: SegmentationProbe, stream: ConceptDataModule) -> None:
+        """Set the biases of a probe by set IoU on train images, if the protocol says so."""
+        if self.setup.options.protocol.calibrate:
+            track = self.setup.progress("thresholds of probes")
+            calibrate(probe.to(self.setup.device), stream, stream.scored_rows["train"], track=track)
 
     def scored(self, name: str, probe: SegmentationProbe) -> BankCounts:
         """Score banks on val, once.
@@ -175,7 +256,6 @@ def header_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
         "seed": setup.options.seed,
         "seeds": setup.options.seeds,
         "versions": {"net2vec_pl": net2vec_pl.__version__, "torch": version("torch")},
-        **({} if setup.options.probe == NET2VEC else {"probe": setup.options.probe}),
     }
 
 

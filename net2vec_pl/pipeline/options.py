@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from net2vec_pl.protocol import Protocol
+from net2vec_pl.protocol import CLOSED_FORM, Protocol
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class RunOptions:
         report: Whether to leave a page.
         callbacks: What the fit logs and keeps.
         trainer: Arguments of ``pytorch_lightning.Trainer``.
-        probe: What fits the banks that segment: ``net2vec``, the protocol's gradient descent, or
-            the import path of a :class:`~net2vec_pl.pipeline.fitter.Fitter`.
+        beside: Probes in closed form that are scored beside the run's own, with reference levels;
+            none leaves out both.
     """
 
     protocol: Protocol
@@ -79,7 +79,21 @@ class RunOptions:
     report: bool
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     trainer: Mapping[str, Any] = field(default_factory=dict)
-    probe: str = "net2vec"
+    beside: tuple[str, ...] = ()
+
+    @property
+    def sums_of(self) -> str:
+        """What closed forms read: ``raw``, ``root`` or ``bits``; empty where there are none.
+
+        Those beside a probe that reads bits read roots.
+        """
+        if "segmentation" not in self.targets:
+            return ""
+        if self.protocol.probe in CLOSED_FORM:
+            return self.protocol.input
+        if not self.beside:
+            return ""
+        return "root" if self.protocol.input == "bits" else self.protocol.input
 
     @property
     def reads_raw(self) -> bool:

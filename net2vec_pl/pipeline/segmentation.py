@@ -1,8 +1,9 @@
 """Segment with the best single filter and with learned combinations, and score both."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,21 +18,24 @@ from net2vec_pl.activations import (
     count_single_filters,
     count_upsampled_filters,
 )
+from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptBatch
-from net2vec_pl.extensions import build
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.iou import set_iou
 from net2vec_pl.functional.resize import enlarger
-from net2vec_pl.pipeline.fitter import NET2VEC, Fitter
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.trainers import callbacks_from
+from net2vec_pl.pipeline.worth import contenders
 from net2vec_pl.probes import (
     BankFile,
     ConceptBank,
     SingleFilterBaseline,
     SingleFilterCounts,
 )
+from net2vec_pl.protocol import NET2VEC
+from net2vec_pl.records.run import ProbeRow
 from net2vec_pl.report import BankScores
+from net2vec_pl.report.probes import Contender, Knowledge, knowledge, probe_table
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.training import SegmentationProbe, score_bank
 
@@ -43,16 +47,32 @@ class Segmented:
     """What a layer's segmentation came to.
 
     Args:
+        vocabulary: The probed concepts.
         baseline: Set IoU of every filter on every concept.
         probe: The trained probe, a bank per seed.
         scores: Scores of the bank of each seed.
         counts: Pixels of every val pair, in the bank of each seed.
+        contenders: The probe itself and what is scored beside it; empty where nothing is.
     """
 
+    vocabulary: Vocabulary
     baseline: SingleFilterBaseline
     probe: SegmentationProbe
     scores: list[BankScores]
     counts: BankCounts
+    contenders: Sequence[Contender] = ()
+
+    @cached_property
+    def knowledge(self) -> list[Knowledge]:
+        """Whether the layer knows each concept; empty where nothing stands beside its probe."""
+        references = [c for c in self.contenders if c.role == "reference"]
+        return knowledge(self.contenders[0], references, seed=0) if references else []
+
+    @cached_property
+    def probe_rows(self) -> list[ProbeRow]:
+        """The rows of ``probes.csv``; none where nothing stands beside the probe."""
+        vocabulary = self.vocabulary
+        return probe_table(vocabulary, self.contenders, seed=0) if self.contenders else []
 
     @property
     def weight(self) -> Float[Tensor, "C K"]:
@@ -64,7 +84,11 @@ def segment(job: LayerJob) -> Segmented:
     """Do all of it, or what an earlier start has left undone."""
     baseline = single_filters(job)
     probe = _fit(job)
-    return Segmented(baseline, probe, *_score(job, probe))
+    scores, counts = _score(job, probe)
+    beside: list[Contender] = []
+    if job.setup.options.beside:
+        beside = contenders(job, baseline, chosen_counts(job, baseline), probe)
+    return Segmented(job.vocabulary, baseline, probe, scores, counts, beside)
 
 
 def cells_of(job: LayerJob) -> BilinearCells:
@@ -156,9 +180,8 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     options = job.setup.options
     rows = [job.initial_rows(seed) for seed in job.setup.seeds]
     bank = ConceptBank(torch.cat(rows), bias=options.protocol.bias)
-    if options.probe != NET2VEC:
-        fitter = build(Fitter, options.probe, {})  # type: ignore[type-abstract]
-        return job.trained("probe", bank, fitter=fitter)
+    if options.protocol.probe != NET2VEC:
+        return job.trained("probe", bank)
     probe = job.probe(bank)
     checkpoint = job.stages.checkpoint()
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
@@ -171,6 +194,7 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     callbacks = callbacks_from(options.callbacks, job.vocabulary, job.folder, progress=progress)
     by_gradient = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
     by_gradient.fit(probe, job.activations.stream)
+    job.calibrated(probe, job.activations.stream)
     return probe
 
 

@@ -22,12 +22,14 @@ class Storage:
         num_bytes: What they need there; 0 on disk and where none are kept.
         reason: Why they are not kept where ``cache=`` asks for it; empty if they are.
         shared: Whether several processes exchange them through the disk first.
+        raw: Whether activations themselves are kept, besides bits.
     """
 
     where: Literal["memory", "device", "disk", "none"]
     num_bytes: int = 0
     reason: str = ""
     shared: bool = False
+    raw: bool = False
 
 
 def storage_of(setup: Setup, num_processes: int, *, scale: float = 1.0) -> Storage:
@@ -45,27 +47,33 @@ def storage_of(setup: Setup, num_processes: int, *, scale: float = 1.0) -> Stora
         return Storage("none", reason="only bits can be kept on disk or shared between processes")
     if options.cache == "disk":
         return Storage("disk")
-    needed = round(kept_bytes(setup) * scale)
+    raw = options.reads_raw or (bool(options.sums_of) and not several)
+    needed = round(kept_bytes(setup, raw=raw) * scale)
+    if needed > options.cache_bytes and not options.reads_raw:  # closed forms do without
+        raw, needed = False, round(kept_bytes(setup) * scale)
     if needed > options.cache_bytes:
         return Storage("none", needed, "more than cache.max_gib allows")
     place = storage_device(setup)
     if place.type == "cuda" and needed > _OF_DEVICE * torch.cuda.mem_get_info()[0]:
         return Storage("none", needed, "more than the device has left")
-    return Storage(options.cache, needed, shared=several)
+    return Storage(options.cache, needed, shared=several, raw=raw)
 
 
-def kept_bytes(setup: Setup) -> int:
+def kept_bytes(setup: Setup, *, raw: bool = False) -> int:
     """Forecast what bits and masks take in memory.
 
     Four bytes a bit that is set, and masks of packed bits; two bytes an activation where they are
-    read.
+    kept.
+
+    Args:
+        setup: Setup of the run.
+        raw: Whether activations are kept besides bits.
     """
     rows, (sh, sw) = pair_rows(setup), setup.reader.mask_size
     pairs = int(setup.stream.index.pairs_per_image[rows].sum())
     values = len(rows) * sum(math.prod(b.shape) for b in setup.backbones)
-    raw = 2 * values if setup.options.reads_raw else 0
     bits = 4 * values * setup.options.protocol.tau
-    return round(bits + pairs * (-(-sh * sw // 8) + 8) + raw)
+    return round(bits + pairs * (-(-sh * sw // 8) + 8) + 2 * values * raw)
 
 
 def storage_device(setup: Setup) -> torch.device:

@@ -42,6 +42,7 @@ class EntryRow(Record):
         best_accuracy: Mean balanced accuracy of the best single filters.
         won: Share of concepts on which the embedding has a higher set IoU than the best filter.
         folder: Where the layer's results are.
+        known: Concepts that beat every reference level; None where the run has no levels.
     """
 
     entry: str
@@ -71,6 +72,7 @@ class EntryRow(Record):
     best_accuracy: float
     won: float
     folder: str
+    known: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class SegmentedMeans(Record):
         filters_needed: Median number of filters for 80 % of the full set IoU.
         detected_by_single: Concepts that a single filter detects.
         detected_by_multi: Concepts that the embedding detects.
+        known: Concepts for which it beats every reference level; NaN where a run has no levels.
     """
 
     n_concepts: int | float = math.nan
@@ -180,6 +183,7 @@ class SegmentedMeans(Record):
     filters_needed: float = math.nan
     detected_by_single: float = math.nan
     detected_by_multi: int | float = math.nan
+    known: int | float = math.nan
 
 
 @dataclass(frozen=True)

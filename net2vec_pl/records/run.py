@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from net2vec_pl.records.table import Column, Record
+from net2vec_pl.records.table import Column, Estimate, Record
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,12 @@ class ConceptRow(Record):
         ap_val: Average precision over the pixels of val images.
         norm: Euclidean length of the embedding.
         status: ``ok``, or why there are no scores.
+        reference: The reference level with the highest set IoU on val; None where the run has
+            none.
+        reference_val: That set IoU.
+        over_reference: ``multi_val`` less it, with its interval over val images.
+        known: Whether the embedding beats it: ``yes``, ``no``, ``undecided``, or why it could not
+            be tested; see :class:`~net2vec_pl.report.probes.Knowledge`.
     """
 
     id: int
@@ -41,6 +47,50 @@ class ConceptRow(Record):
     ap_val: float
     norm: float
     status: str
+    reference: str | None = None
+    reference_val: float | None = None
+    over_reference: Estimate | None = None
+    known: str | None = None
+
+
+@dataclass(frozen=True)
+class ProbeRow(Record):
+    """A row of ``probes.csv``: a concept, as one probe or reference level segments it.
+
+    Args:
+        id: The dataset's number of the concept.
+        name: Its name.
+        category: Its primary category.
+        probe: Name of the probe or level; the run's own comes first.
+        role: ``probe`` or ``reference``.
+        n_val: Val images that contain the concept.
+        train: Set IoU on train at the threshold chosen there; NaN where none was chosen.
+        val: Set IoU on val images that contain the concept, with its interval over images.
+        gain: That less the run's own, with its interval.
+        ap: Average precision over the pixels of the same images.
+        annotated: Set IoU over val images annotated for its category, 2,000 at most.
+        argmax: IoU where the highest logit of its category is predicted, over labelled pixels of
+            the same images.
+        cosine: Of its embedding with the run's own; NaN where it has none.
+        over_reference: ``val`` less the best reference level, with its interval; NaN for levels.
+        known: Whether it beats that level; see :class:`~net2vec_pl.report.probes.Knowledge`.
+    """
+
+    id: int
+    name: str
+    category: str
+    probe: str
+    role: str
+    n_val: int
+    train: float
+    val: Estimate
+    gain: Estimate
+    ap: float
+    annotated: float
+    argmax: float
+    cosine: float
+    over_reference: Estimate
+    known: str
 
 
 @dataclass(frozen=True)

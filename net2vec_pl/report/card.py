@@ -16,7 +16,7 @@ import numpy as np
 from net2vec_pl.probes import BankFile
 from net2vec_pl.records import Record
 from net2vec_pl.report.page import templates
-from net2vec_pl.report.tables import nan_mean
+from net2vec_pl.report.probes import KNOWN, nan_mean
 from net2vec_pl.runs.files import whole
 
 _SHOWN = 5
@@ -78,9 +78,18 @@ def write_card(
         },
         unscored=Counter(row["status"] for row in rows if not np.isfinite(row[first])),
         controls=controls,
+        known=_known(rows),
     )
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _known(rows: Sequence[_Cells]) -> str:
+    """Say how many concepts beat every reference level; empty where that was not asked."""
+    asked = [row for row in rows if row.get("known")]
+    if not asked:
+        return ""
+    return f"{sum(row['known'] == KNOWN for row in asked)} of {len(asked)}"
 
 
 def _scored(table: Sequence[_Cells], score: str) -> list[_Cells]:

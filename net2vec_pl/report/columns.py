@@ -32,6 +32,12 @@ _KNOWN = {
     "category": Column("category"),
     "multi_val": Column("set IoU, embedding", "On val images", bar="multi"),
     "single_val": Column("set IoU, best filter", "On val images", bar="single"),
+    "known": Column(
+        "known", "Whether the embedding beats what needs no knowledge of the concept, for certain"
+    ),
+    "reference_val": Column(
+        "reference level", "Set IoU of the best of: every pixel, mean place, a random direction"
+    ),
     "gain": Column("gain", "Set IoU of the embedding less that of the best filter"),
     "ap_val": Column("AP, embedding", "Average precision over the pixels of val images"),
     "accuracy": Column("accuracy, embedding", _BALANCED, bar="multi"),
@@ -44,6 +50,13 @@ _KNOWN = {
     "n_val": Column("val images", "Val images that contain it"),
     "n_train": Column("train images", "Train images that contain it"),
     "status": Column("status", "ok, or why there are no scores"),
+    "reference": Column("which reference level", "The best of them for this concept", main=False),
+    "over_reference_low": Column(
+        "over reference, low", "95 % interval over val images", main=False
+    ),
+    "over_reference_high": Column(
+        "over reference, high", "95 % interval over val images", main=False
+    ),
     "gain_low": Column("gain, low", "95 % interval over val images", main=False),
     "gain_high": Column("gain, high", "95 % interval over val images", main=False),
     "multi_train": Column("set IoU on train, embedding", main=False),

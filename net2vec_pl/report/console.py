@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from net2vec_pl.records.run import ClassifiedRow, ConceptRow
+from net2vec_pl.records.run import ClassifiedRow, ConceptRow, ProbeRow
+from net2vec_pl.report.probes import ProbeMeans, probe_means
 
 _SHOWN = 10
 
@@ -51,17 +52,28 @@ def _scored(rows: Sequence[ConceptRow]) -> list[ConceptRow]:
     return [r for r in rows if np.isfinite(r.multi_val) and np.isfinite(r.single_val)]
 
 
-def print_summary(rows: Sequence[ConceptRow], console: Console) -> None:
-    """Print the concepts that gain most, the means by category, and the share won.
+def print_summary(
+    rows: Sequence[ConceptRow], console: Console, probes: Sequence[ProbeRow] = ()
+) -> None:
+    """Print the concepts that gain most, the means, how many concepts are known, the share won.
 
     Args:
         rows: The concept table.
         console: Where to print.
+        probes: The table of probes and reference levels.
     """
     scored = _scored(rows)
     if scored:
         console.print(_gainers(scored))
         console.print(_means(rows, scored))
+        if probes:
+            means = probe_means(probes)
+            console.print(_beside(means))
+            console.print(
+                f"The layer knows [bold]{means[0].known} of {means[0].tested}[/bold] concepts by "
+                f"its own probe ({escape(means[0].name)}): they score above every reference level "
+                "on val."
+            )
         result = gain(rows)
         console.print(
             f"The combination of filters scores higher on val than the best single filter for "
@@ -91,6 +103,21 @@ def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
         means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * 5
         table.add_row(escape(category), str(len(asked)), str(len(scored)), *means)
     console.print(table)
+
+
+def _beside(means: Sequence[ProbeMeans]) -> Table:
+    table = Table(title="Probes and reference levels: means over concepts, on val")
+    table.add_column("")
+    for name in ("set IoU", "known", "AP", "annotated", "argmax"):
+        table.add_column(name, justify="right")
+    for role in ("probe", "reference"):
+        for mean in (m for m in means if m.role == role):
+            scores = (mean.ap, mean.annotated, mean.argmax)
+            known = str(mean.known) if role == "probe" else "-"
+            cells = (f"{score:.3f}" if np.isfinite(score) else "-" for score in scores)
+            table.add_row(escape(mean.name), f"{mean.val:.3f}", known, *cells)
+        table.add_section()
+    return table
 
 
 def _accuracies(row: ClassifiedRow) -> tuple[float, ...]:

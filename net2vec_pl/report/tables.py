@@ -1,6 +1,6 @@
 """The tables of a run: a row per concept, per filter, per seed, per layer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import nan
 from pathlib import Path
@@ -16,15 +16,17 @@ from net2vec_pl.data import Selection
 from net2vec_pl.functional.classifier_scores import ClassificationScores
 from net2vec_pl.probes import SingleClassifiers, SingleFilterBaseline
 from net2vec_pl.probes.single_filter import NO_FILTER
-from net2vec_pl.records import Record, write_csv
+from net2vec_pl.records import Estimate, Record, write_csv
 from net2vec_pl.records.run import (
     ClassifiedRow,
     ClassifierScores,
     ConceptRow,
     FilterRow,
     LayerRow,
+    ProbeRow,
     SeedRow,
 )
+from net2vec_pl.report.probes import Knowledge, nan_mean
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class LayerTables:
         concepts: Every concept that was asked for, and how well it is segmented.
         filters: Every filter.
         seeds: Every concept and seed, where there are several seeds.
+        probes: Every concept and whatever is scored beside the run's own probe.
         classification: Every concept that was asked for, and how well it is classified.
     """
 
     concepts: Sequence[ConceptRow] = ()
     filters: Sequence[FilterRow] = ()
     seeds: Sequence[SeedRow] = ()
+    probes: Sequence[ProbeRow] = ()
     classification: Sequence[ClassifiedRow] = ()
 
     def write(self, folder: Path) -> None:
@@ -74,7 +78,10 @@ class LayerTables:
 
 
 def concept_table(
-    selection: Selection, baseline: SingleFilterBaseline, scores: BankScores
+    selection: Selection,
+    baseline: SingleFilterBaseline,
+    scores: BankScores,
+    knowledge: Sequence[Knowledge] = (),
 ) -> list[ConceptRow]:
     """Tabulate every concept that was asked for, also those that are not probed.
 
@@ -82,6 +89,7 @@ def concept_table(
         selection: The concepts asked for; the probed ones are the rows of the other two.
         baseline: Set IoU of all filters.
         scores: Scores of the bank.
+        knowledge: Whether the layer knows each probed concept, where it was asked.
 
     Returns:
         Rows in the dataset's order; NaN where there is nothing to score, with the reason in
@@ -111,9 +119,21 @@ def concept_table(
                 ap_val=_at(scores.ap_val, row),
                 norm=_at(scores.norm, row),
                 status="no filter overlaps it" if none else entry.status,
+                **(_known(knowledge, row) if knowledge else {}),
             )
         )
     return table
+
+
+def _known(knowledge: Sequence[Knowledge], row: int | None) -> dict[str, Any]:
+    none = Knowledge("", nan, Estimate(nan), "")
+    found = none if row is None else knowledge[row]
+    return {
+        "reference": found.reference,
+        "reference_val": found.level,
+        "over_reference": found.gain,
+        "known": found.known,
+    }
 
 
 def _at(values: Float[Tensor, "*C"], place: Any) -> float:
@@ -252,14 +272,3 @@ def layer_row(layer: str, shape: tuple[int, int, int], tables: LayerTables) -> L
 def _means(table: Sequence[Record], columns: Sequence[str]) -> dict[str, Any]:
     rows = [record.cells() for record in table]
     return {name: nan_mean(float(row[name]) for row in rows) for name in columns} if rows else {}
-
-
-def nan_mean(values: Iterable[float]) -> float:
-    """Average what can be averaged; NaN if nothing can.
-
-    Example:
-        >>> nan_mean([1.0, float("nan"), 2.0])
-        1.5
-    """
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")

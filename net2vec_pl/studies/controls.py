@@ -14,9 +14,9 @@ from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import ControlMeansRow, ControlRow
+from net2vec_pl.report.probes import beside
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
-from net2vec_pl.studies.intervals import beside
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, estimate, interval
 
@@ -73,7 +73,7 @@ class Controls(Question):
             if control.counts is None:
                 _log.info("control %s is left out: %s", control.name, control.text)
                 continue
-            counts = beside(study, segmented.counts, control.counts)
+            counts = beside(segmented.counts, control.counts, len(study.job.vocabulary))
             drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
             scores["multi"] = drawn.multi.value.tolist()
             scores[control.name] = drawn.single.value.tolist()
@@ -197,7 +197,7 @@ def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:
     multi, single = (by_name.get(f"random_network_{which}") for which in ("multi", "single"))
     if multi is None or single is None:
         return
-    counts = beside(study, multi, single)
+    counts = beside(multi, single, len(study.job.vocabulary))
     means = bootstrap_set_iou(counts, replicates, seed=study.seed).means()
     study.find(
         QUESTION,

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
-from net2vec_pl.activations import BankCounts
 from net2vec_pl.analysis.intervals import MeanScores, SetIouBootstrap, bootstrap_set_iou
-from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, PairedTest, paired_test
 from net2vec_pl.analysis.seeds import spread_over_seeds
 from net2vec_pl.figures.intervals import gain_intervals
 from net2vec_pl.pipeline.segmentation import chosen_counts
 from net2vec_pl.records.studies import GainRow, IntervalRow
+from net2vec_pl.report.probes import beside
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, by_category, estimate, estimates, interval
 
@@ -37,7 +35,8 @@ class Intervals(Question):
     def run(self, study: Study) -> None:
         """Put combinations and single filters side by side, concept by concept."""
         segmented = study.segmented
-        counts = beside(study, segmented.counts, chosen_counts(study.job, segmented.baseline))
+        single = chosen_counts(study.job, segmented.baseline)
+        counts = beside(segmented.counts, single, len(study.job.vocabulary))
         drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
         test = paired_test(counts, self.permutations, seed=study.seed)
         study.write(_table(study, drawn, test), "intervals")
@@ -47,15 +46,6 @@ class Intervals(Question):
         )
         study.write(_by_category(study, drawn, test), "gains")
         _tell(study, drawn.means(), test)
-
-
-def beside(study: Study, multi: BankCounts, single: BankCounts) -> PairCounts:
-    """Put the first banks of two counts side by side, pair for pair."""
-    first, second = (
-        torch.stack([counts.intersection[0], counts.union[0]]).numpy() for counts in (multi, single)
-    )
-    image, concept = multi.image.numpy(), multi.concept.numpy()
-    return PairCounts(image, concept, first, second, len(study.job.vocabulary))
 
 
 def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[IntervalRow]:

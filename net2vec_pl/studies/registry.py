@@ -13,12 +13,14 @@ from net2vec_pl.studies.sharing import Sharing
 from net2vec_pl.studies.space import Space
 from net2vec_pl.studies.subsets import Subsets
 from net2vec_pl.studies.synthesis import Synthesis
+from net2vec_pl.studies.worth import Worth
 
 _log = logging.getLogger(__name__)
 
 # In the order in which they are asked.
 BUILT_IN: Mapping[str, type[Question]] = {
-    kind.name: kind for kind in (Intervals, Subsets, Sharing, Space, Examples, Synthesis, Controls)
+    kind.name: kind
+    for kind in (Worth, Intervals, Subsets, Sharing, Space, Examples, Synthesis, Controls)
 }
 
 

@@ -29,6 +29,7 @@ from net2vec_pl.pipeline.classification import train_classifiers
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank
+from net2vec_pl.protocol import NET2VEC
 from net2vec_pl.records.studies import NeededRow, PenaltyRow, ReachedRow, SubsetRow
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, by_category
@@ -88,7 +89,8 @@ def _segment(study: Study, options: Subsets) -> None:
     protocol = job.setup.options.protocol
     if not options.penalties:
         return
-    if protocol.optimizer == "sgd" and protocol.lr_decay == "none":
+    constant = protocol.optimizer == "sgd" and protocol.lr_decay == "none"
+    if protocol.probe == NET2VEC and constant:
         _l1(study, full.numpy(), options.penalties)
     else:
         _log.info("no L1 path: its proximal steps belong to SGD at a constant rate")

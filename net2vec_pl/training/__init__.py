@@ -4,6 +4,7 @@ from net2vec_pl.training.classification import ClassificationBank, Classificatio
 from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseSGD
 from net2vec_pl.training.segmentation import (
     SegmentationProbe,
+    calibrate,
     mean_slopes,
     score_bank,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "RowwiseAdam",
     "RowwiseSGD",
     "SegmentationProbe",
+    "calibrate",
     "mean_slopes",
     "score_bank",
 ]

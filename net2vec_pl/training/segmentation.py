@@ -5,20 +5,20 @@ linearly, upsample bilinearly, and compare the sigmoid with the concept's mask. 
 section 3.2. Several banks learn side by side: other seeds, other subsets of the filters.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from net2vec_pl import processes
-from net2vec_pl.activations import BankCounts, count_pairs, fire, respond
+from net2vec_pl.activations import BankCounts, as_kept, fire, respond
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.errors import BackboneError
@@ -34,6 +34,7 @@ from net2vec_pl.metrics import ConceptAP, SetIoU
 from net2vec_pl.probes import ConceptBank, Scorer
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseOptimizer, RowwiseSGD
+from net2vec_pl.training.scoring import Track, rows_of, score_all, score_maps, thresholds_on
 
 _MOST_ALPHA = 0.9999
 
@@ -176,25 +177,25 @@ class SegmentationProbe(pl.LightningModule):
             batch: The pairs.
             ap: Counts the pixels of each row too, if given.
         """
-        logits, rows = self._logits(self._scores(batch), batch), self._rows(batch)
-        counts = torch.empty(*rows.shape, 2, dtype=torch.int64, device=self.device)
-        for bank, pairs, maps, mask in self.pixels.against(logits, batch.masks):
-            counts[bank, pairs] = overlap(predict(maps), mask)
-            if ap is not None:
-                ap.update(maps, mask, rows[bank, pairs])
-        return counts
+        return score_maps(self.pixels, self.logits(batch), batch, self.num_concepts, ap)
+
+    @torch.no_grad()
+    def logits(self, batch: ConceptBatch) -> Float[Tensor, "B P h w"]:
+        """Return the logits of a batch's pairs on the activation grid, in each bank."""
+        return self._logits(self._scores(batch), batch)
 
     def _scores(self, batch: ConceptBatch) -> PairScores | DensePairScores:
         scorer = Scorer(self.protocol.input, self.thresholds, self.scale)
         bits = self.protocol.input == "bits"
         read = (
-            fire(self.backbone, self.thresholds, batch) if bits else respond(self.backbone, batch)
+            fire(self.backbone, self.thresholds, batch)
+            if bits
+            else as_kept(respond(self.backbone, batch))
         )
         return scorer.pairs(read, batch.image, batch.concept)
 
     def _rows(self, batch: ConceptBatch) -> Int64[Tensor, "B P"]:
-        first = torch.arange(self.num_banks, device=batch.concept.device) * self.num_concepts
-        return first[:, None] + batch.concept
+        return rows_of(self.num_banks, self.num_concepts, batch.concept)
 
     def _logits(
         self, scores: PairScores | DensePairScores, batch: ConceptBatch
@@ -279,7 +280,7 @@ def score_bank(
     rows: npt.NDArray[np.int64],
     *,
     ap: bool = True,
-    track: Callable[[Iterable[ConceptBatch]], Iterable[ConceptBatch]] = iter,
+    track: Track = iter,
 ) -> tuple[BankCounts, Float[Tensor, "B C"]]:
     """Score every bank on some images, over all processes.
 
@@ -293,16 +294,48 @@ def score_bank(
     Returns:
         The counts of every pair, and average precision.
     """
-    metric = ConceptAP(len(probe.bank.weight)).to(probe.device) if ap else None
-    counts = count_pairs(
+    return score_all(
+        probe.pixels,
+        probe.logits,
         stream,
         rows,
-        lambda batch: probe.score(batch, metric),
-        probe.device,
         num_banks=probe.num_banks,
+        num_concepts=probe.num_concepts,
+        device=probe.device,
+        ap=ap,
         track=track,
     )
-    wide = (probe.num_banks, probe.num_concepts)
-    # torchmetrics makes a scalar of the vector of a single concept.
-    precision = metric.compute().view(wide).cpu() if metric else torch.full(wide, torch.nan)
-    return counts, precision
+
+
+def calibrate(
+    probe: SegmentationProbe,
+    stream: ConceptDataModule,
+    rows: npt.NDArray[np.int64],
+    *,
+    track: Track = iter,
+) -> Float64[Tensor, "B C"]:
+    """Move the biases of a probe to where set IoU on some images is largest.
+
+    Args:
+        probe: A probe whose banks have biases.
+        stream: Where the images come from.
+        rows: The images, train images.
+        track: Shows how far it is.
+
+    Returns:
+        Set IoU of each row on these images, at its new bias.
+    """
+    assert probe.bank.bias is not None
+    threshold, score = thresholds_on(
+        probe.pixels,
+        probe.logits,
+        stream,
+        rows,
+        num_banks=probe.num_banks,
+        num_concepts=probe.num_concepts,
+        device=probe.device,
+        track=track,
+    )
+    with torch.no_grad():
+        probe.bank.bias.sub_(threshold.flatten().to(probe.bank.bias))
+    return score

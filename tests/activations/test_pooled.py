@@ -139,8 +139,8 @@ class Watch:
         self.activations: list[dict[int, Tensor]] = [{}, {}]
         self.times: dict[int, int] = {}
 
-    def __call__(self, layer: int, row: Tensor, activation: Tensor) -> None:
-        for number, answer in zip(row.tolist(), activation, strict=True):
+    def __call__(self, layer: int, batch: ImageBatch, activation: Tensor) -> None:
+        for number, answer in zip(batch.row.tolist(), activation, strict=True):
             self.activations[layer][number] = answer.clone()
             self.times[number] = self.times.get(number, 0) + (layer == 0)
 
@@ -235,7 +235,7 @@ def watch_a_share(rank: int, *, known: bool) -> tuple[list[float], list[float], 
         TAU,
         threshold_rows=stream.train_rows,
         thresholds=[torch.zeros(5)] if known else None,
-        watch=found.see,
+        watch=lambda layer, batch, activation: found.see(layer, batch.row, activation),
         watch_rows=stream.all_rows,
     )
     unseen = found.unseen(stream.all_rows, CPU).tolist()

@@ -270,9 +270,8 @@ def test_chosen_images_serve_rare_concepts_first(present: np.ndarray, most: int)
 
 
 def test_rows_join_what_several_tables_say() -> None:
-    scored = {"alpha": 0.5, "best_filter": 4, "single_train": 0.2, "multi_train": 0.4}
-    val = {"single_val": 0.1, "multi_val": 0.3, "ap_val": 0.5, "norm": 1.0}
-    sky = ConceptRow(1, "sky", "object", 3, 2, **scored, **val, status="ok")
+    # alpha, best filter, single on train and val, multi on train and val, AP, norm
+    sky = ConceptRow(1, "sky", "object", 3, 2, 0.5, 4, 0.2, 0.1, 0.4, 0.3, 0.5, 1.0, "ok")
     classified = [classified_row("sky", "object"), classified_row("street", "scene")]
     needed = [NeededRow("sky", "object", {"50%": 1.0, "80%": 2.0}, "ok")]
     intervals = [

@@ -22,6 +22,7 @@ QUICK = [
     "callbacks.progress=false",
     "trainer=cpu",
     "analysis=none",
+    "beside=[]",
     "report=false",
 ]
 

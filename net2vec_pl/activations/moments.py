@@ -1,0 +1,201 @@
+"""Sum what a layer gives over train images, exactly: no order, batch or process changes a bit.
+
+What a filter gives is rounded to a whole multiple of a step of its own, a power of two some 4,000
+times smaller than its largest value in a few images; a mask's share of a cell is a multiple of
+1/256. So all sums are whole numbers in float64 (below 2^53 for BRODEN's 12 million positions), and
+sums of whole numbers do not depend on their order.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from net2vec_pl import processes
+from net2vec_pl.activations.extract import device_of
+from net2vec_pl.backbones import FrozenBackbone, read_layers
+from net2vec_pl.data import ConceptBatch, ConceptDataModule, ImageBatch
+from net2vec_pl.functional import DensePairScores
+from net2vec_pl.functional.shares import cell_shares
+from net2vec_pl.probes.moments import Moments
+
+Features = Callable[[Float[Tensor, "N K h w"]], Float[Tensor, "N K h w"]]
+NUM_FOLDS = 20
+_MOST_BYTES = 2**30  # of the squares of all layers; fewer folds, if they would take more
+_STEPS = 12  # bits: the largest value of the sample is 2^11 to 2^12 steps
+_SAMPLE = 32  # images that set the steps
+_EXACT = 2.0**53
+_PAIRS_PER_CHUNK = 64
+_log = logging.getLogger(__name__)
+
+
+def folds_of(
+    train_rows: npt.NDArray[np.int64], num_rows: int, num_folds: int
+) -> Int64[Tensor, "rows"]:
+    """Give every train image a fold: stretches of neighbours, as frames of a film mostly are.
+
+    Args:
+        train_rows: The train images, rising.
+        num_rows: Rows of the dataset.
+        num_folds: F.
+
+    Returns:
+        The fold of each row of the dataset; -1 for those that are not train images.
+
+    Example:
+        >>> folds_of(np.array([0, 1, 2, 4]), 5, 2).tolist()
+        [0, 0, 1, -1, 1]
+    """
+    fold = torch.full((num_rows,), -1)
+    place = np.arange(len(train_rows))
+    fold[torch.from_numpy(train_rows)] = torch.from_numpy(place * num_folds // max(len(place), 1))
+    return fold
+
+
+def num_folds_for(num_filters: Sequence[int]) -> int:
+    """Return into how many folds the sums of some layers are cut, so that memory holds them.
+
+    Example:
+        >>> num_folds_for([512]), num_folds_for([2048, 2048])
+        (20, 16)
+    """
+    return max(1, min(NUM_FOLDS, _MOST_BYTES // (8 * sum(k * k for k in num_filters))))
+
+
+def steps_of(
+    backbones: Sequence[FrozenBackbone], stream: ConceptDataModule, features: Features
+) -> list[Float64[Tensor, "_"]]:
+    """Return the step of every filter of some layers, from a few train images.
+
+    Args:
+        backbones: One network, frozen at each layer.
+        stream: The images.
+        features: What a probe makes of activations.
+    """
+    rows = stream.train_rows
+    some = rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(np.int64)]
+    batch = stream.source.collate([stream.source[row] for row in some.tolist()])
+    assert isinstance(batch, ImageBatch)
+    images = batch.images.to(device_of(backbones[0]))
+    steps = []
+    for activation in read_layers(backbones, images):
+        largest = features(activation).abs().amax((0, 2, 3)).double()
+        largest = torch.where(largest > 0, largest, largest.max().clamp(min=1e-30))
+        steps.append(2.0 ** (largest.log2().ceil() - _STEPS))
+    return processes.from_first(lambda: steps)
+
+
+class MomentSums:
+    """Collects the sums of one layer; see :class:`~net2vec_pl.probes.moments.Moments`.
+
+    Args:
+        shape: (K, h, w) of the layer.
+        num_concepts: C.
+        fold: The fold of every row of the dataset, -1 where it is no train image.
+        step: Of each filter.
+        own: Whether to keep a square of every concept.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        num_concepts: int,
+        fold: Int64[Tensor, "rows"],
+        step: Float64[Tensor, "K"],
+        *,
+        own: bool = False,
+    ) -> None:
+        k, h, w = shape
+        f, c, device = int(fold.max()) + 1, num_concepts, step.device
+        self._step, self._device = step, device
+        self._fold, self._waiting = fold, fold >= 0
+
+        def zeros(*size: int) -> Tensor:
+            return torch.zeros(*size, dtype=torch.float64, device=device)
+
+        self._sums = {
+            "count": zeros(f),
+            "total": zeros(f, k),
+            "square": zeros(f, k, k),
+            "inside": zeros(f, c),
+            "inside_total": zeros(f, c, k),
+            "own_count": zeros(f, c),
+            "own_total": zeros(f, c, k),
+            "place": zeros(c, h, w),
+            "own_square": zeros(c if own else 0, k, k),
+        }
+
+    def add(self, features: Float[Tensor, "N K h w"], batch: ConceptBatch) -> None:
+        """Take in a batch; an image that came before, or is no train image, is passed over.
+
+        Args:
+            features: What a probe reads of each image.
+            batch: Which images these are, and their pairs.
+        """
+        rows = batch.row.cpu()
+        fresh = self._waiting[rows]
+        self._waiting[rows] = False
+        fold = self._fold[rows].to(self._device)
+        x = (features.double() / self._step[:, None, None]).round_()
+        for number in torch.unique(fold[fresh.to(self._device)]).tolist():
+            mine = (fold == number) & fresh.to(self._device)
+            flat = x[mine].transpose(0, 1).flatten(1)
+            self._sums["count"][number] += flat.shape[1]
+            self._sums["total"][number] += flat.sum(1)
+            self._sums["square"][number] += flat @ flat.T
+        wanted = fresh.to(self._device)[batch.image]
+        for first in range(0, len(batch.image), _PAIRS_PER_CHUNK):
+            self._add_pairs(x, fold, batch, slice(first, first + _PAIRS_PER_CHUNK), wanted)
+
+    def _add_pairs(
+        self,
+        x: Float64[Tensor, "N K h w"],
+        fold: Int64[Tensor, "N"],
+        batch: ConceptBatch,
+        pairs: slice,
+        wanted: Tensor,
+    ) -> None:
+        keep = wanted[pairs]
+        if not keep.any():
+            return
+        image, concept = batch.image[pairs][keep], batch.concept[pairs][keep]
+        shares = cell_shares(batch.masks(pairs)[keep], (x.shape[2], x.shape[3]))
+        place = fold[image] * self._sums["inside"].shape[1] + concept
+        here, at = torch.unique(image, return_inverse=True)  # only the images of these pairs
+        maps = x[here]
+        totals = maps.sum((2, 3))
+        products = DensePairScores(maps, at, concept).weight_gradients(shares)
+        sums = self._sums
+        sums["inside"].view(-1).index_add_(0, place, shares.sum((1, 2)))
+        sums["inside_total"].flatten(0, 1).index_add_(0, place, products)
+        sums["own_count"].view(-1).index_add_(
+            0, place, torch.full_like(place, x[0, 0].numel(), dtype=torch.float64)
+        )
+        sums["own_total"].flatten(0, 1).index_add_(0, place, totals[at])
+        sums["place"].index_add_(0, concept, shares)
+        if len(sums["own_square"]):
+            for one, flat in enumerate(maps.flatten(2)):
+                square = flat @ flat.T
+                for c in concept[at == one].tolist():
+                    sums["own_square"][c] += square
+
+    def moments(self, device: torch.device) -> Moments:
+        """Return the sums over all processes, in the units of the features.
+
+        Args:
+            device: Where processes exchange tensors.
+        """
+        for values in self._sums.values():
+            values.copy_(processes.sum_over(values.to(device)).to(self._device))
+        if max(float(v.abs().amax()) for v in self._sums.values() if v.numel()) >= _EXACT:
+            _log.warning("sums of activations exceed 2^53: their last bits depend on the order")
+        step, sums = self._step, dict(self._sums)
+        for name in ("total", "inside_total", "own_total"):
+            sums[name] = sums[name] * step
+        for name in ("square", "own_square"):
+            sums[name] = sums[name] * step * step[:, None]
+        return Moments(**{name: values.cpu() for name, values in sums.items()})

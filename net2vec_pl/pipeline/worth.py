@@ -1,0 +1,254 @@
+"""What a score is worth: other probes and reference levels beside the run's own probe.
+
+Closed forms, single filters with thresholds of their own, and what needs no concept or no network
+at all are calibrated on train images and scored on the val images of the run's own probe.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from net2vec_pl.activations import BankCounts
+from net2vec_pl.data import ConceptBatch, ConceptDataModule
+from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.probes import ConceptBank, SingleFilterBaseline
+from net2vec_pl.probes.closed_form import Scaled, solution
+from net2vec_pl.probes.moments import Moments
+from net2vec_pl.report.probes import Contender
+from net2vec_pl.runs.stages import Tensors
+from net2vec_pl.training import SegmentationProbe
+from net2vec_pl.training.scoring import Maps, score_all, thresholds_on
+from net2vec_pl.training.wide import WideCounts, WideScores
+
+EVERYTHING, POSITION, RANDOM = "everything", "position", "random direction"
+_REFERENCES = (EVERYTHING, POSITION, RANDOM)
+SINGLE, SINGLE_TUNED = "single filter", "single filter, calibrated"
+_CANDIDATES = 8  # single filters that are calibrated for each concept
+_WIDE_IMAGES = 2000  # val images of scores over all that are annotated
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Contenders whose maps come together, a bank each.
+
+    Args:
+        names: Of the contenders; B of them.
+        maps: Returns their logits before they are calibrated.
+        stream: What gives the batches.
+        weight: Their embeddings; None where they have none.
+        fixed: How many of them, the first ones, keep their threshold of 0.
+    """
+
+    names: Sequence[str]
+    maps: Maps
+    stream: ConceptDataModule
+    weight: Float[Tensor, "B C K"] | None = None
+    fixed: int = 0
+
+
+def contenders(
+    job: LayerJob, baseline: SingleFilterBaseline, single: BankCounts, probe: SegmentationProbe
+) -> list[Contender]:
+    """Score everything that stands beside the run's own probe, and that itself first.
+
+    Args:
+        job: The layer.
+        baseline: Set IoU of every filter on every concept.
+        single: Val pixels of the best single filter of each concept, at the common threshold.
+        probe: The run's own probe; its first bank is taken.
+    """
+    groups = _groups(job, baseline, probe)
+
+    def score() -> Tensors:
+        parts = [_scored(job, group, probe) for group in groups]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    found = job.stages.once("worth", score)
+    names = [name for group in groups for name in group.names]
+    pairs = single.image, single.concept
+    none = torch.full((len(job.vocabulary),), torch.nan, dtype=torch.float64)
+    table = [
+        Contender(
+            name,
+            "reference" if name in _REFERENCES else "probe",
+            BankCounts(*pairs, found["intersection"][row, None], found["union"][row, None]),
+            *(found[key][row] for key in ("train", "ap", "annotated", "argmax", "cosine")),
+        )
+        for row, name in enumerate(names)
+    ]
+    chosen = baseline.best_filter()
+    own = torch.nn.functional.one_hot(chosen.clamp(min=0), baseline.train.shape[1])
+    cosine = _cosine(own.double()[None], _own_weight(job, probe))[0]
+    cosine[chosen < 0] = torch.nan
+    return [*table, Contender(SINGLE, "probe", single, none, none, none, none, cosine)]
+
+
+def _groups(
+    job: LayerJob, baseline: SingleFilterBaseline, probe: SegmentationProbe
+) -> list[_Group]:
+    own_name, weight = job.setup.options.protocol.name, _own_weight(job, probe)
+    names = [own_name]
+    if not job.setup.options.protocol.calibrate:
+        names.append(f"{own_name}, calibrated")
+    own = _Group(
+        names,
+        lambda batch: probe.logits(batch)[:1].expand(len(names), -1, -1, -1),
+        job.activations.stream,
+        weight.expand(len(names), -1, -1),
+        fixed=1,
+    )
+    moments = job.moments(job.beside_reads)
+    return [own, _in_closed_form(job, baseline, moments), _without_a_network(job, moments)]
+
+
+def _own_weight(job: LayerJob, probe: SegmentationProbe) -> Float64[Tensor, "one C K"]:
+    return probe.bank.weight.detach().cpu().double()[: len(job.vocabulary)][None]
+
+
+def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Moments) -> _Group:
+    """Closed forms, the best single filter at its own threshold, and a random direction."""
+    protocol, scale = job.setup.options.protocol, job.beside_scale
+    asked = [kind for kind in job.setup.options.beside if kind != protocol.probe]
+    solved = [solution(kind, moments, scale, protocol.shrinkage) for kind in asked]
+    single = _best_filters(job, baseline, moments)
+    weight = torch.stack([*(s.weight for s in solved), single, _random(job, single.shape[1])])
+    bias = torch.zeros(weight.shape[:2], dtype=torch.float64)
+    for row, one in enumerate(solved):
+        bias[row] = one.bias
+    return _Group(
+        [*asked, SINGLE_TUNED, RANDOM], _bank_maps(job, weight, bias), job.raw_stream, weight
+    )
+
+
+def _bank_maps(
+    job: LayerJob, weight: Float64[Tensor, "B C K"], bias: Float64[Tensor, "B C"]
+) -> Maps:
+    bank = ConceptBank(weight.flatten(0, 1).float(), bias=True)
+    assert bank.bias is not None
+    with torch.no_grad():
+        bank.bias.copy_(bias.flatten())
+    return job.probe_beside(bank).to(job.setup.device).logits
+
+
+def _best_filters(
+    job: LayerJob, baseline: SingleFilterBaseline, moments: Moments
+) -> Float64[Tensor, "C K"]:
+    """Return each concept's best filter at a threshold of its own, as a bank.
+
+    Candidates are the filters whose means inside and outside differ most, over their spread, and
+    the best one at the common threshold.
+    """
+    scaled = Scaled(moments.sums, job.beside_scale)
+    num_filters = scaled.difference.shape[1]
+    some = scaled.difference.topk(min(_CANDIDATES, num_filters), dim=1).indices.T
+    filters = torch.cat([some, baseline.best_filter().clamp(min=0)[None]])
+    banks = torch.nn.functional.one_hot(filters, num_filters).double()
+    none = torch.zeros(banks.shape[:2], dtype=torch.float64)
+    group = _Group([""] * len(banks), _bank_maps(job, banks, none), job.raw_stream)
+    _, train = _thresholds(job, group)
+    best = train.nan_to_num(-1.0).argmax(0)
+    return banks[best, torch.arange(banks.shape[1])]
+
+
+def _random(job: LayerJob, num_filters: int) -> Float64[Tensor, "C K"]:
+    """Draw a direction for each concept, whichever others are probed."""
+    seed, numbers = job.setup.options.seed, job.vocabulary.numbers.tolist()
+    draws = [
+        np.random.default_rng([seed, number, 1]).normal(size=num_filters) for number in numbers
+    ]
+    return torch.from_numpy(np.array(draws))
+
+
+def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
+    """Every pixel, and where the concept lies in train images on average."""
+    images = (moments.sums.own_count / moments.place[0].numel())[:, None, None]
+    share = (moments.place / images).nan_to_num(0.0)
+    highest = share.amax((1, 2), keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
+    place = (share / highest).float().to(job.setup.device)  # bins of logits are around 1
+
+    def maps(batch: ConceptBatch) -> Float[Tensor, "2 P h w"]:
+        position = place[batch.concept]
+        return torch.stack([torch.ones_like(position), position])
+
+    return _Group([EVERYTHING, POSITION], maps, job.activations.stream, fixed=1)
+
+
+def _thresholds(
+    job: LayerJob, group: _Group
+) -> tuple[Float64[Tensor, "B C"], Float64[Tensor, "B C"]]:
+    return thresholds_on(
+        job.pixels,
+        group.maps,
+        group.stream,
+        group.stream.scored_rows["train"],
+        num_banks=len(group.names),
+        num_concepts=len(job.vocabulary),
+        device=job.setup.device,
+        track=job.setup.progress("thresholds of probes"),
+    )
+
+
+def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
+    """Calibrate a group on train and score it on val."""
+    cut, train = _thresholds(job, group)
+    cut[: group.fixed], train[: group.fixed] = 0.0, torch.nan
+    on_device = cut.float().to(job.setup.device)
+
+    def maps(batch: ConceptBatch) -> Float[Tensor, "B P h w"]:
+        return group.maps(batch) - on_device[:, batch.concept, None, None]
+
+    counts, ap = score_all(
+        job.pixels,
+        maps,
+        group.stream,
+        group.stream.scored_rows["val"],
+        num_banks=len(group.names),
+        num_concepts=len(job.vocabulary),
+        device=job.setup.device,
+        track=job.setup.progress("scores of probes"),
+    )
+    wide = _wide(job, group, maps)
+    cosine = torch.full_like(train, torch.nan)
+    if group.weight is not None:
+        cosine = _cosine(group.weight, _own_weight(job, probe))
+    return {
+        "intersection": counts.intersection,
+        "union": counts.union,
+        "train": train,
+        "ap": ap,
+        "annotated": wide.annotated,
+        "argmax": wide.argmax,
+        "cosine": cosine,
+    }
+
+
+def _wide(job: LayerJob, group: _Group, maps: Maps) -> WideScores:
+    """Score over val images annotated for the category, at most 2,000 of them."""
+    setup, stream = job.setup, group.stream
+    counts = WideCounts(len(group.names), [c.category for c in job.vocabulary], setup.device)
+    rows = setup.stream.val_rows
+    if len(rows) > _WIDE_IMAGES:
+        drawn = np.random.default_rng(setup.options.seed).permutation(rows)[:_WIDE_IMAGES]
+        rows = np.sort(drawn)
+    kept = rows if stream is setup.stream else np.intersect1d(rows, stream.scored_rows["val"])
+    # A cache holds what is scored; what else is annotated comes from the images.
+    for source, some in ((stream, kept), (setup.stream, np.setdiff1d(rows, kept))):
+        if not len(some):
+            continue
+        wider = source.annotated(job.vocabulary, setup.reader)
+        for batch in setup.progress("scores of annotated images")(wider.scoring_dataloader(some)):
+            batch = batch.to(setup.device, non_blocking=True)
+            counts.add(job.pixels, maps(batch), batch)
+    return counts.scores()
+
+
+def _cosine(
+    weight: Float64[Tensor, "B C K"], own: Float64[Tensor, "one C K"]
+) -> Float64[Tensor, "B C"]:
+    lengths = weight.norm(dim=2) * own.norm(dim=2)
+    cosine = (weight.double() * own).sum(2) / lengths
+    return torch.where(lengths > 0, cosine, torch.nan)
