@@ -30,6 +30,8 @@ _STEPS = 12  # bits: the largest value of the sample is 2^11 to 2^12 steps
 _SAMPLE = 32  # images that set the steps
 _EXACT = 2.0**53
 _PAIRS_PER_CHUNK = 64
+_VALUES = 2**24  # activations at a time, in float64
+_LEFT_OUT = -1
 _log = logging.getLogger(__name__)
 
 
@@ -137,45 +139,52 @@ class MomentSums:
             batch: Which images these are, and their pairs.
         """
         rows = batch.row.cpu()
-        fresh = self._waiting[rows]
+        fresh = self._waiting[rows].to(self._device)
         self._waiting[rows] = False
-        fold = self._fold[rows].to(self._device)
-        x = (features.double() / self._step[:, None, None]).round_()
-        for number in torch.unique(fold[fresh.to(self._device)]).tolist():
-            mine = (fold == number) & fresh.to(self._device)
-            flat = x[mine].transpose(0, 1).flatten(1)
-            self._sums["count"][number] += flat.shape[1]
-            self._sums["total"][number] += flat.sum(1)
-            self._sums["square"][number] += flat @ flat.T
-        wanted = fresh.to(self._device)[batch.image]
-        for first in range(0, len(batch.image), _PAIRS_PER_CHUNK):
-            self._add_pairs(x, fold, batch, slice(first, first + _PAIRS_PER_CHUNK), wanted)
+        fold = torch.where(fresh, self._fold[rows].to(self._device), _LEFT_OUT)
+        ends = [0, *(pairs.stop for pairs in batch.pairs_by_image())]
+        size = max(1, _VALUES // features[0].numel()) if len(features) else 1
+        for first in range(0, len(features), size):
+            last = min(first + size, len(features))
+            x = (features[first:last].double() / self._step[:, None, None]).round_()
+            self._add_images(x, fold[first:last])
+            for start in range(ends[first], ends[last], _PAIRS_PER_CHUNK):
+                pairs = slice(start, min(start + _PAIRS_PER_CHUNK, ends[last]))
+                self._add_pairs(x, fold[first:last], batch, pairs, first)
+
+    def _add_images(self, x: Float64[Tensor, "n K h w"], fold: Int64[Tensor, "n"]) -> None:
+        """Add images to the sums over all positions."""
+        for number in torch.unique(fold).tolist():
+            if number != _LEFT_OUT:
+                flat = x[fold == number].transpose(0, 1).flatten(1)
+                self._sums["count"][number] += flat.shape[1]
+                self._sums["total"][number] += flat.sum(1)
+                self._sums["square"][number] += flat @ flat.T
 
     def _add_pairs(
         self,
-        x: Float64[Tensor, "N K h w"],
-        fold: Int64[Tensor, "N"],
+        x: Float64[Tensor, "n K h w"],
+        fold: Int64[Tensor, "n"],
         batch: ConceptBatch,
         pairs: slice,
-        wanted: Tensor,
+        first: int,
     ) -> None:
-        keep = wanted[pairs]
-        if not keep.any():
+        """Add some pairs of images, which begin at image ``first`` of the batch."""
+        image, concept = batch.image[pairs] - first, batch.concept[pairs]
+        wanted = fold[image] != _LEFT_OUT
+        if not wanted.any():
             return
-        image, concept = batch.image[pairs][keep], batch.concept[pairs][keep]
-        shares = cell_shares(batch.masks(pairs)[keep], (x.shape[2], x.shape[3]))
-        place = fold[image] * self._sums["inside"].shape[1] + concept
+        shares = cell_shares(batch.masks(pairs)[wanted], (x.shape[2], x.shape[3]))
+        image, concept, sums = image[wanted], concept[wanted], self._sums
+        place = fold[image] * sums["inside"].shape[1] + concept
         here, at = torch.unique(image, return_inverse=True)  # only the images of these pairs
         maps = x[here]
-        totals = maps.sum((2, 3))
+        positions = torch.full_like(place, x[0, 0].numel(), dtype=torch.float64)
         products = DensePairScores(maps, at, concept).weight_gradients(shares)
-        sums = self._sums
         sums["inside"].view(-1).index_add_(0, place, shares.sum((1, 2)))
         sums["inside_total"].flatten(0, 1).index_add_(0, place, products)
-        sums["own_count"].view(-1).index_add_(
-            0, place, torch.full_like(place, x[0, 0].numel(), dtype=torch.float64)
-        )
-        sums["own_total"].flatten(0, 1).index_add_(0, place, totals[at])
+        sums["own_count"].view(-1).index_add_(0, place, positions)
+        sums["own_total"].flatten(0, 1).index_add_(0, place, maps.sum((2, 3))[at])
         sums["place"].index_add_(0, concept, shares)
         if len(sums["own_square"]):
             for one, flat in enumerate(maps.flatten(2)):
