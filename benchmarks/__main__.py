@@ -11,13 +11,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import growth, layers, rows
+from benchmarks import growth, layers, rows, sums
 from benchmarks.material import Material, material
 
 PARTS: dict[str, Callable[[Material], list[rows.Row]]] = {
     "fit": rows.fit_rows,
     "pixels": rows.pixel_rows,
     "curves": rows.curve_rows,
+    "sums": sums.sum_rows,
     "baseline": rows.baseline_rows,
     "thresholds": rows.threshold_rows,
     "cache": rows.cache_rows,

@@ -88,15 +88,15 @@ def fit_rows(m: Material) -> list[Row]:
         )
 
     def ours() -> float:
-        return (_fit_seconds(m, 11) - _fit_seconds(m, 1)) / 10 / pairs * 1e6
+        return (fit_seconds(m, 11) - fit_seconds(m, 1)) / 10 / pairs * 1e6
 
     for warm in (ours, loop, original):
         warm()
     micro = [
         (
             ours(),
-            _seconds(loop) / pairs * 1e6,
-            _seconds(original) / few_pairs * 1e6,
+            seconds_of(loop) / pairs * 1e6,
+            seconds_of(original) / few_pairs * 1e6,
         )
         for _ in range(REPEATS)
     ]
@@ -125,7 +125,7 @@ def curve_rows(m: Material) -> list[Row]:
         rows = m.cached.scored_rows["val"]
         seconds = _fit(m, probe, epochs, [])
         # Scored once in 30 epochs.
-        scoring = _seconds(lambda: score_bank(probe, m.cached, rows, ap=False))
+        scoring = seconds_of(lambda: score_bank(probe, m.cached, rows, ap=False))
         return seconds + scoring * epochs / 30
 
     plain(), curves()
@@ -143,7 +143,7 @@ def pixel_rows(m: Material) -> list[Row]:
 
     def micro(work: PixelPass) -> float:
         return (
-            _seconds(lambda: work.descend(logits[None], lambda chosen: mask[chosen], alpha[None]))
+            seconds_of(lambda: work.descend(logits[None], lambda chosen: mask[chosen], alpha[None]))
             / pairs
             * 1e6
         )
@@ -176,13 +176,13 @@ def baseline_rows(m: Material) -> list[Row]:
     def ours() -> float:
         loader = m.cached.rows_dataloader(rows)
         count = len(m.selection.vocabulary)
-        seconds = _seconds(
+        seconds = seconds_of(
             lambda: count_single_filters(m.backbone, m.thresholds, loader, count, cells)
         )
         return seconds / len(rows) * 1e3
 
     def theirs() -> float:
-        seconds = _seconds(lambda: rivals.count_by_concept(fired, some, masks))
+        seconds = seconds_of(lambda: rivals.count_by_concept(fired, some, masks))
         return seconds / sum(map(len, some)) * per_image * 1e3
 
     ours(), theirs()
@@ -207,10 +207,12 @@ def threshold_rows(m: Material) -> list[Row]:
                 tails.update(activation, which)
             tails.fired(tails.thresholds())
 
-        return _seconds(work)
+        return seconds_of(work)
 
     def theirs() -> float:
-        return _seconds(lambda: rivals.thresholds_by_sort(np.array(m.activations), Protocol().tau))
+        return seconds_of(
+            lambda: rivals.thresholds_by_sort(np.array(m.activations), Protocol().tau)
+        )
 
     ours(), theirs()
     mine, others = zip(*((ours(), theirs()) for _ in range(3)), strict=True)
@@ -282,7 +284,8 @@ def run_job(options: Sequence[str]) -> tuple[float, float]:
     return seconds, int(done.stdout.rsplit("peak", 1)[1]) / 2**20
 
 
-def _fit_seconds(m: Material, epochs: int) -> float:
+def fit_seconds(m: Material, epochs: int) -> float:
+    """Return the seconds of a fit of some epochs, without validation."""
     return _fit(m, m.probe(), epochs, [])
 
 
@@ -299,10 +302,11 @@ def _fit(m: Material, probe: SegmentationProbe, epochs: int, callbacks: list[pl.
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    return _seconds(lambda: trainer.fit(probe, datamodule=m.cached))
+    return seconds_of(lambda: trainer.fit(probe, datamodule=m.cached))
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that something takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
