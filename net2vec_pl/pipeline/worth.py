@@ -16,7 +16,7 @@ from net2vec_pl.activations import BankCounts
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import ConceptBank, SingleFilterBaseline
-from net2vec_pl.probes.closed_form import Scaled, solution
+from net2vec_pl.probes.closed_form import Scaled, lda, pattern, solution
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.report.probes import Contender
 from net2vec_pl.runs.stages import Tensors
@@ -85,6 +85,25 @@ def contenders(
     cosine = _cosine(own.double()[None], _own_weight(job, probe))[0]
     cosine[chosen < 0] = torch.nan
     return [*table, Contender(SINGLE, "probe", single, none, none, none, none, cosine)]
+
+
+def patterns(job: LayerJob, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C K"] | None:
+    """Return what filters do where each concept's score is high; None where a run has no sums.
+
+    They are the patterns of the run's own embeddings; where these read bits, of the discriminant
+    that reads roots, for sums are of those.
+
+    Args:
+        job: The layer.
+        weight: Embeddings of the run's own probe.
+    """
+    options = job.setup.options
+    if not options.beside:
+        return None
+    scaled = Scaled(job.moments(job.beside_reads).sums, job.beside_scale)
+    if options.protocol.input != job.beside_reads:
+        weight = lda(scaled, options.protocol.shrinkage)
+    return pattern(scaled, weight)
 
 
 def _groups(

@@ -1,4 +1,7 @@
-"""The tables of the analyses, in ``analysis/``; those of classifiers end in ``_classification``."""
+"""The tables of the analyses, in ``analysis/``.
+
+Those of classifiers end in ``_classification``, those of patterns in ``_patterns``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

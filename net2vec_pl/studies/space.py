@@ -28,6 +28,7 @@ from net2vec_pl.analysis.wordnet import wordnet_vectors
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import Net2VecError
 from net2vec_pl.figures import space as figures
+from net2vec_pl.pipeline.worth import patterns
 from net2vec_pl.records.studies import (
     ClusterRow,
     ComparisonRow,
@@ -42,6 +43,7 @@ from net2vec_pl.studies.study import Study, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Do embeddings say more than single filters?"
+_EXAMPLES = 3
 _NO = Measured(np.nan, np.nan, np.nan)
 _SCORES = {
     "correlation": "Spearman correlation of cosines",
@@ -94,6 +96,9 @@ class Space(Question):
         if study.segmentation is not None:
             weight = study.segmented.weight.double().numpy()
             banks["segmentation"] = _named(study.job.vocabulary, weight, "")
+            pattern = patterns(study.job, study.segmented.weight.double())
+            if pattern is not None:
+                banks["patterns"] = _named(study.job.vocabulary, pattern.numpy(), "_patterns")
         if study.classification is not None:
             weight = study.classified.bank.weight[0].double().numpy()
             vocabulary = study.classified.images.vocabulary
@@ -103,6 +108,8 @@ class Space(Question):
             _arithmetic(study, bank, self)
             _clusters(study, bank, self.permutations)
             _categories(study, bank, target, self)
+        if "patterns" in banks:
+            _tell_apart(study, banks["segmentation"], banks["patterns"])
         _against_one_filter(study, self.replicates)
         _compare(study, banks, self)
 
@@ -125,6 +132,28 @@ def _against_one_filter(study: Study, replicates: int) -> None:
             f"the best single filter of all with {single[both].mean():.3f}: a gain of "
             f"{interval(gain)} over {int(both.sum())} concepts (95 % interval over concepts).",
         )
+
+
+def _tell_apart(study: Study, filters: NamedBank, patterns: NamedBank) -> None:
+    """Say for which concepts what finds them and what they look like have other neighbours."""
+    first, second = (nearest(bank.weight, 1).index[:, 0] for bank in (filters, patterns))
+    both = (first >= 0) & (second >= 0)
+    differ = np.flatnonzero(both & (first != second))
+    if not both.any():
+        return
+    examples = [
+        f"{filters.names[c]} ({filters.names[first[c]]}; {filters.names[second[c]]})"
+        for c in differ[:_EXAMPLES]
+    ]
+    study.find(
+        QUESTION,
+        "nearest concept differs between embeddings and patterns",
+        len(differ) / int(both.sum()),
+        int(both.sum()),
+        f"Embeddings say which filters find a concept, patterns what filters do where it is: for "
+        f"{len(differ)} of {int(both.sum())} concepts the nearest concept is another one"
+        + (f", as for {', '.join(examples)}." if examples else "."),
+    )
 
 
 def _named(vocabulary: Vocabulary, weight: Float64[np.ndarray, "C K"], suffix: str) -> NamedBank:
@@ -260,7 +289,8 @@ def _draw_cosines(study: Study, bank: NamedBank) -> None:
 
 
 def _by(bank: NamedBank) -> str:
-    return " that classify" if bank.suffix else " that segment"
+    """Say whose embeddings they are, after the word "embeddings"."""
+    return {"": " that segment", "_patterns": " (patterns)"}.get(bank.suffix, " that classify")
 
 
 def _categories(study: Study, bank: NamedBank, target: str, options: Space) -> None:
@@ -305,10 +335,10 @@ def _compare(study: Study, banks: dict[str, NamedBank], options: Space) -> None:
     others = [(name, given) for name, given in references if isinstance(given, Reference)]
     rows, drawn = [], []
     pairs = [(name, bank, other) for name, bank in banks.items() for other in others]
-    if len(banks) == 2:
-        second = banks["classification"]
-        whole = Reference(second.names, second.weight, [])
-        pairs.append(("segmentation", banks["segmentation"], ("classification", whole)))
+    for name in ("patterns", "classification"):
+        if name in banks and "segmentation" in banks:
+            whole = Reference(banks[name].names, banks[name].weight, [])
+            pairs.append(("segmentation", banks["segmentation"], (name, whole)))
     if study.segmentation is not None:
         single = _best_filters(study, banks["segmentation"])
         pairs += [("best filter", single, other) for other in others]
@@ -408,7 +438,8 @@ def _tell(study: Study, rows: Sequence[ComparisonRow]) -> None:
         if row.status != "ok":
             _log.warning("%s - %s: %s", row.bank, row.other, row.status)
             continue
-        what = {"best filter": "best single filters"}.get(row.bank, f"{row.bank} embeddings")
+        told = {"best filter": "best single filters", "patterns": "patterns"}
+        what = told.get(row.bank, f"{row.bank} embeddings")
         study.find(
             QUESTION,
             f"{row.bank} - {row.other}: Spearman",
