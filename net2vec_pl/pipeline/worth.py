@@ -5,7 +5,7 @@ at all are calibrated on train images and scored on the val images of the run's 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -41,6 +41,8 @@ class _Group:
         stream: What gives the batches.
         weight: Their embeddings; None where they have none.
         fixed: How many of them, the first ones, keep their threshold of 0.
+        candidates: How many further banks come last, of which each concept takes the one with the
+            highest set IoU on train; they are one contender, the last.
     """
 
     names: Sequence[str]
@@ -48,6 +50,7 @@ class _Group:
     stream: ConceptDataModule
     weight: Float[Tensor, "B C K"] | None = None
     fixed: int = 0
+    candidates: int = 0
 
 
 def contenders(
@@ -133,13 +136,18 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
     protocol, scale = job.setup.options.protocol, job.beside_scale
     asked = [kind for kind in job.setup.options.beside if kind != protocol.probe]
     solved = [solution(kind, moments, scale, protocol.shrinkage) for kind in asked]
-    single = _best_filters(job, baseline, moments)
-    weight = torch.stack([*(s.weight for s in solved), single, _random(job, single.shape[1])])
+    singles = _candidates(job, baseline, moments)
+    drawn = _random(job, singles.shape[2])
+    weight = torch.cat([*(s.weight[None] for s in solved), drawn[None], singles])
     bias = torch.zeros(weight.shape[:2], dtype=torch.float64)
     for row, one in enumerate(solved):
         bias[row] = one.bias
     return _Group(
-        [*asked, SINGLE_TUNED, RANDOM], _bank_maps(job, weight, bias), job.raw_stream, weight
+        [*asked, RANDOM, SINGLE_TUNED],
+        _bank_maps(job, weight, bias),
+        job.raw_stream,
+        weight,
+        candidates=len(singles),
     )
 
 
@@ -153,24 +161,20 @@ def _bank_maps(
     return job.probe_beside(bank).to(job.setup.device).logits
 
 
-def _best_filters(
+def _candidates(
     job: LayerJob, baseline: SingleFilterBaseline, moments: Moments
-) -> Float64[Tensor, "C K"]:
-    """Return each concept's best filter at a threshold of its own, as a bank.
+) -> Float64[Tensor, "B C K"]:
+    """Return the filters that may be a concept's best at a threshold of its own, as banks.
 
-    Candidates are the filters whose means inside and outside differ most, over their spread, and
-    the best one at the common threshold.
+    They are those whose means inside and outside differ most, over their spread, and the best one
+    at the common threshold.
     """
     scaled = Scaled(moments.sums, job.beside_scale)
     num_filters = scaled.difference.shape[1]
     some = scaled.difference.topk(min(_CANDIDATES, num_filters), dim=1).indices.T
     filters = torch.cat([some, baseline.best_filter().clamp(min=0)[None]])
-    banks = torch.nn.functional.one_hot(filters, num_filters).double()
-    none = torch.zeros(banks.shape[:2], dtype=torch.float64)
-    group = _Group([""] * len(banks), _bank_maps(job, banks, none), job.raw_stream)
-    _, train = _thresholds(job, group)
-    best = train.nan_to_num(-1.0).argmax(0)
-    return banks[best, torch.arange(banks.shape[1])]
+    banks: Tensor = torch.nn.functional.one_hot(filters, num_filters).double()
+    return banks
 
 
 def _random(job: LayerJob, num_filters: int) -> Float64[Tensor, "C K"]:
@@ -204,16 +208,39 @@ def _thresholds(
         group.maps,
         group.stream,
         group.stream.scored_rows["train"],
-        num_banks=len(group.names),
+        num_banks=len(group.names) + max(group.candidates - 1, 0),
         num_concepts=len(job.vocabulary),
         device=job.setup.device,
         track=job.setup.progress("thresholds of probes"),
     )
 
 
+def _chosen(
+    job: LayerJob, group: _Group, cut: Float64[Tensor, "B C"], train: Float64[Tensor, "B C"]
+) -> tuple[_Group, Float64[Tensor, "D C"], Float64[Tensor, "D C"]]:
+    """Take the best of the candidates for each concept; the other contenders stay."""
+    assert group.weight is not None
+    first = len(group.names) - 1
+    best = first + train[first:].nan_to_num(-1.0).argmax(0)
+    concept = torch.arange(train.shape[1])
+    rows = torch.arange(first)[:, None].expand(-1, len(concept))
+    rows = torch.cat([rows, best[None]])
+    weight, cut, train = (values[rows, concept] for values in (group.weight, cut, train))
+    bank_rows = rows.to(job.setup.device)
+
+    def maps(batch: ConceptBatch) -> Float[Tensor, "D P h w"]:
+        every = group.maps(batch)
+        pair = torch.arange(every.shape[1], device=every.device)
+        return every[bank_rows[:, batch.concept], pair]
+
+    return replace(group, maps=maps, weight=weight, candidates=0), cut, train
+
+
 def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
     """Calibrate a group on train and score it on val."""
     cut, train = _thresholds(job, group)
+    if group.candidates:
+        group, cut, train = _chosen(job, group, cut, train)
     cut[: group.fixed], train[: group.fixed] = 0.0, torch.nan
     on_device = cut.float().to(job.setup.device)
 
