@@ -23,7 +23,7 @@ from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, calibrate, score_bank
 
 EPOCHS = 30
-_LDA = Protocol(name="lda", probe="lda", input="root", bias=True, calibrate=True)
+_LDA = Protocol(name="lda", probe="lda", input="root", bias=True, calibrate="train")
 
 
 def sum_rows(m: Material) -> list[Row]:

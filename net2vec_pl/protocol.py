@@ -9,6 +9,7 @@ from net2vec_pl.errors import ConfigError, unknown
 
 _LR_AREA = 112 * 112
 NET2VEC = "net2vec"  # the paper's probe, by gradient descent
+SUM = "lda+net2vec"  # the sum of both, each over the spread of its scores
 CLOSED_FORM = ("mean_difference", "lda", "ridge", "pattern")  # by probes/closed_form.py
 
 
@@ -80,13 +81,15 @@ class Protocol:
         precision: Precision of the network on CUDA: ``tf32``, ``float32``, or ``bf16``, which turns
             some 2 % of the bits.
         probe: How weights are found: ``net2vec``, by gradient descent on the masks; in closed form
-            from sums over train images, ``mean_difference``, ``lda``, ``ridge`` or ``pattern``; or
-            the import path of a :class:`~net2vec_pl.pipeline.fitter.Fitter`.
-        calibrate: Whether each concept's bias is set afterwards to where set IoU on train is
-            largest.
+            from sums over train images, ``mean_difference``, ``lda``, ``ridge`` or ``pattern``;
+            ``lda+net2vec``, the sum of two, each over the spread of its scores; or the import path
+            of a :class:`~net2vec_pl.pipeline.fitter.Fitter`.
+        calibrate: How each concept's bias is set afterwards: not at all (``none``); to where set
+            IoU on ``train`` is largest; or likewise with scores of probes fitted on the other half
+            of the train images (``halves``).
         shrinkage: By how much closed forms pull a covariance towards the mean variance, in [0, 1].
         own_covariance: The share of a concept's own train images in its covariance, in [0, 1]; the
-            rest is that of all train images. Matters to ``lda`` and ``pattern``.
+            rest is that of all train images. Matters to ``lda``, ``pattern`` and sums.
         classification: How classifiers of whole images are trained.
     """
 
@@ -112,7 +115,7 @@ class Protocol:
     scaling: Literal["model", "paper"] = "model"
     precision: Literal["tf32", "float32", "bf16"] = "tf32"
     probe: str = "net2vec"
-    calibrate: bool = False
+    calibrate: Literal["none", "train", "halves"] = "none"
     shrinkage: float = 0.01
     own_covariance: float = 0.0
     classification: ClassificationProtocol = field(default_factory=ClassificationProtocol)
@@ -124,7 +127,8 @@ class Protocol:
         _check("momentum", self.momentum, 0 <= self.momentum < 1, "at least 0 and below 1")
         for name in ("shrinkage", "own_covariance"):
             _check(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "from 0 to 1")
-        if not self.bias and (self.calibrate or self.probe in CLOSED_FORM):
+        needs_bias = self.calibrate != "none" or self.probe in (*CLOSED_FORM, SUM)
+        if needs_bias and not self.bias:
             raise ConfigError(
                 "protocol.bias=false leaves nothing to calibrate, and closed forms need a bias: "
                 "set protocol.bias=true."

@@ -100,10 +100,10 @@ def test_a_network_is_one_file_and_one_yaml(monkeypatch: pytest.MonkeyPatch, fol
 
 def test_a_probe_is_one_file_and_one_option(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     (folder / "my_probe_file.py").write_text(PROBE)
-    own = ["probe=my_probe_file.Ones", "data.names=[sky,tree]", "run.dir=out"]
+    own = ["protocol.probe=my_probe_file.Ones", "data.names=[sky,tree]", "run.dir=out"]
     assert run_cli(monkeypatch, folder, *QUICK, *own) == 0
     bank = BankFile.load(folder / "out" / "bank.safetensors")
-    assert bank.header["probe"] == "my_probe_file.Ones"
+    assert bank.header["protocol"]["probe"] == "my_probe_file.Ones"
     assert {*bank.weight.flatten().tolist()} == {float(len(_train_rows(folder / "out")))}
     assert "multi_val" in by_name(folder / "out" / "concepts.csv")["sky"]
 
@@ -120,7 +120,7 @@ def _train_rows(run: Path) -> range:
 def test_a_probe_that_cannot_be_loaded_is_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_cli(monkeypatch, folder, *QUICK, "probe=nowhere.Probe", "run.dir=out") == 1
+    assert run_cli(monkeypatch, folder, *QUICK, "protocol.probe=nowhere.Probe", "run.dir=out") == 1
     assert "nowhere.Probe: cannot import 'nowhere'" in capsys.readouterr().err
     assert not (folder / "out" / "concepts.csv").exists()
 

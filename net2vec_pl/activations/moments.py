@@ -128,7 +128,7 @@ class MomentSums:
             "own_count": zeros(f, c),
             "own_total": zeros(f, c, k),
             "place": zeros(c, h, w),
-            "own_square": zeros(c if own else 0, k, k),
+            "own_square": zeros(2, c if own else 0, k, k),
         }
 
     def add(self, features: Float[Tensor, "N K h w"], batch: ConceptBatch) -> None:
@@ -186,11 +186,12 @@ class MomentSums:
         sums["own_count"].view(-1).index_add_(0, place, positions)
         sums["own_total"].flatten(0, 1).index_add_(0, place, maps.sum((2, 3))[at])
         sums["place"].index_add_(0, concept, shares)
-        if len(sums["own_square"]):
-            for one, flat in enumerate(maps.flatten(2)):
+        if sums["own_square"].shape[1]:
+            halves = (fold[here] >= len(sums["count"]) // 2).tolist()
+            for one, (half, flat) in enumerate(zip(halves, maps.flatten(2), strict=True)):
                 square = flat @ flat.T
                 for c in concept[at == one].tolist():
-                    sums["own_square"][c] += square
+                    sums["own_square"][int(half), c] += square
 
     def moments(self, device: torch.device) -> Moments:
         """Return the sums over all processes, in the units of the features.

@@ -18,7 +18,7 @@ from net2vec_pl.extensions import build, load
 from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.pipeline.setup import Subject
-from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, Protocol
+from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, SUM, Protocol
 from net2vec_pl.studies import Question
 from net2vec_pl.studies.registry import possible
 from net2vec_pl.tracking import TrackingOptions, check_tracking
@@ -204,11 +204,12 @@ class Plan:
 
 
 def _check_probe(name: str) -> None:
-    if name in (NET2VEC, *CLOSED_FORM):
+    known = (NET2VEC, *CLOSED_FORM, SUM)
+    if name in known:
         return
     if "." not in name:
         hint = " One of your own is given by its import path, as in my_file.MyProbe."
-        raise ConfigError(unknown("value of protocol.probe", name, (NET2VEC, *CLOSED_FORM)) + hint)
+        raise ConfigError(unknown("value of protocol.probe", name, known) + hint)
     load(Fitter, name)  # type: ignore[type-abstract]
 
 

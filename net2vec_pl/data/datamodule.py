@@ -209,6 +209,20 @@ class ConceptDataModule(pl.LightningDataModule):
         other.source, other.workers = source, 0
         return other
 
+    def only_train(self, rows: npt.NDArray[np.int64]) -> "ConceptDataModule":
+        """Return the same stream with fewer train images.
+
+        Args:
+            rows: Those that stay.
+        """
+        other = copy.copy(self)
+        other.train_rows = np.intersect1d(self.train_rows, rows)
+        for name in ("pair_rows", "scored_rows"):
+            kept = dict(getattr(self, name))
+            kept["train"] = np.intersect1d(kept["train"], rows)
+            setattr(other, name, kept)
+        return other
+
     def annotated(self, vocabulary: Vocabulary, reader: ConceptReader) -> "ConceptDataModule":
         """Return the same stream, whose images are scored for all they were annotated for.
 

@@ -8,7 +8,7 @@ import torch
 
 from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.pipeline.fitter import Fitter
-from net2vec_pl.probes.closed_form import solution
+from net2vec_pl.probes.closed_form import Scaled, Solution, solution, standardised
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.training import SegmentationProbe
 
@@ -27,23 +27,69 @@ class ClosedFormFitter(Fitter):
         """Set weights and biases; see :meth:`Fitter.fit`."""
         assert isinstance(probe, SegmentationProbe)
         assert isinstance(stream, ConceptDataModule)
-        protocol, bank = probe.protocol, probe.bank
-        assert bank.bias is not None
-        moments, scale = self.moments(stream), probe.scale.double().cpu()
-        kept = None if bank.kept is None else bank.kept.cpu().chunk(probe.num_banks)
-        found = [
-            solution(
-                protocol.probe,
-                moments,
-                scale,
-                protocol.shrinkage,
-                share=protocol.own_covariance,
-                kept=None if kept is None else kept[number],
-            )
-            for number in range(probe.num_banks if kept is not None else 1)
-        ]
-        if kept is None:  # nothing is random, so all banks are one
-            found *= probe.num_banks
-        with torch.no_grad():
-            bank.weight.copy_(torch.cat([one.weight for one in found]))
-            bank.bias.copy_(torch.cat([one.bias for one in found]))
+        closed_form(probe, self.moments(stream))
+
+
+@dataclass(frozen=True)
+class SumFitter(Fitter):
+    """Adds a discriminant in closed form to what gradient descent learns.
+
+    Args:
+        by_gradient: Learns by gradient descent.
+        moments: Returns the sums over the train images of a stream.
+    """
+
+    by_gradient: Fitter
+    moments: Callable[[ConceptDataModule], Moments]
+
+    def fit(self, probe: pl.LightningModule, stream: pl.LightningDataModule | None) -> None:
+        """Train the probe, then add the discriminant; see :meth:`Fitter.fit`."""
+        assert isinstance(probe, SegmentationProbe)
+        assert isinstance(stream, ConceptDataModule)
+        self.by_gradient.fit(probe, stream)
+        sum_with_lda(probe, self.moments(stream))
+
+
+def closed_form(probe: SegmentationProbe, moments: Moments) -> None:
+    """Solve for all banks of a probe by its protocol.
+
+    Args:
+        probe: The probe; its banks must have biases.
+        moments: Sums over its train images.
+    """
+    _set(probe, _solutions(probe, moments, probe.protocol.probe))
+
+
+def sum_with_lda(probe: SegmentationProbe, moments: Moments) -> None:
+    """Add the discriminant to the embeddings of a probe, both over the spread of their scores.
+
+    Args:
+        probe: The probe; its banks must have biases.
+        moments: Sums over its train images.
+    """
+    scaled = Scaled(moments.sums, probe.scale.double().cpu())
+    learned = probe.bank.weight.detach().double().cpu().chunk(probe.num_banks)
+    found = []
+    for weight, lda in zip(learned, _solutions(probe, moments, "lda"), strict=True):
+        both = [standardised(scaled, one).weight for one in (weight, lda.weight)]
+        found.append(standardised(scaled, both[0] + both[1]))
+    _set(probe, found)
+
+
+def _solutions(probe: SegmentationProbe, moments: Moments, kind: str) -> list[Solution]:
+    """Solve for every bank; nothing is random, so banks differ in the filters they may use."""
+    protocol, scale = probe.protocol, probe.scale.double().cpu()
+    kept = probe.bank.kept
+    masks = [None] if kept is None else kept.cpu().chunk(probe.num_banks)
+    share = protocol.own_covariance
+    found = [
+        solution(kind, moments, scale, protocol.shrinkage, share=share, kept=mask) for mask in masks
+    ]
+    return found if kept is not None else found * probe.num_banks
+
+
+def _set(probe: SegmentationProbe, found: list[Solution]) -> None:
+    assert probe.bank.bias is not None
+    with torch.no_grad():
+        probe.bank.weight.copy_(torch.cat([one.weight for one in found]))
+        probe.bank.bias.copy_(torch.cat([one.bias for one in found]))

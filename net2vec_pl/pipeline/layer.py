@@ -19,13 +19,13 @@ from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.extensions import build
 from net2vec_pl.functional import PixelPass
 from net2vec_pl.pipeline.activations import LayerActivations
-from net2vec_pl.pipeline.closed_form import ClosedFormFitter
+from net2vec_pl.pipeline.closed_form import ClosedFormFitter, SumFitter
 from net2vec_pl.pipeline.fitter import Fitter, GradientFitter
 from net2vec_pl.pipeline.moments import moments_of, stage_of
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.probes.moments import Moments
-from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, Protocol
+from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, SUM, Protocol
 from net2vec_pl.runs.stages import Stages, Tensors
 from net2vec_pl.tracking.log import JobLog
 from net2vec_pl.training import SegmentationProbe, calibrate, score_bank
@@ -149,7 +149,9 @@ class LayerJob:
         if name == NET2VEC:
             return self.fitter()
         if name in CLOSED_FORM:
-            return ClosedFormFitter(self._moments_of)
+            return ClosedFormFitter(self.moments_of)
+        if name == SUM:
+            return SumFitter(self.fitter(), self.moments_of)
         return build(Fitter, name, {})  # type: ignore[type-abstract]
 
     def moments(self, reads: str) -> Moments:
@@ -169,7 +171,7 @@ class LayerJob:
             )
         )
 
-    def _moments_of(self, stream: ConceptDataModule) -> Moments:
+    def moments_of(self, stream: ConceptDataModule) -> Moments:
         """Return the sums over the train images of the layer's stream, or of another one."""
         reads = self.setup.options.protocol.input
         if stream is self.activations.stream:
@@ -183,6 +185,8 @@ class LayerJob:
     ) -> SegmentationProbe:
         """Train banks once, as a stage: no log, no validation, no checkpoint.
 
+        Where the protocol calibrates, thresholds are those of the train images of the fit.
+
         Args:
             name: Name of the stage.
             bank: The banks.
@@ -194,17 +198,17 @@ class LayerJob:
         def learn() -> Tensors:
             images = stream or self.activations.stream
             self.own_fitter.fit(probe, images)
-            self.calibrated(probe, images)
+            if self.setup.options.protocol.calibrate != "none":
+                self.calibrate_on_train(probe, images)
             return {key: value for key, value in probe.state_dict().items() if _is_own(key)}
 
         probe.load_state_dict(self.stages.once(name, learn), strict=False)
         return probe.to(self.setup.device)
 
-    def calibrated(self, probe: SegmentationProbe, stream: ConceptDataModule) -> None:
-        """Set the biases of a probe by set IoU on train images, if the protocol says so."""
-        if self.setup.options.protocol.calibrate:
-            track = self.setup.progress("thresholds of probes")
-            calibrate(probe.to(self.setup.device), stream, stream.scored_rows["train"], track=track)
+    def calibrate_on_train(self, probe: SegmentationProbe, stream: ConceptDataModule) -> None:
+        """Set the biases of a probe to where set IoU on the train images of a stream is largest."""
+        track = self.setup.progress("thresholds of probes")
+        calibrate(probe.to(self.setup.device), stream, stream.scored_rows["train"], track=track)
 
     def scored(self, name: str, probe: SegmentationProbe) -> BankCounts:
         """Score banks on val, once.

@@ -22,6 +22,7 @@ from net2vec_pl.data import ConceptDataModule, ImageBatch
 from net2vec_pl.functional.inputs import INPUTS
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes.moments import Moments
+from net2vec_pl.protocol import SUM
 from net2vec_pl.runs.stages import Stages
 
 
@@ -120,5 +121,5 @@ def _own(setup: Setup) -> bool:
     """Return whether probes need a covariance of every concept."""
     protocol = setup.options.protocol
     return protocol.probe == "ridge" or (
-        protocol.probe in ("lda", "pattern") and protocol.own_covariance > 0
+        protocol.probe in ("lda", "pattern", SUM) and protocol.own_covariance > 0
     )

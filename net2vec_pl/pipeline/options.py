@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from net2vec_pl.protocol import CLOSED_FORM, Protocol
+from net2vec_pl.protocol import CLOSED_FORM, SUM, Protocol
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class RunOptions:
         """
         if "segmentation" not in self.targets:
             return ""
-        if self.protocol.probe in CLOSED_FORM:
+        if self.protocol.probe in (*CLOSED_FORM, SUM) or self.protocol.calibrate == "halves":
             return self.protocol.input
         if not self.beside:
             return ""

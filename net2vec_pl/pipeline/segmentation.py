@@ -23,6 +23,9 @@ from net2vec_pl.data import ConceptBatch
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.iou import set_iou
 from net2vec_pl.functional.resize import enlarger
+from net2vec_pl.pipeline.calibration import calibrate_by_halves
+from net2vec_pl.pipeline.closed_form import SumFitter
+from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.trainers import callbacks_from
 from net2vec_pl.pipeline.worth import contenders
@@ -32,7 +35,7 @@ from net2vec_pl.probes import (
     SingleFilterBaseline,
     SingleFilterCounts,
 )
-from net2vec_pl.protocol import NET2VEC
+from net2vec_pl.protocol import NET2VEC, SUM
 from net2vec_pl.records.run import ProbeRow
 from net2vec_pl.report import BankScores
 from net2vec_pl.report.probes import Contender, Knowledge, knowledge, probe_table
@@ -180,8 +183,12 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     options = job.setup.options
     rows = [job.initial_rows(seed) for seed in job.setup.seeds]
     bank = ConceptBank(torch.cat(rows), bias=options.protocol.bias)
-    if options.protocol.probe != NET2VEC:
-        return job.trained("probe", bank)
+    protocol = options.protocol
+    if protocol.probe not in (NET2VEC, SUM):
+        probe = job.trained("probe", bank)
+        if protocol.calibrate == "halves":
+            calibrate_by_halves(job, probe)
+        return probe
     probe = job.probe(bank)
     checkpoint = job.stages.checkpoint()
     epochs_done = 0 if checkpoint is None else _epochs_done(checkpoint)
@@ -192,9 +199,14 @@ def _fit(job: LayerJob) -> SegmentationProbe:
     probe.tells_loss = processes.from_first(lambda: logger is not False)
     progress = job.setup.progress.enabled
     callbacks = callbacks_from(options.callbacks, job.vocabulary, job.folder, progress=progress)
-    by_gradient = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
-    by_gradient.fit(probe, job.activations.stream)
-    job.calibrated(probe, job.activations.stream)
+    fitter: Fitter = job.fitter(logger=logger, callbacks=callbacks, checkpoint=checkpoint)
+    if protocol.probe == SUM:
+        fitter = SumFitter(fitter, job.moments_of)
+    fitter.fit(probe, job.activations.stream)
+    if protocol.calibrate == "train":
+        job.calibrate_on_train(probe, job.activations.stream)
+    if protocol.calibrate == "halves":
+        calibrate_by_halves(job, probe)
     return probe
 
 

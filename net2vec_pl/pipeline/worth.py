@@ -114,7 +114,7 @@ def _groups(
 ) -> list[_Group]:
     own_name, weight = job.setup.options.protocol.name, _own_weight(job, probe)
     names = [own_name]
-    if not job.setup.options.protocol.calibrate:
+    if job.setup.options.protocol.calibrate == "none":
         names.append(f"{own_name}, calibrated")
     own = _Group(
         names,

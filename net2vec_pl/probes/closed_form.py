@@ -161,6 +161,18 @@ def pattern(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "
     return covariances * inverse_scale(spread)[:, None]
 
 
+def standardised(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Solution:
+    """Bring the scores of embeddings to mean 0 and spread 1 over all train positions.
+
+    Args:
+        scaled: The sums.
+        weight: Embeddings, of x over its scale.
+    """
+    unit = _unit_spread(scaled, weight)
+    mean = scaled.sums.total / scaled.sums.count * scaled.inverse
+    return Solution(unit, -(unit @ mean))
+
+
 def halfway(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C"]:
     """Return the biases that put 0 half way between the mean scores inside and outside."""
     inside, outside = scaled.means

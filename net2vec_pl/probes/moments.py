@@ -82,8 +82,8 @@ class Moments:
         own_count: By fold.
         own_total: By fold.
         place: Sum of f at each position of the grid, over all folds.
-        own_square: Sum of x x' over the images that contain each concept, over all folds; empty
-            where no probe wants it.
+        own_square: Sum of x x' over the images that contain each concept, of each half of the
+            folds; empty where no probe wants it.
     """
 
     count: Float64[Tensor, "F"]
@@ -94,7 +94,7 @@ class Moments:
     own_count: Float64[Tensor, "F C"]
     own_total: Float64[Tensor, "F C K"]
     place: Float64[Tensor, "C h w"]
-    own_square: Float64[Tensor, "some K K"]
+    own_square: Float64[Tensor, "halves some K K"]
 
     @property
     def num_folds(self) -> int:
@@ -108,6 +108,13 @@ class Moments:
             **{field.name: getattr(self, field.name)[chosen].sum(0) for field in fields(Sums)}
         )
 
+    def half(self, number: int) -> "Moments":
+        """Return the sums of the first half of the folds (0) or of the others (1)."""
+        middle = self.num_folds // 2
+        folds = slice(middle) if number == 0 else slice(middle, None)
+        by_fold = {field.name: getattr(self, field.name)[folds] for field in fields(Sums)}
+        return Moments(**by_fold, place=self.place, own_square=self.own_square[number : number + 1])
+
     @cached_property
     def sums(self) -> Sums:
         """The sums over all folds."""
@@ -117,7 +124,7 @@ class Moments:
         """Return the covariance of x over the images that contain a concept."""
         count = self.sums.own_count[concept]
         mean = self.sums.own_total[concept] / count
-        return self.own_square[concept] / count - mean[:, None] * mean
+        return self.own_square[:, concept].sum(0) / count - mean[:, None] * mean
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it by name, to be kept in a file."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from net2vec_pl import processes
-from net2vec_pl.activations import BankCounts, as_kept, fire, respond
+from net2vec_pl.activations import BankCounts, fire, respond
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.errors import BackboneError
@@ -188,9 +188,7 @@ class SegmentationProbe(pl.LightningModule):
         scorer = Scorer(self.protocol.input, self.thresholds, self.scale)
         bits = self.protocol.input == "bits"
         read = (
-            fire(self.backbone, self.thresholds, batch)
-            if bits
-            else as_kept(respond(self.backbone, batch))
+            fire(self.backbone, self.thresholds, batch) if bits else respond(self.backbone, batch)
         )
         return scorer.pairs(read, batch.image, batch.concept)
 

@@ -44,6 +44,7 @@ def test_the_default_options_are_those_of_conf(
         report=True,
         callbacks=FitCallbacks(),
         trainer={"accelerator": "auto", "devices": 1},
+        beside=("mean_difference", "lda"),
     )
     assert Plan(composed()).concepts == ConceptChoice()
 
@@ -73,6 +74,7 @@ def test_every_option_reaches_its_own_field(
             "callbacks.norms=false",
             "trainer=cpu",
             "trainer.devices=2",
+            "beside=[pattern,lda,lda]",
         )
     )
     assert given.options == RunOptions(
@@ -90,6 +92,7 @@ def test_every_option_reaches_its_own_field(
         report=False,
         callbacks=FitCallbacks(norms=False),
         trainer={"accelerator": "cpu", "devices": 2},
+        beside=("pattern", "lda"),
     )
     assert given.concepts == ConceptChoice(["object"], ["*tree*"], min_train=4, min_val=6)
     assert given.on_error == "skip"
@@ -114,6 +117,22 @@ def test_activations_are_read_besides_bits_where_they_are_asked_for(
     overrides: list[str], reads: bool
 ) -> None:
     assert Plan(composed(*overrides)).options.reads_raw is reads
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reads"),
+    [
+        ([], "root"),
+        (["beside=[]"], ""),
+        (["protocol=lda", "beside=[]"], "root"),
+        (["protocol=lda", "protocol.input=bits"], "bits"),
+        (["protocol.input=raw"], "raw"),
+        (["protocol.bias=true", "protocol.calibrate=halves", "beside=[]"], "bits"),
+        (["target=classification"], ""),
+    ],
+)
+def test_sums_are_of_what_closed_forms_read(overrides: list[str], reads: str) -> None:
+    assert Plan(composed(*overrides)).options.sums_of == reads
 
 
 def read(config: DictConfig) -> None:
