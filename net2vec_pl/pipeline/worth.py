@@ -70,7 +70,8 @@ def contenders(
         parts = [_scored(job, group, probe) for group in groups]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    found = job.stages.once("worth", score)
+    stage = "-".join(["worth", *job.setup.options.beside])  # no part of what a layer depends on
+    found = job.stages.once(stage, score)
     names = [name for group in groups for name in group.names]
     pairs = single.image, single.concept
     none = torch.full((len(job.vocabulary),), torch.nan, dtype=torch.float64)
