@@ -23,17 +23,20 @@ from threadpoolctl import threadpool_limits
 TOLERANCE, OTHERS = 0.01, 0.1
 PROTOCOLS = ("paper", "netdissect", "best")
 COMMON = ["loader.workers=0", "callbacks.progress=false", "trainer=cpu", "report=false"]
+ALONE = ["beside=[]"]
 FEW = [
     "target=both", "analysis=all", "analysis.replicates=100", "analysis.permutations=500",
     "analysis.penalties=2", "analysis.steps=2", "protocol.epochs=2",
     "protocol.classification.epochs=3",
 ]  # fmt: skip
-SHAPES = ["data.num_images=100", "data.image_size=48", *FEW]
+SHAPES = ["data.num_images=100", "data.image_size=48", *FEW, *ALONE]
 CASES = [
     *(pytest.param(f"shapes-small-{p}", [*SHAPES, f"protocol={p}"]) for p in PROTOCOLS),
-    pytest.param("shapes-layers", [*SHAPES[:3], "layer=[conv3,conv5]", "seeds=2", *FEW[-2:]]),
-    pytest.param("shapes-paper", ["analysis=all"], marks=pytest.mark.slow),
-    *(pytest.param(f"camvid-small-{p}", [*FEW, f"protocol={p}"]) for p in PROTOCOLS),
+    pytest.param("shapes-layers", [*SHAPES[:3], "layer=[conv3,conv5]", "seeds=2", *FEW[-2:], *ALONE]),
+    pytest.param("shapes-paper", ["analysis=all", *ALONE], marks=pytest.mark.slow),
+    pytest.param("shapes-small-lda", [*SHAPES[:2], "protocol=lda", *FEW[1:4]]),
+    *(pytest.param(f"camvid-small-{p}", [*FEW, *ALONE, f"protocol={p}"]) for p in PROTOCOLS),
+    pytest.param("camvid-small-lda", [*FEW[2:4], "analysis=basic", "protocol=lda"]),
 ]
 
 

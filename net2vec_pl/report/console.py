@@ -70,9 +70,8 @@ def print_summary(
             means = probe_means(probes)
             console.print(_beside(means))
             console.print(
-                f"The layer knows [bold]{means[0].known} of {means[0].tested}[/bold] concepts by "
-                f"its own probe ({escape(means[0].name)}): they score above every reference level "
-                "on val."
+                f"{escape(means[0].name)} knows [bold]{means[0].known} of {means[0].tested}"
+                "[/bold] concepts: on val they score above every reference level, for certain."
             )
         result = gain(rows)
         console.print(

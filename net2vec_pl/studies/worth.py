@@ -14,6 +14,7 @@ from net2vec_pl.studies.question import Question
 from net2vec_pl.studies.study import Study, interval
 
 QUESTION = "Which concepts does the layer know?"
+_LISTED = 10  # names, at most
 _log = logging.getLogger(__name__)
 
 
@@ -36,23 +37,9 @@ class Worth(Question):
 
 
 def _tell(study: Study, rows: Sequence[ProbeRow], means: Sequence[ProbeMeans]) -> None:
-    own, levels = means[0], [m for m in means if m.role == "reference"]
-    probes = [m for m in means if m.role == "probe"]
-    best = max(probes, key=lambda m: m.known)
-    names = [r.name for r in rows if r.probe == own.name and r.known == KNOWN]
-    listed = f" ({', '.join(names)})" if 0 < len(names) <= 10 else ""
-    others = "" if best is own else f" By {best.name}, the probe that knows most, {best.known}."
-    study.find(
-        QUESTION,
-        "concepts known",
-        float(own.known),
-        own.tested,
-        f"By its own probe ({own.name}) the layer knows {own.known} of {own.tested} concepts"
-        f"{listed}: their set IoU on val is above the best of {len(levels)} levels that need no "
-        f"knowledge of the concept, with the lower end of its interval and by a paired test, "
-        f"corrected for the number of concepts (false discovery rate 5 %).{others}",
-    )
-    level = max(levels, key=lambda m: m.val)
+    """Say how many concepts are known, what the levels score, and which probe does best."""
+    own, probes = means[0], [m for m in means if m.role == "probe"]
+    _tell_known(study, rows, own, max(probes, key=lambda m: m.known))
     study.find(
         QUESTION,
         "mean gain over the best reference level",
@@ -62,19 +49,33 @@ def _tell(study: Study, rows: Sequence[ProbeRow], means: Sequence[ProbeMeans]) -
         f"scores {_of(means, 'everything'):.3f}, its mean place in train images "
         f"{_of(means, 'position'):.3f}, a random direction {_of(means, 'random direction'):.3f}. "
         f"Over the best of them for each concept, {own.name} gains "
-        f"{interval(own.over_reference)} (95 % interval over concepts)."
-        + (f" In the mean, {level.name} alone is better." if level.val > own.val else ""),
+        f"{interval(own.over_reference)} (95 % interval over concepts).",
     )
-    tuned = _of(means, "single filter, calibrated")
     first = max(probes, key=lambda m: m.val)
     study.find(
         QUESTION,
         "mean set IoU of the best probe",
         first.val,
         first.tested,
-        f"With thresholds chosen on train images, the best single filter scores {tuned:.3f}"
-        f"{_calibrated(means, own)}. The best of {len(probes)} probes here is {first.name}, with "
-        f"{first.val:.3f}.",
+        "With thresholds chosen on train images, the best single filter scores "
+        f"{_of(means, 'single filter, calibrated'):.3f}{_calibrated(means, own)}. The best of "
+        f"{len(probes)} probes here is {first.name}, with {first.val:.3f}.",
+    )
+
+
+def _tell_known(study: Study, rows: Sequence[ProbeRow], own: ProbeMeans, most: ProbeMeans) -> None:
+    names = [r.name for r in rows if r.probe == own.name and r.known == KNOWN]
+    listed = f" ({', '.join(names)})" if 0 < len(names) <= _LISTED else ""
+    others = "" if most is own else f" {most.name} knows most: {most.known}."
+    study.find(
+        QUESTION,
+        "concepts known",
+        float(own.known),
+        own.tested,
+        f"{own.name} knows {own.known} of {own.tested} concepts{listed}: on val its set IoU is "
+        "above every level that needs no knowledge of the concept, for certain (95 % interval "
+        "over images, and a paired test corrected for the number of concepts)."
+        f"{others}",
     )
 
 

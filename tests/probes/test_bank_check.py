@@ -29,7 +29,8 @@ NEWER = {
     "model.scaling", "deviations", "data.unreadable", "seeds", "versions.torch", "target",
     "protocol.threshold_order", "protocol.denominator", "protocol.input", "protocol.weighting",
     "protocol.optimizer", "protocol.lr_decay", "protocol.lr_scaling", "protocol.weight_decay",
-    "protocol.precision", "protocol.classification",
+    "protocol.precision", "protocol.classification", "protocol.probe", "protocol.calibrate",
+    "protocol.shrinkage", "protocol.own_covariance",
 }  # fmt: skip
 FIELDS = fields_of(made_up_header(3))
 IN_CLASSIFICATION = [field for field in FIELDS if field.startswith("protocol.classification.")]

@@ -144,7 +144,7 @@ def test_every_line_of_a_run_that_would_work(
     assert {verdict for lines in found.values() for verdict, _ in lines} == {"ok"}
     assert [text for _, text in found["options"]] == [
         "segmentation and classification, protocol=paper, 30 epochs",
-        "analyses: intervals, sharing, space",
+        "analyses: worth, intervals, sharing, space",
         "logger=csv",
         "Lightning takes trainer={'accelerator': 'cpu', 'devices': 1}",
     ]
@@ -312,7 +312,7 @@ def test_activations_that_are_kept_take_two_bytes_each(capsys: pytest.CaptureFix
 def test_a_cache_that_would_not_fit_is_told_with_what_would_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "kept_bytes", lambda _setup: 10 * GIB)
+    monkeypatch.setattr(storage, "kept_bytes", lambda _setup, **_raw: 10 * GIB)
     found = told(capsys, "layer=early", "cache.max_gib=3")
     assert found["forecast"][1:] == [
         (
@@ -323,7 +323,7 @@ def test_a_cache_that_would_not_fit_is_told_with_what_would_do(
         ),
         ("ok", memory(0, tails(FILTERS))),
     ]
-    monkeypatch.setattr(storage, "kept_bytes", lambda _setup: 3 * GIB)
+    monkeypatch.setattr(storage, "kept_bytes", lambda _setup, **_raw: 3 * GIB)
     found = told(capsys, "layer=early", "cache.max_gib=3")  # as much as is allowed
     assert [verdict for verdict, _ in found["forecast"]] == ["ok"] * 3
     assert found["forecast"][2][1] == memory(3 * GIB, tails(FILTERS))

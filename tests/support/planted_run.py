@@ -261,4 +261,5 @@ OPTIONS = [
     "loader.workers=0",
     "callbacks.progress=false",
     "trainer=cpu",
+    "beside=[]",
 ]
