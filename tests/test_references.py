@@ -32,7 +32,9 @@ FEW = [
 SHAPES = ["data.num_images=100", "data.image_size=48", *FEW, *ALONE]
 CASES = [
     *(pytest.param(f"shapes-small-{p}", [*SHAPES, f"protocol={p}"]) for p in PROTOCOLS),
-    pytest.param("shapes-layers", [*SHAPES[:3], "layer=[conv3,conv5]", "seeds=2", *FEW[-2:], *ALONE]),
+    pytest.param(
+        "shapes-layers", [*SHAPES[:3], "layer=[conv3,conv5]", "seeds=2", *FEW[-2:], *ALONE]
+    ),
     pytest.param("shapes-paper", ["analysis=all", *ALONE], marks=pytest.mark.slow),
     pytest.param("shapes-small-lda", [*SHAPES[:2], "protocol=lda", *FEW[1:4]]),
     *(pytest.param(f"camvid-small-{p}", [*FEW, *ALONE, f"protocol={p}"]) for p in PROTOCOLS),

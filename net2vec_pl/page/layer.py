@@ -27,7 +27,7 @@ from net2vec_pl.studies.study import Study, interval
 
 _LAYERS_NOTE = (
     "multi_val: set IoU of the combination, single_val: of the best single filter, ap_val: average "
-    "precision."
+    "precision, known: concepts that beat every reference level."
 )
 
 

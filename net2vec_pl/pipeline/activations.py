@@ -113,7 +113,10 @@ class _Watch:
                 _threshold_rows(setup),
                 INPUTS.get(setup.options.protocol.input, as_they_are),
             )
-        self._moments = MomentWatch(setup, stages)
+        on_disk = setup.options.cache == "disk" and not setup.options.reads_raw
+        root = setup.options.cache_dir
+        folders = [CacheFolder(root, _key(setup, b)).path for b in setup.backbones]
+        self._moments = MomentWatch(setup, stages, folders if on_disk else ())
 
     @property
     def see(self) -> Watch | None:

@@ -1,6 +1,8 @@
 """The sums that closed forms need: from the pass over the images, or from a pass of their own."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +39,22 @@ class MomentWatch:
     Args:
         setup: Setup of the run.
         stages: Stages of each layer, which may have the sums already.
+        folders: The folder of each layer's cache on disk, where other runs may have left them;
+            none if activations are kept elsewhere.
     """
 
-    def __init__(self, setup: Setup, stages: Sequence[Stages]) -> None:
-        self._setup, self._stages = setup, stages
+    def __init__(
+        self, setup: Setup, stages: Sequence[Stages], folders: Sequence[Path] = ()
+    ) -> None:
+        self._setup, self._stages, self._folders = setup, stages, folders
         self._reads = setup.options.sums_of
         self._sums: list[MomentSums] = []
         self._seen = torch.zeros(len(setup.reader), dtype=torch.bool)
+        self._key = _key_of(setup)
+        for stage, folder in zip(stages, folders, strict=False):
+            kept = Stages(folder, self._key).recall(stage_of(self._reads))
+            if kept is not None:
+                stage.once(stage_of(self._reads), lambda kept=kept: kept)  # type: ignore[misc]
         self.wanted = self._reads in INPUTS and not all(
             [stage.recall(stage_of(self._reads)) for stage in stages]
         )
@@ -71,12 +82,26 @@ class MomentWatch:
         return missing
 
     def keep(self) -> None:
-        """Keep the sums of every layer as a stage."""
+        """Keep the sums of every layer as a stage, and beside its cache on disk."""
         for stage, sums in zip(self._stages, self._sums, strict=False):
             stage.once(
                 stage_of(self._reads),
                 lambda sums=sums: sums.moments(self._setup.device).tensors(),  # type: ignore[misc]
             )
+        for stage, folder in zip(self._stages, self._folders, strict=False):
+            found = stage.recall(stage_of(self._reads)) if self._sums else None
+            if found is not None:
+                Stages(folder, self._key).once(stage_of(self._reads), lambda found=found: found)  # type: ignore[misc]
+
+
+def _key_of(setup: Setup) -> dict[str, Any]:
+    """Return what sums depend on besides what a cache on disk is named by."""
+    return {
+        "concepts": setup.selection.vocabulary.numbers.tolist(),
+        "train": setup.stream.train_rows.tolist(),
+        "folds": _num_folds(setup),
+        "own": _own(setup),
+    }
 
 
 def moments_of(

@@ -210,6 +210,7 @@ class LayerRow(Record):
         accuracy: Mean accuracy of the embeddings.
         ap: Mean average precision over images.
         auc: Mean area under the ROC curve.
+        known: Concepts whose embedding beats every reference level; None without levels.
     """
 
     layer: str
@@ -224,6 +225,7 @@ class LayerRow(Record):
     accuracy: float | None = None
     ap: float | None = None
     auc: float | None = None
+    known: int | None = None
 
 
 @dataclass(frozen=True)

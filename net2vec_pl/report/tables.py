@@ -26,7 +26,7 @@ from net2vec_pl.records.run import (
     ProbeRow,
     SeedRow,
 )
-from net2vec_pl.report.probes import Knowledge, nan_mean
+from net2vec_pl.report.probes import KNOWN, Knowledge, nan_mean
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,8 @@ def layer_row(layer: str, shape: tuple[int, int, int], tables: LayerTables) -> L
         **_means(tables.concepts, ("single_val", "multi_val", "ap_val")),
         **_means(tables.classification, ("best_accuracy", "top_accuracy", "accuracy", "ap", "auc")),
     }
-    return LayerRow(layer, *shape, **means)
+    known = [row.known for row in tables.concepts if row.known]
+    return LayerRow(layer, *shape, **means, known=known.count(KNOWN) if known else None)
 
 
 def _means(table: Sequence[Record], columns: Sequence[str]) -> dict[str, Any]:
