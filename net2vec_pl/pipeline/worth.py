@@ -16,7 +16,7 @@ from net2vec_pl.activations import BankCounts
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import ConceptBank, SingleFilterBaseline
-from net2vec_pl.probes.closed_form import Scaled, solution
+from net2vec_pl.probes.closed_form import Scaled, Solution, solution, unit_spread
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.report.probes import Contender
 from net2vec_pl.runs.stages import Tensors
@@ -114,12 +114,10 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
     """Closed forms, the best single filter at its own threshold, and a random direction."""
     protocol, scale = job.setup.options.protocol, job.beside_scale
     asked = [kind for kind in job.setup.options.beside if kind != protocol.probe]
+    scaled = Scaled(moments.sums, scale)
     solved = [solution(kind, moments, scale, protocol.shrinkage) for kind in asked]
-    single = _best_filters(job, baseline, moments)
-    weight = torch.stack([*(s.weight for s in solved), single, _random(job, single.shape[1])])
-    bias = torch.zeros(weight.shape[:2], dtype=torch.float64)
-    for row, one in enumerate(solved):
-        bias[row] = one.bias
+    solved += [_best_filters(job, baseline, scaled), _random(job, scaled)]
+    weight, bias = torch.stack([s.weight for s in solved]), torch.stack([s.bias for s in solved])
     return _Group(
         [*asked, SINGLE_TUNED, RANDOM], _bank_maps(job, weight, bias), job.raw_stream, weight
     )
@@ -135,15 +133,12 @@ def _bank_maps(
     return job.probe_beside(bank).to(job.setup.device).logits
 
 
-def _best_filters(
-    job: LayerJob, baseline: SingleFilterBaseline, moments: Moments
-) -> Float64[Tensor, "C K"]:
+def _best_filters(job: LayerJob, baseline: SingleFilterBaseline, scaled: Scaled) -> Solution:
     """Return each concept's best filter at a threshold of its own, as a bank.
 
     Candidates are the filters whose means inside and outside differ most, over their spread, and
     the best one at the common threshold.
     """
-    scaled = Scaled(moments.sums, job.beside_scale)
     num_filters = scaled.difference.shape[1]
     some = scaled.difference.topk(min(_CANDIDATES, num_filters), dim=1).indices.T
     filters = torch.cat([some, baseline.best_filter().clamp(min=0)[None]])
@@ -152,16 +147,16 @@ def _best_filters(
     group = _Group([""] * len(banks), _bank_maps(job, banks, none), job.raw_stream)
     _, train = _thresholds(job, group)
     best = train.nan_to_num(-1.0).argmax(0)
-    return banks[best, torch.arange(banks.shape[1])]
+    return Solution(banks[best, torch.arange(banks.shape[1])], none[0])
 
 
-def _random(job: LayerJob, num_filters: int) -> Float64[Tensor, "C K"]:
-    """Draw a direction for each concept, whichever others are probed."""
+def _random(job: LayerJob, scaled: Scaled) -> Solution:
+    """Draw a direction for each concept, whichever others are probed; scores have a mean of 0."""
     seed, numbers = job.setup.options.seed, job.vocabulary.numbers.tolist()
-    draws = [
-        np.random.default_rng([seed, number, 1]).normal(size=num_filters) for number in numbers
-    ]
-    return torch.from_numpy(np.array(draws))
+    size = len(scaled.scale)
+    draws = [np.random.default_rng([seed, number, 1]).normal(size=size) for number in numbers]
+    weight = unit_spread(scaled, torch.from_numpy(np.array(draws)))
+    return Solution(weight, -weight @ scaled.mean)
 
 
 def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
