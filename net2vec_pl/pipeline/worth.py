@@ -16,7 +16,7 @@ from net2vec_pl.activations import BankCounts
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import ConceptBank, SingleFilterBaseline
-from net2vec_pl.probes.closed_form import Scaled, lda, pattern, solution
+from net2vec_pl.probes.closed_form import Scaled, Solution, lda, pattern, solution, standardised
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.report.probes import Contender
 from net2vec_pl.runs.stages import Tensors
@@ -136,13 +136,12 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
     """Closed forms, the best single filter at its own threshold, and a random direction."""
     protocol, scale = job.setup.options.protocol, job.beside_scale
     asked = [kind for kind in job.setup.options.beside if kind != protocol.probe]
+    scaled = Scaled(moments.sums, scale)
     solved = [solution(kind, moments, scale, protocol.shrinkage) for kind in asked]
-    singles = _candidates(job, baseline, moments)
-    drawn = _random(job, singles.shape[2])
-    weight = torch.cat([*(s.weight[None] for s in solved), drawn[None], singles])
-    bias = torch.zeros(weight.shape[:2], dtype=torch.float64)
-    for row, one in enumerate(solved):
-        bias[row] = one.bias
+    singles, drawn = _candidates(job, baseline, scaled), _random(job, scaled)
+    none = torch.zeros(singles.shape[:2], dtype=torch.float64)
+    weight = torch.cat([*(s.weight[None] for s in (*solved, drawn)), singles])
+    bias = torch.cat([*(s.bias[None] for s in (*solved, drawn)), none])
     return _Group(
         [*asked, RANDOM, SINGLE_TUNED],
         _bank_maps(job, weight, bias),
@@ -163,14 +162,13 @@ def _bank_maps(
 
 
 def _candidates(
-    job: LayerJob, baseline: SingleFilterBaseline, moments: Moments
+    job: LayerJob, baseline: SingleFilterBaseline, scaled: Scaled
 ) -> Float64[Tensor, "B C K"]:
     """Return the filters that may be a concept's best at a threshold of its own, as banks.
 
     They are those whose means inside and outside differ most, over their spread, and the best one
     at the common threshold.
     """
-    scaled = Scaled(moments.sums, job.beside_scale)
     num_filters = scaled.difference.shape[1]
     some = scaled.difference.topk(min(_CANDIDATES, num_filters), dim=1).indices.T
     filters = torch.cat([some, baseline.best_filter().clamp(min=0)[None]])
@@ -178,13 +176,12 @@ def _candidates(
     return banks
 
 
-def _random(job: LayerJob, num_filters: int) -> Float64[Tensor, "C K"]:
-    """Draw a direction for each concept, whichever others are probed."""
+def _random(job: LayerJob, scaled: Scaled) -> Solution:
+    """Draw a direction for each concept, whichever others are probed; scores have a mean of 0."""
     seed, numbers = job.setup.options.seed, job.vocabulary.numbers.tolist()
-    draws = [
-        np.random.default_rng([seed, number, 1]).normal(size=num_filters) for number in numbers
-    ]
-    return torch.from_numpy(np.array(draws))
+    size = len(scaled.scale)
+    draws = [np.random.default_rng([seed, number, 1]).normal(size=size) for number in numbers]
+    return standardised(scaled, torch.from_numpy(np.array(draws)))
 
 
 def _without_a_network(job: LayerJob, moments: Moments) -> _Group:

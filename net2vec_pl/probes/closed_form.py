@@ -2,7 +2,8 @@
 
 All take the sums of x over train images and return a vector per concept, and the bias that puts
 zero half way between the mean scores inside and outside of the concept. x is divided by ``scale``
-first, a spread of each filter, so that shrinkage means the same for all filters.
+first, a spread of each filter, so that shrinkage means the same for all filters; scores have a
+spread of 1 over all train positions.
 """
 
 from collections.abc import Callable
@@ -61,6 +62,11 @@ class Scaled:
         return torch.where(known, inside, 0.0), torch.where(known, outside, 0.0)
 
     @property
+    def mean(self) -> Float64[Tensor, "K"]:
+        """Mean over all train positions."""
+        return self.sums.total / self.sums.count * self.inverse
+
+    @property
     def difference(self) -> Float64[Tensor, "C K"]:
         """Mean inside of each concept less the mean outside."""
         inside, outside = self.means
@@ -106,7 +112,7 @@ def mean_difference(scaled: Scaled) -> Float64[Tensor, "C K"]:
 
     A concept activation vector by means: FastCAV, 2025, https://arxiv.org/abs/2505.17883.
     """
-    return _unit_spread(scaled, scaled.difference)
+    return unit_spread(scaled, scaled.difference)
 
 
 def lda(
@@ -143,7 +149,7 @@ def ridge(scaled: Scaled, shrinkage: float, own: Own) -> Float64[Tensor, "C K"]:
     inside = (scaled.sums.inside / scaled.sums.own_count)[:, None]
     with_share = (inside * (1 - inside)).nan_to_num(0.0) * scaled.difference  # covariance of f, x
     weight = _each(with_share, lambda c: shrunk(scaled.scaled(own(c)), shrinkage))
-    return _unit_spread(scaled, weight)  # the fit of a rare concept is close to 0 everywhere
+    return unit_spread(scaled, weight)  # the fit of a rare concept is close to 0 everywhere
 
 
 def pattern(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C K"]:
@@ -168,9 +174,18 @@ def standardised(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Solution:
         scaled: The sums.
         weight: Embeddings, of x over its scale.
     """
-    unit = _unit_spread(scaled, weight)
-    mean = scaled.sums.total / scaled.sums.count * scaled.inverse
-    return Solution(unit, -(unit @ mean))
+    unit = unit_spread(scaled, weight)
+    return Solution(unit, -(unit @ scaled.mean))
+
+
+def unit_spread(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C K"]:
+    """Bring the scores of every concept to a standard deviation of 1.
+
+    A threshold is chosen among bins of logits that end at 64, and those of a rare concept that many
+    filters tell apart would lie beyond.
+    """
+    variance = (weight @ scaled.covariance * weight).sum(1)
+    return weight * inverse_scale(variance.clamp(min=0).sqrt())[:, None]
 
 
 def halfway(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C"]:
@@ -224,7 +239,7 @@ def _kind(
     if kind == "ridge":
         return ridge(scaled, shrinkage, own)
     weight = lda(scaled, shrinkage, own, share)
-    return pattern(scaled, weight) if kind == "pattern" else weight
+    return unit_spread(scaled, pattern(scaled, weight) if kind == "pattern" else weight)
 
 
 def _each(
@@ -235,9 +250,3 @@ def _each(
         solve(covariance(c), row[None]) if row.any() else row[None] for c, row in enumerate(right)
     ]
     return torch.cat(rows)
-
-
-def _unit_spread(scaled: Scaled, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C K"]:
-    """Bring the scores of every concept to a standard deviation of 1."""
-    variance = (weight @ scaled.covariance * weight).sum(1)
-    return weight * inverse_scale(variance.clamp(min=0).sqrt())[:, None]

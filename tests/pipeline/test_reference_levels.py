@@ -10,6 +10,9 @@ from torch.nn.functional import interpolate
 
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.functional.average_precision import bin_floors
+from net2vec_pl.pipeline import worth
+from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.probes.closed_form import Scaled, Solution
 
 GRID, MASK = 4, 16
 Rows = dict[str, dict[str, dict[str, str]]]  # probe -> concept -> row
@@ -178,3 +181,27 @@ def test_false_alarms_on_other_images_cost(
         for name in masks:
             row = rows[probe][name]
             assert float(row["annotated"]) <= float(row["val"]) + 1e-12
+
+
+def test_random_directions_differ_and_bins_of_logits_resolve_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of many filters that are never negative, the scores of a drawn direction are far from 0."""
+    found: list[Solution] = []
+
+    def noted(job: LayerJob, scaled: Scaled) -> Solution:
+        found.append(drawn(job, scaled))
+        covariance, weight = scaled.covariance, found[0].weight
+        spread = (weight @ covariance * weight).sum(1).sqrt()
+        torch.testing.assert_close(spread, torch.ones_like(spread))
+        torch.testing.assert_close(weight @ scaled.mean, -found[0].bias)
+        assert ((weight @ scaled.mean).abs() > 1).any()
+        return found[0]
+
+    drawn = worth._random
+    monkeypatch.setattr(worth, "_random", noted)
+    options = [*without(QUICK, "beside"), "data.categories=[color]", "protocol=lda"]
+    assert run_cli(monkeypatch, tmp_path, *options, "run.dir=out") == 0
+    (weight,) = (one.weight for one in found)
+    across = torch.corrcoef(weight) - torch.eye(len(weight))
+    assert across.abs().max() < 0.5

@@ -188,3 +188,17 @@ def test_a_concept_that_is_the_or_of_three_filters_is_found_in_them() -> None:
     weight = lda(Scaled(found.sums, torch.ones(12, dtype=torch.float64)), 0.0)[0].abs()
     assert set(weight.topk(3).indices.tolist()) == {2, 5, 7}
     assert weight.topk(4).values[3] < 0.05 * weight.max()
+
+
+@pytest.mark.parametrize("kind", ["mean_difference", "lda", "ridge", "pattern"])
+def test_scores_have_a_spread_of_one_however_far_a_rare_concept_stands_out(kind: str) -> None:
+    """Thresholds are chosen among bins of logits, which end at 64."""
+    rng = np.random.default_rng(5)
+    truth = rng.random((1, 20_000)) < 0.001
+    x = rng.normal(size=(20_000, K)) + 100 * truth.T
+    found = moments(x, truth.astype(float), np.ones_like(truth))
+    one = solution(kind, found, found.sums.spread, 1e-6, share=0.5)
+    logits = torch.from_numpy(x) / found.sums.spread @ one.weight[0] + one.bias[0]
+    assert logits.std(correction=0) == pytest.approx(1)
+    assert logits[truth[0]].min() > 0 > logits[~truth[0]].max()
+    assert logits.abs().max() < 64

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
+from net2vec_pl.analysis.intervals import SetIouBootstrap, bootstrap_set_iou
+from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.run import ProbeRow
@@ -227,3 +230,13 @@ def test_counts_beside_one_another_are_of_the_same_pairs() -> None:
     assert found.single.tolist() == [[10, 30, 90], [100, 100, 100]]
     assert found.image.tolist() == [0, 1, 0]
     assert found.concept.tolist() == [0, 0, 1]
+
+
+def test_interval_and_test_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wide(counts: PairCounts, replicates: int, seed: int) -> SetIouBootstrap:
+        drawn = bootstrap_set_iou(counts, replicates, seed=seed)
+        return replace(drawn, gain=replace(drawn.gain, low=0 * drawn.gain.low))
+
+    assert verdicts([[0.8] * 12], [[0.3] * 12]) == ["yes"]
+    monkeypatch.setattr("net2vec_pl.report.probes.bootstrap_set_iou", wide)
+    assert verdicts([[0.8] * 12], [[0.3] * 12]) == ["undecided"]
