@@ -14,14 +14,20 @@ from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
+from net2vec_pl.pipeline.calibrated import (
+    bank_maps,
+    calibrated_biases,
+    thresholds_of,
+    val_counts,
+)
 from net2vec_pl.pipeline.layer import LayerJob
-from net2vec_pl.probes import ConceptBank, SingleFilterBaseline
+from net2vec_pl.probes import SingleFilterBaseline
 from net2vec_pl.probes.closed_form import Scaled, solution
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.report.probes import Contender
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.training import SegmentationProbe
-from net2vec_pl.training.scoring import Maps, score_all, thresholds_on
+from net2vec_pl.training.scoring import Maps
 from net2vec_pl.training.wide import WideCounts, WideScores
 
 EVERYTHING, POSITION, RANDOM = "everything", "position", "random direction"
@@ -120,18 +126,8 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
     for row, one in enumerate(solved):
         bias[row] = one.bias
     return _Group(
-        [*asked, SINGLE_TUNED, RANDOM], _bank_maps(job, weight, bias), job.raw_stream, weight
+        [*asked, SINGLE_TUNED, RANDOM], bank_maps(job, weight, bias), job.raw_stream, weight
     )
-
-
-def _bank_maps(
-    job: LayerJob, weight: Float64[Tensor, "B C K"], bias: Float64[Tensor, "B C"]
-) -> Maps:
-    bank = ConceptBank(weight.flatten(0, 1).float(), bias=True)
-    assert bank.bias is not None
-    with torch.no_grad():
-        bank.bias.copy_(bias.flatten())
-    return job.probe_beside(bank).to(job.setup.device).logits
 
 
 def _best_filters(
@@ -148,8 +144,7 @@ def _best_filters(
     filters = torch.cat([some, baseline.best_filter().clamp(min=0)[None]])
     banks = torch.nn.functional.one_hot(filters, num_filters).double()
     none = torch.zeros(banks.shape[:2], dtype=torch.float64)
-    group = _Group([""] * len(banks), _bank_maps(job, banks, none), job.raw_stream)
-    _, train = _thresholds(job, group)
+    _, train = calibrated_biases(job, banks, none)
     best = train.nan_to_num(-1.0).argmax(0)
     return banks[best, torch.arange(banks.shape[1])]
 
@@ -177,40 +172,16 @@ def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
     return _Group([EVERYTHING, POSITION], maps, job.activations.stream, fixed=1)
 
 
-def _thresholds(
-    job: LayerJob, group: _Group
-) -> tuple[Float64[Tensor, "B C"], Float64[Tensor, "B C"]]:
-    return thresholds_on(
-        job.pixels,
-        group.maps,
-        group.stream,
-        group.stream.scored_rows["train"],
-        num_banks=len(group.names),
-        num_concepts=len(job.vocabulary),
-        device=job.setup.device,
-        track=job.setup.progress("thresholds of probes"),
-    )
-
-
 def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
     """Calibrate a group on train and score it on val."""
-    cut, train = _thresholds(job, group)
+    cut, train = thresholds_of(job, group.maps, group.stream, len(group.names))
     cut[: group.fixed], train[: group.fixed] = 0.0, torch.nan
     on_device = cut.float().to(job.setup.device)
 
     def maps(batch: ConceptBatch) -> Float[Tensor, "B P h w"]:
         return group.maps(batch) - on_device[:, batch.concept, None, None]
 
-    counts, ap = score_all(
-        job.pixels,
-        maps,
-        group.stream,
-        group.stream.scored_rows["val"],
-        num_banks=len(group.names),
-        num_concepts=len(job.vocabulary),
-        device=job.setup.device,
-        track=job.setup.progress("scores of probes"),
-    )
+    counts, ap = val_counts(job, maps, group.stream, len(group.names), ap=True)
     wide = _wide(job, group, maps)
     cosine = torch.full_like(train, torch.nan)
     if group.weight is not None:
