@@ -168,6 +168,25 @@ def test_runs_with_less_say_so(
         assert table(out, "direction_spread")[0].status == "no other concept has a direction"
 
 
+def test_a_resumed_run_solves_and_scores_nothing_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, of_shapes: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("stopped here")
+
+    asked, module = [*ASKED, "run.dir=out"], "net2vec_pl.studies.closed_form"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.random_directions", refuse)
+        with pytest.raises(RuntimeError, match="stopped here"):
+            run_cli(patch, tmp_path, *asked)
+    for name in ("calibrated_biases", "val_set_iou", "forward_order", "nested_weights"):
+        monkeypatch.setattr(f"{module}.{name}", refuse)
+    assert run_cli(monkeypatch, tmp_path, "run.resume=out", "callbacks.progress=false") == 0
+    for name in TABLES:
+        again = tmp_path / "out" / "analysis" / f"{name}.csv"
+        assert again.read_bytes() == (of_shapes / "analysis" / f"{name}.csv").read_bytes()
+
+
 def test_sizes_above_the_layer_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
