@@ -106,7 +106,7 @@ class SetIouBootstrap:
             multi=mean(point[0], drawn[0]),
             single=mean(point[1], drawn[1]),
             gain=mean(gain, gains),
-            won=_share(int((gain > 0).sum()), len(gain), self.level),
+            won=share_of(int((gain > 0).sum()), len(gain), self.level),
             n_concepts=int(chosen.sum()),
         )
 
@@ -187,7 +187,7 @@ def _interval(
     return Interval(value, np.asarray(low), np.asarray(high))
 
 
-def _share(hits: int, of: int, level: float) -> Interval:
+def share_of(hits: int, of: int, level: float = 0.95) -> Interval:
     """Return a share with Wilson's interval."""
     if not of:
         return NOTHING

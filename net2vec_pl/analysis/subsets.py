@@ -96,7 +96,7 @@ def filters_needed(
     scores: Float64[np.ndarray, "F C"],
     sizes: Sequence[int],
     levels: Sequence[float] = LEVELS,
-    chance: float = 0.0,
+    chance: Float64[np.ndarray, "C"] | float = 0.0,
 ) -> FiltersNeeded:
     r"""Find the first F with :math:`s_F \ge chance + p (s_K - chance)`, for every level p.
 
@@ -107,7 +107,8 @@ def filters_needed(
         scores: Score of every concept at every size; a NaN reaches nothing.
         sizes: Numbers of filters, the largest being the full model.
         levels: Shares p, in (0, 1].
-        chance: Score of a guess: 0 for set IoU, 0.5 for accuracy.
+        chance: Score of a guess, one or one per concept: 0 for set IoU, 0.5 for accuracy, or a
+            reference level.
 
     Returns:
         Filters needed; the largest size where no smaller one will do.

@@ -32,15 +32,15 @@ def filter_curve(
         A figure with two panels.
     """
     figure, (left, right) = new_figure(9.0, 3.6, columns=2)
-    _curve(left, sizes, retrained, MULTI, "retrained")
+    curve(left, sizes, retrained, MULTI, "retrained")
     if masked is not None:
-        _curve(left, sizes, masked, SINGLE, "masked only")
+        curve(left, sizes, masked, SINGLE, "masked only")
     for name, colour in colour_of(by_category).items():
-        _curve(right, sizes, by_category[name], colour, name)
+        curve(right, sizes, by_category[name], colour, name)
     for axes, title in ((left, "all concepts"), (right, "by category, retrained")):
         if chance is not None:
             axes.axhline(chance, color=CHANCE, linestyle="--", linewidth=1, label="chance")
-        _log2(axes, sizes)
+        log2_sizes(axes, sizes)
         axes.set_ylabel(f"mean {score}")
         axes.set_title(title, loc="left", fontsize=9)
         if axes.get_legend_handles_labels()[0]:
@@ -64,7 +64,7 @@ def cumulative_filters(
     figure, (axes,) = new_figure(5.6, 3.8)
     for row, level, colour in zip(share, levels, COLOURS, strict=False):
         axes.plot(sizes, row, "o-", color=colour, markersize=3, label=f"{level:.0%}")
-    _log2(axes, sizes)
+    log2_sizes(axes, sizes)
     axes.set_ylim(0, 1.03)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_ylabel("share of concepts")
@@ -72,21 +72,37 @@ def cumulative_filters(
     return figure
 
 
-def _curve(
-    axes: Axes, sizes: Sequence[int], curve: Float64[np.ndarray, "2 F"], colour: str, label: str
+def curve(
+    axes: Axes,
+    sizes: Sequence[int] | Sequence[float],
+    points: Float64[np.ndarray, "2 F"],
+    colour: str,
+    label: str,
 ) -> None:
-    axes.errorbar(
-        sizes, curve[0], yerr=curve[1], fmt="o-", color=colour, markersize=3, capsize=2, label=label
-    )
+    """Draw values with their errors against numbers of filters, or other sizes."""
+    value, error = points
+    axes.errorbar(sizes, value, error, fmt="o-", color=colour, markersize=3, capsize=2, label=label)
 
 
-def _log2(axes: Axes, sizes: Sequence[int]) -> None:
-    """Scale by powers of two; the label of a size is left out where it would touch the next."""
+def log2_sizes(
+    axes: Axes,
+    sizes: Sequence[int] | Sequence[float],
+    label: str = "filters",
+    pattern: str = "{:g}",
+) -> None:
+    """Scale by powers of two; the label of a size is left out where it would touch the next.
+
+    Args:
+        axes: The axes.
+        sizes: What is on the x axis.
+        label: What it is.
+        pattern: How a size is written.
+    """
     axes.set_xscale("log", base=2)
-    labels: list[int] = []
+    labels: list[float] = []
     for size in sorted(sizes, reverse=True):
         if not labels or size <= 0.55 * labels[-1]:
             labels.append(size)
-    axes.set_xticks(labels, [str(size) for size in labels])
+    axes.set_xticks(labels, [pattern.format(size) for size in labels])
     axes.minorticks_off()
-    axes.set_xlabel("filters")
+    axes.set_xlabel(label)

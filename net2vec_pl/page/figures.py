@@ -10,6 +10,8 @@ _TITLES = {
     "intervals": "Combinations and single filters, with intervals",
     "filter_curve": "Score over the number of filters",
     "filters_needed": "Concepts for which a number of filters is enough",
+    "closed_form_curves": "LDA over the number of filters",
+    "learning_curve": "LDA over the number of train images",
     "concepts_per_filter": "Concepts that share a best filter",
     "filter_overlap": "Filters that two concepts have in common",
     "failures": "Where the single filter does better",

@@ -88,7 +88,7 @@ class LayerJob:
         """What closed forms beside the run's probe read, as ``protocol.input`` names it."""
         return "raw" if self.setup.options.protocol.input == "raw" else "root"
 
-    @property
+    @cached_property
     def beside_scale(self) -> Float64[Tensor, "K"]:
         """What they divide each filter by: its spread."""
         if self.activations.scale is not None:

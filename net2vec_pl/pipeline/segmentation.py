@@ -23,9 +23,9 @@ from net2vec_pl.data import ConceptBatch
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.iou import set_iou
 from net2vec_pl.functional.resize import enlarger
-from net2vec_pl.pipeline.calibration import calibrate_by_halves
 from net2vec_pl.pipeline.closed_form import SumFitter
 from net2vec_pl.pipeline.fitter import Fitter
+from net2vec_pl.pipeline.halves import calibrate_by_halves
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.pipeline.trainers import callbacks_from
 from net2vec_pl.pipeline.worth import contenders

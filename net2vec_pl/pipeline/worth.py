@@ -14,14 +14,19 @@ from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
+from net2vec_pl.pipeline.calibrated import (
+    bank_maps,
+    thresholds_of,
+    val_counts,
+)
 from net2vec_pl.pipeline.layer import LayerJob
-from net2vec_pl.probes import ConceptBank, SingleFilterBaseline
+from net2vec_pl.probes import SingleFilterBaseline
 from net2vec_pl.probes.closed_form import Scaled, Solution, lda, pattern, solution, standardised
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.report.probes import Contender
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.training import SegmentationProbe
-from net2vec_pl.training.scoring import Maps, score_all, thresholds_on
+from net2vec_pl.training.scoring import Maps
 from net2vec_pl.training.wide import WideCounts, WideScores
 
 EVERYTHING, POSITION, RANDOM = "everything", "position", "random direction"
@@ -51,6 +56,11 @@ class _Group:
     weight: Float[Tensor, "B C K"] | None = None
     fixed: int = 0
     candidates: int = 0
+
+    @property
+    def num_banks(self) -> int:
+        """Banks before candidates are chosen from."""
+        return len(self.names) + max(self.candidates - 1, 0)
 
 
 def contenders(
@@ -144,21 +154,11 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
     bias = torch.cat([*(s.bias[None] for s in (*solved, drawn)), none])
     return _Group(
         [*asked, RANDOM, SINGLE_TUNED],
-        _bank_maps(job, weight, bias),
+        bank_maps(job, weight, bias),
         job.raw_stream,
         weight,
         candidates=len(singles),
     )
-
-
-def _bank_maps(
-    job: LayerJob, weight: Float64[Tensor, "B C K"], bias: Float64[Tensor, "B C"]
-) -> Maps:
-    bank = ConceptBank(weight.flatten(0, 1).float(), bias=True)
-    assert bank.bias is not None
-    with torch.no_grad():
-        bank.bias.copy_(bias.flatten())
-    return job.probe_beside(bank).to(job.setup.device).logits
 
 
 def _candidates(
@@ -198,21 +198,6 @@ def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
     return _Group([EVERYTHING, POSITION], maps, job.activations.stream, fixed=1)
 
 
-def _thresholds(
-    job: LayerJob, group: _Group
-) -> tuple[Float64[Tensor, "B C"], Float64[Tensor, "B C"]]:
-    return thresholds_on(
-        job.pixels,
-        group.maps,
-        group.stream,
-        group.stream.scored_rows["train"],
-        num_banks=len(group.names) + max(group.candidates - 1, 0),
-        num_concepts=len(job.vocabulary),
-        device=job.setup.device,
-        track=job.setup.progress("thresholds of probes"),
-    )
-
-
 def _chosen(
     job: LayerJob, group: _Group, cut: Float64[Tensor, "B C"], train: Float64[Tensor, "B C"]
 ) -> tuple[_Group, Float64[Tensor, "D C"], Float64[Tensor, "D C"]]:
@@ -236,7 +221,7 @@ def _chosen(
 
 def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
     """Calibrate a group on train and score it on val."""
-    cut, train = _thresholds(job, group)
+    cut, train = thresholds_of(job, group.maps, group.stream, group.num_banks)
     if group.candidates:
         group, cut, train = _chosen(job, group, cut, train)
     cut[: group.fixed], train[: group.fixed] = 0.0, torch.nan
@@ -245,16 +230,7 @@ def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
     def maps(batch: ConceptBatch) -> Float[Tensor, "B P h w"]:
         return group.maps(batch) - on_device[:, batch.concept, None, None]
 
-    counts, ap = score_all(
-        job.pixels,
-        maps,
-        group.stream,
-        group.stream.scored_rows["val"],
-        num_banks=len(group.names),
-        num_concepts=len(job.vocabulary),
-        device=job.setup.device,
-        track=job.setup.progress("scores of probes"),
-    )
+    counts, ap = val_counts(job, maps, group.stream, len(group.names), ap=True)
     wide = _wide(job, group, maps)
     cosine = torch.full_like(train, torch.nan)
     if group.weight is not None:

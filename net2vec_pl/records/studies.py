@@ -475,3 +475,126 @@ class ControlMeansRow(Record):
     lead: Estimate
     share_above: Estimate
     status: str
+
+
+@dataclass(frozen=True)
+class ClosedFormCurveRow(Record):
+    """A row of ``closed_form_curves.csv``: LDA of a concept over only some of its filters.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        filters: F.
+        largest: Val set IoU over the F filters of largest weight times spread.
+        forward: The same over the first F filters of forward selection.
+    """
+
+    name: str
+    category: str
+    filters: int
+    largest: float
+    forward: float
+
+
+@dataclass(frozen=True)
+class ClosedFormNeededRow(Record):
+    """A row of ``closed_form_needed.csv``: how many filters LDA of a concept needs.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        level: Val set IoU of its best reference level.
+        full: Val set IoU of LDA over all filters.
+        largest: Share of full - level, such as ``80%`` -> the fewest filters of largest weight that
+            gain as much.
+        forward: The same by forward selection.
+        status: ``ok``, or why there is no number.
+    """
+
+    name: str
+    category: str
+    level: float
+    full: float
+    largest: Annotated[Mapping[str, float], Column("largest_for_{}")]
+    forward: Annotated[Mapping[str, float], Column("forward_for_{}")]
+    status: str
+
+
+@dataclass(frozen=True)
+class LearningRow(Record):
+    """A row of ``learning_curve.csv``: LDA of a concept from some of the train images.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        folds: How many folds of the train images.
+        share: Their share of all folds.
+        choices: How many random choices of as many folds there are.
+        val: Set IoU on val, the mean over the choices.
+        spread: Its standard deviation over the choices; NaN where there is one.
+    """
+
+    name: str
+    category: str
+    folds: int
+    share: float
+    choices: int
+    val: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class DirectionSpreadRow(Record):
+    """A row of ``direction_spread.csv``: how far an embedding depends on the train images.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        cosine: Between LDA from two resamples of the folds: the mean over all pairs of resamples,
+            and the middle 95 % of the pairs.
+        neighbour: The nearest concept by LDA from all images; empty if there is none.
+        neighbour_cosine: Cosine with it in a resample: the mean, and the middle 95 %.
+        same: Share of the resamples in which it is the nearest one, with Wilson's interval.
+        resamples: How many have the concept.
+        status: ``ok``, or why there is no number.
+    """
+
+    name: str
+    category: str
+    cosine: Estimate
+    neighbour: str
+    neighbour_cosine: Estimate
+    same: Estimate
+    resamples: int
+    status: str
+
+
+@dataclass(frozen=True)
+class RandomDirectionRow(Record):
+    """A row of ``random_directions.csv``: a concept's best filter among other single directions.
+
+    The best ones are chosen on train images, where their thresholds are set too, and either sign of
+    a direction may be taken.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        filter: Number of the best filter; -1 if there is none.
+        single: Its set IoU on val.
+        rotated: That of the best direction of a random rotation of the filters.
+        apart: Difference of the mean response inside and outside of the concept along the best
+            filter, in standard deviations of the response.
+        rotated_apart: The same along the best rotated direction.
+        random_above: Share of random directions along which it is larger than along the filter.
+        status: ``ok``, or why there is no number.
+    """
+
+    name: str
+    category: str
+    filter: int
+    single: float
+    rotated: float
+    apart: float
+    rotated_apart: float
+    random_above: float
+    status: str

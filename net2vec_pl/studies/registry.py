@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import load
+from net2vec_pl.studies.closed_form import ClosedForm
 from net2vec_pl.studies.controls import Controls
 from net2vec_pl.studies.examples import Examples
 from net2vec_pl.studies.intervals import Intervals
@@ -20,7 +21,17 @@ _log = logging.getLogger(__name__)
 # In the order in which they are asked.
 BUILT_IN: Mapping[str, type[Question]] = {
     kind.name: kind
-    for kind in (Worth, Intervals, Subsets, Sharing, Space, Examples, Synthesis, Controls)
+    for kind in (
+        Worth,
+        Intervals,
+        Subsets,
+        ClosedForm,
+        Sharing,
+        Space,
+        Examples,
+        Synthesis,
+        Controls,
+    )
 }
 
 

@@ -57,13 +57,7 @@ class Subsets(Question):
 
     def check(self, setup: Setup) -> None:
         """Refuse to keep more filters than a layer has."""
-        largest = max(self.sizes or [1])
-        for backbone in setup.backbones:
-            if largest > backbone.shape[0]:
-                raise ConfigError(
-                    f"analysis.sizes={list(self.sizes or ())}: {backbone.layer} has "
-                    f"{backbone.shape[0]} filters, {largest} cannot be kept."
-                )
+        check_sizes(self.sizes, setup)
 
     def run(self, study: Study) -> None:
         """Train with ever fewer filters, for every target there is."""
@@ -73,10 +67,29 @@ class Subsets(Question):
             _classify(study, self)
 
 
+def check_sizes(sizes: Sequence[int] | None, setup: Setup) -> None:
+    """Refuse numbers of filters that a layer does not have.
+
+    Args:
+        sizes: Those asked for, if any.
+        setup: The layers.
+
+    Raises:
+        ConfigError: If one is above the number of filters.
+    """
+    largest = max(sizes or [1])
+    for backbone in setup.backbones:
+        if largest > backbone.shape[0]:
+            raise ConfigError(
+                f"analysis.sizes={list(sizes or ())}: {backbone.layer} has "
+                f"{backbone.shape[0]} filters, {largest} cannot be kept."
+            )
+
+
 def _segment(study: Study, options: Subsets) -> None:
     job, segmented = study.job, study.segmented
     weight = segmented.weight
-    sizes = _sizes(options, weight.shape[1], "segmentation")
+    sizes = sizes_for(options.sizes, weight.shape[1], "segmentation")
     kept = torch.from_numpy(top_filters(weight.double().numpy(), sizes))
     bias = segmented.probe.bank.bias
     first = None if bias is None else bias.detach().cpu()[: len(weight)]
@@ -96,9 +109,15 @@ def _segment(study: Study, options: Subsets) -> None:
         _log.info("no L1 path: its proximal steps belong to SGD at a constant rate")
 
 
-def _sizes(options: Subsets, num_filters: int, target: str) -> list[int]:
-    """Return the numbers of filters; the last is all of them."""
-    asked = sorted({*(options.sizes or ())}) or default_sizes(num_filters, target)
+def sizes_for(sizes: Sequence[int] | None, num_filters: int, target: str) -> list[int]:
+    """Return the numbers of filters to try; the last is all of them.
+
+    Args:
+        sizes: Those asked for; the paper's if there are none.
+        num_filters: K, the filters of the layer.
+        target: ``segmentation`` or ``classification``.
+    """
+    asked = sorted({*(sizes or ())}) or default_sizes(num_filters, target)
     return [*(size for size in asked if size != num_filters), num_filters]
 
 
@@ -142,7 +161,7 @@ def _digest(value: Sequence[float | int]) -> str:
 def _classify(study: Study, options: Subsets) -> None:
     classified = study.classified
     images, weight = classified.images, classified.bank.weight[0]
-    sizes = _sizes(options, weight.shape[1], "classification")
+    sizes = sizes_for(options.sizes, weight.shape[1], "classification")
     kept = torch.from_numpy(top_filters(weight.nan_to_num(0).double().numpy(), sizes))
     bank = train_classifiers(
         study.job,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts, count_pairs
@@ -101,6 +101,7 @@ def thresholds_on(
     num_banks: int,
     num_concepts: int,
     device: torch.device,
+    counted: Bool[Tensor, "B rows"] | None = None,
     track: Track = iter,
 ) -> tuple[Float64[Tensor, "B C"], Float64[Tensor, "B C"]]:
     """Return the threshold of each row at which its set IoU on some images is largest.
@@ -113,6 +114,7 @@ def thresholds_on(
         num_banks: B.
         num_concepts: C.
         device: Where batches are scored.
+        counted: Rows of the dataset that count for each bank; all of ``rows`` if None.
         track: Shows how far it is.
 
     Returns:
@@ -120,12 +122,19 @@ def thresholds_on(
         :func:`~net2vec_pl.functional.thresholds.best_threshold`. Logits count in bins 3 % wide.
     """
     metric = ConceptAP(num_banks * num_concepts).to(device)
+    counted = None if counted is None else counted.to(device)
     for batch in track(stream.scoring_dataloader(rows)):
         batch = batch.to(device, non_blocking=True)
         logits = maps(batch)
         of_pairs = rows_of(num_banks, num_concepts, batch.concept)
         for bank, pairs, upsampled, mask in pixels.against(logits, batch.masks):
-            metric.update(upsampled, mask, of_pairs[bank, pairs])
+            concept = of_pairs[bank, pairs]
+            if counted is not None:
+                mine = counted[bank, batch.row[batch.image[pairs]]]
+                if not mine.any():
+                    continue
+                upsampled, mask, concept = upsampled[mine], mask[mine], concept[mine]
+            metric.update(upsampled, mask, concept)
     counts = metric.summed()
     found = best_threshold(counts[:, 1], counts[:, 0])
     return found[0].view(num_banks, -1).cpu(), found[1].view(num_banks, -1).cpu()

@@ -1,0 +1,264 @@
+"""What sums alone answer: how many filters, how many images, how sure, and against which chance.
+
+Nothing is trained. All vectors are solutions of LDA, or single directions, with thresholds chosen
+on train images.
+"""
+
+import logging
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from net2vec_pl.activations.moments import folds_of
+from net2vec_pl.analysis.closed_form import (
+    LearningCurve,
+    fold_choices,
+    forward_order,
+    largest_order,
+    learning_curve,
+    nested_weights,
+)
+from net2vec_pl.analysis.subsets import (
+    cumulative_share,
+    filters_needed,
+    mean_curve,
+    mean_curves,
+    needed_intervals,
+)
+from net2vec_pl.figures.closed_form import learning_figure, selection_curves
+from net2vec_pl.pipeline.calibrated import calibrated_biases, counted_folds, val_set_iou
+from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, LearningRow
+from net2vec_pl.runs.stages import Tensors
+from net2vec_pl.studies.directions import direction_spread, random_directions
+from net2vec_pl.studies.question import Question, at_least
+from net2vec_pl.studies.study import Study, interval
+from net2vec_pl.studies.subsets import QUESTION as HOW_MANY_FILTERS
+from net2vec_pl.studies.subsets import check_sizes, sizes_for
+from net2vec_pl.studies.sums import LayerSums
+
+HOW_MANY_IMAGES = "How many train images does a concept need?"
+LARGEST, FORWARD = "largest weights", "forward selection"
+_LEVELS = (0.5, 0.8, 0.9)
+_TOLD, _LEARNED = 0.8, 0.9  # shares of the gain that findings are about
+_CHOICES = 5  # of equally many folds
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClosedForm(Question):
+    """Leaves curves over filters and images, the spread of directions, and a rotated basis.
+
+    Args:
+        sizes: Numbers of filters, F; None for the paper's grid.
+        replicates: Resamples of the concepts, for intervals.
+    """
+
+    name: ClassVar[str] = "closed_form"
+    needs: ClassVar[tuple[str, ...]] = ("segmentation",)
+    sizes: tuple[int, ...] | None = at_least(1, None)
+    replicates: int = at_least(1, 1000)
+
+    def check(self, setup: Setup) -> None:
+        """Refuse to keep more filters than a layer has."""
+        check_sizes(self.sizes, setup)
+
+    def run(self, study: Study) -> None:
+        """Answer everything from the sums of the run."""
+        if not study.job.setup.options.sums_of:
+            _log.info("analysis closed_form is left out: beside=[] keeps no sums of activations")
+            return
+        sums = LayerSums(study)
+        _filters(sums, self)
+        _images(sums, self.replicates)
+        direction_spread(sums, self.replicates)
+        random_directions(sums, self.replicates)
+
+
+def _filters(sums: LayerSums, options: ClosedForm) -> None:
+    """Score LDA over ever more filters."""
+    study = sums.study
+    sizes = sizes_for(options.sizes, sums.difference.shape[1], "segmentation")
+    curves = filter_scores(sums, sizes)
+    names, categories = study.job.vocabulary.names, study.categories
+    study.write(
+        [
+            ClosedFormCurveRow(name, categories[c], size, *curves[:, f, c].tolist())
+            for c, name in enumerate(names)
+            for f, size in enumerate(sizes)
+        ],
+        "closed_form_curves",
+    )
+    found = [filters_needed(scores, sizes, _LEVELS, sums.level) for scores in curves]
+    needed = np.stack([one.needed for one in found])
+    _write_needed(sums, curves[0, -1], needed)
+    by_choice = dict(zip((LARGEST, FORWARD), zip(curves, needed, strict=True), strict=True))
+    shown = (FORWARD, LARGEST)
+    counted = np.isfinite(needed).any()
+    study.draw(
+        selection_curves(
+            sizes,
+            {kind: mean_curve(by_choice[kind][0]).mean for kind in shown},
+            _mean_level(sums),
+            {kind: cumulative_share(by_choice[kind][1], sizes) for kind in shown if counted},
+            _LEVELS,
+        ),
+        "closed_form_curves",
+    )
+    _tell_filters(sums, needed, found[0].n_excluded, options.replicates)
+
+
+def filter_scores(sums: LayerSums, sizes: list[int]) -> Float64[np.ndarray, "2 F C"]:
+    """Return val set IoU of LDA over F filters: of largest weight, and by forward selection.
+
+    Args:
+        sums: The layer.
+        sizes: Numbers of filters, the last all of them.
+    """
+    covariance, difference = sums.covariance, sums.difference
+
+    def score() -> Tensors:
+        orders = (
+            largest_order(sums.full.weight, sums.spread),
+            forward_order(covariance, difference),
+        )
+        some = [nested_weights(covariance, difference, order, sizes[:-1]) for order in orders]
+        weight = torch.cat([*some, sums.full.weight[None]])
+        bias, train = calibrated_biases(sums.job, weight, sums.biases(weight))
+        return {"train": train, "val": val_set_iou(sums.job, weight, bias)}
+
+    digest = blake2b(repr(sizes).encode(), digest_size=4).hexdigest()
+    val = sums.job.stages.once(f"closed-form-filters-{digest}", score)["val"].numpy()
+    less, last = len(sizes) - 1, val[-1:]
+    return np.stack([np.vstack([val[:less], last]), np.vstack([val[less : 2 * less], last])])
+
+
+def _write_needed(
+    sums: LayerSums, full: Float64[np.ndarray, "C"], needed: Float64[np.ndarray, "2 L C"]
+) -> None:
+    study = sums.study
+
+    def by_level(choice: int, c: int) -> dict[str, float]:
+        return {f"{level:.0%}": float(needed[choice, i, c]) for i, level in enumerate(_LEVELS)}
+
+    study.write(
+        [
+            ClosedFormNeededRow(
+                name,
+                study.categories[c],
+                float(sums.level[c]),
+                float(full[c]),
+                by_level(0, c),
+                by_level(1, c),
+                "ok" if np.isfinite(needed[0, 0, c]) else sums.no_gain,
+            )
+            for c, name in enumerate(study.job.vocabulary.names)
+        ],
+        "closed_form_needed",
+    )
+
+
+def _tell_filters(
+    sums: LayerSums, needed: Float64[np.ndarray, "2 L C"], excluded: int, replicates: int
+) -> None:
+    at = _LEVELS.index(_TOLD)
+    bounds = [needed_intervals(one, replicates, seed=sums.study.seed) for one in needed]
+    largest, forward = (one.median.array()[:, at] for one in bounds)
+    n = bounds[0].n_concepts
+    sums.study.find(
+        HOW_MANY_FILTERS,
+        f"median filters for {_TOLD:.0%} of the gain, LDA by {FORWARD}",
+        forward,
+        n,
+        f"For {_TOLD:.0%} of what LDA gains over the best reference level, a concept needs "
+        f"{interval(forward, '{:.0f}')} filters chosen by {FORWARD} in the median over {n} "
+        f"concepts, or {interval(largest, '{:.0f}')} of the {LARGEST} (intervals over concepts)."
+        + (f" Not above the level and left out: {excluded}." if excluded else ""),
+    )
+
+
+def _mean_level(sums: LayerSums) -> float:
+    known = sums.level[np.isfinite(sums.level)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _images(sums: LayerSums, replicates: int) -> None:
+    """Score LDA from ever more train images."""
+    study, num_folds = sums.study, sums.moments.num_folds
+    if num_folds < 2:
+        _log.info("no learning curve: the sums are of a single fold")
+        return
+    scores, choices = image_scores(sums)
+    curve = learning_curve(scores, choices)
+    study.write(
+        [
+            LearningRow(
+                name,
+                study.categories[c],
+                int(folds),
+                folds / num_folds,
+                int(curve.choices[s]),
+                float(curve.mean[s, c]),
+                float(curve.spread[s, c]),
+            )
+            for c, name in enumerate(study.job.vocabulary.names)
+            for s, folds in enumerate(curve.folds)
+        ],
+        "learning_curve",
+    )
+    by_category = mean_curves(curve.mean, study.categories)
+    study.draw(
+        learning_figure(
+            curve.folds / num_folds,
+            np.stack([mean_curve(curve.mean).mean, curve.of_mean]),
+            {name: one.mean for name, one in by_category.items()},
+            _mean_level(sums),
+        ),
+        "learning_curve",
+    )
+    _tell_images(sums, curve, replicates)
+
+
+def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tuple[int, ...]]]:
+    """Return val set IoU of LDA from some folds, and these.
+
+    Thresholds are chosen on the images of the same folds; a concept that none of these images has
+    predicts nothing. The scale of the filters is that of all train images.
+    """
+    job, moments = sums.job, sums.moments
+    rng = np.random.default_rng([sums.study.seed, 2])
+    choices = fold_choices(moments.num_folds, _CHOICES, rng)
+
+    def score() -> Tensors:
+        solved = [sums.lda(moments.of(choice)) for choice in choices]
+        weight = torch.stack([one.weight for one in solved])
+        reader, rows = job.setup.reader, job.setup.stream.train_rows
+        counted = counted_folds(folds_of(rows, len(reader), moments.num_folds), choices)
+        start = torch.stack([one.bias for one in solved])
+        bias, _ = calibrated_biases(job, weight, start, counted)
+        return {"val": val_set_iou(job, weight, bias)}
+
+    return job.stages.once("closed-form-images", score)["val"].numpy(), choices
+
+
+def _tell_images(sums: LayerSums, curve: LearningCurve, replicates: int) -> None:
+    total = len(sums.job.setup.stream.train_rows)
+    found = filters_needed(curve.mean, curve.folds.tolist(), (_LEARNED,), sums.level)
+    bounds = needed_intervals(found.needed, replicates, seed=sums.study.seed)
+    share = bounds.median.array()[:, 0] / curve.folds[-1]
+    n, rising = bounds.n_concepts, mean_curve(curve.mean).mean
+    sums.study.find(
+        HOW_MANY_IMAGES,
+        f"median share of the train images for {_LEARNED:.0%} of the gain, LDA",
+        share,
+        n,
+        f"In the median over {n} concepts, {interval(share, '{:.0%}')} of the {total} train images "
+        f"reach {_LEARNED:.0%} of what LDA gains over the best reference level with all of them "
+        f"(interval over concepts). Mean set IoU is {rising[0]:.3f} with "
+        f"{curve.folds[0] / curve.folds[-1]:.0%} of the images, {rising[-2]:.3f} with "
+        f"{curve.folds[-2] / curve.folds[-1]:.0%} and {rising[-1]:.3f} with all.",
+    )

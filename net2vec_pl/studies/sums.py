@@ -1,0 +1,88 @@
+"""What closed forms of a layer are made of, for the questions that ask only its sums."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.probes.closed_form import Scaled, Solution, halfway, shrunk, solution
+from net2vec_pl.probes.moments import Moments, Sums
+from net2vec_pl.studies.study import Study
+
+_LEAST_SHRINKAGE = 1e-8  # so that a covariance has a factor
+
+
+@dataclass(frozen=True)
+class LayerSums:
+    """The sums of one layer, and LDA from them.
+
+    Args:
+        study: The layer.
+    """
+
+    study: Study
+
+    @property
+    def job(self) -> LayerJob:
+        """The layer's job."""
+        return self.study.job
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The sums by fold, of what closed forms beside the run's probe read."""
+        return self.job.moments(self.job.beside_reads)
+
+    @cached_property
+    def scaled(self) -> Scaled:
+        """The sums of all folds, over the scale of the filters."""
+        return Scaled(self.moments.sums, self.job.beside_scale)
+
+    @cached_property
+    def difference(self) -> Float64[Tensor, "C K"]:
+        """Mean inside of each concept less the mean outside."""
+        return self.scaled.difference
+
+    @property
+    def shrinkage(self) -> float:
+        """That of the run's protocol."""
+        return self.job.setup.options.protocol.shrinkage
+
+    @cached_property
+    def covariance(self) -> Float64[Tensor, "K K"]:
+        """The pooled covariance, shrunk, with a factor of Cholesky."""
+        return shrunk(self.scaled.covariance, max(self.shrinkage, _LEAST_SHRINKAGE))
+
+    @cached_property
+    def spread(self) -> Float64[Tensor, "K"]:
+        """Standard deviation of each filter over its scale: 1 unless the scale is another one."""
+        return self.scaled.sums.spread * self.scaled.inverse
+
+    @cached_property
+    def full(self) -> Solution:
+        """LDA from all folds over all filters."""
+        return self.lda()
+
+    def lda(self, sums: Sums | None = None) -> Solution:
+        """Return LDA over all filters, from the sums of some folds or of all."""
+        return solution("lda", self.moments, self.scaled.scale, self.shrinkage, sums=sums)
+
+    def biases(self, weight: Float64[Tensor, "B C K"]) -> Float64[Tensor, "B C"]:
+        """Return where to start the search for thresholds: half way between the two means."""
+        return torch.stack([halfway(self.scaled, rows) for rows in weight])
+
+    @cached_property
+    def level(self) -> Float64[np.ndarray, "C"]:
+        """The best reference level of each concept; NaN where there is none."""
+        known = self.study.segmented.knowledge
+        none = np.full(len(self.job.vocabulary), np.nan)
+        return np.array([one.level for one in known]) if known else none
+
+    @property
+    def no_gain(self) -> str:
+        """Why a concept has no gain to take a share of."""
+        known = bool(self.study.segmented.knowledge)
+        return "not above its reference level" if known else "beside=[] scores no reference level"

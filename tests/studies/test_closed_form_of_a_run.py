@@ -1,0 +1,356 @@
+"""The question that asks sums alone, in runs: its tables, recounted, and what is planted."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.cli import QUICK, by_name, read_table, run_cli, without
+from support.planted_run import FILTERS, OPTIONS, SIZE, PlantedImages, write_world
+
+from net2vec_pl.functional.average_precision import bin_floors
+from net2vec_pl.records import read_csv, write_csv
+from net2vec_pl.records.studies import (
+    ClosedFormCurveRow,
+    ClosedFormNeededRow,
+    DirectionSpreadRow,
+    LearningRow,
+    RandomDirectionRow,
+)
+
+TABLES = {
+    "closed_form_curves": ClosedFormCurveRow,
+    "closed_form_needed": ClosedFormNeededRow,
+    "learning_curve": LearningRow,
+    "direction_spread": DirectionSpreadRow,
+    "random_directions": RandomDirectionRow,
+}
+ASKED = [
+    *without(QUICK, "analysis", "beside"),
+    "analysis.names=[closed_form]",
+    "analysis.replicates=100",
+    "beside=[lda]",
+]
+SHRINKAGE = 0.01
+FLOORS = np.sort(bin_floors().numpy())
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def of_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on drawn pictures."""
+    folder = tmp_path_factory.mktemp("shapes")
+    with pytest.MonkeyPatch.context() as patch:
+        assert run_cli(patch, folder, *ASKED, "run.dir=out") == 0
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the planted world, where a dog is the OR of three filters."""
+    folder = tmp_path_factory.mktemp("planted")
+    write_world(folder)
+    options = [*OPTIONS, "layer=early", "protocol.epochs=1", "analysis.sizes=[1,2,3,4]"]
+    kept = without(ASKED, "data", "trainer", "loader", "callbacks", "protocol.epochs")
+    with pytest.MonkeyPatch.context() as patch:
+        assert run_cli(patch, folder, *options, *kept, "run.dir=out") == 0
+    return folder / "out"
+
+
+def table(run: Path, name: str) -> list[Any]:
+    return read_csv(TABLES[name], run / "analysis" / f"{name}.csv")
+
+
+def findings(run: Path) -> dict[str, dict[str, str]]:
+    return {row["measure"]: row for row in read_table(run / "findings.csv")}
+
+
+# -------------------- drawn pictures
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_every_concept_and_is_read_back(
+    name: str, of_shapes: Path, tmp_path: Path
+) -> None:
+    rows = table(of_shapes, name)
+    concepts = by_name(of_shapes / "probes.csv")
+    assert {row.name for row in rows} == set(concepts)
+    write_csv(rows, tmp_path / "again.csv")
+    written = of_shapes / "analysis" / f"{name}.csv"
+    assert (tmp_path / "again.csv").read_bytes() == written.read_bytes()
+
+
+def test_all_filters_and_all_images_are_lda_itself(of_shapes: Path) -> None:
+    probes = read_table(of_shapes / "probes.csv")
+    val = {row["name"]: float(row["val"]) for row in probes if row["probe"] == "lda"}
+    curves, learned = table(of_shapes, "closed_form_curves"), table(of_shapes, "learning_curve")
+    most = max(row.filters for row in curves)
+    assert most == 128
+    for row in curves:
+        if row.filters == most:
+            assert row.largest == row.forward == pytest.approx(val[row.name], abs=2e-3)
+    for row in learned:
+        if row.share == 1:
+            assert row.choices == 1
+            assert math.isnan(row.spread)
+            assert row.val == pytest.approx(val[row.name], abs=2e-3)
+        else:
+            assert row.choices == 5
+
+
+def test_filters_needed_are_read_off_the_curves(of_shapes: Path) -> None:
+    curves = table(of_shapes, "closed_form_curves")
+    levels: dict[str, float] = {}
+    for row in read_table(of_shapes / "probes.csv"):
+        if row["probe"] in ("everything", "position", "random direction"):
+            levels[row["name"]] = max(levels.get(row["name"], 0.0), float(row["val"]))
+    for row in table(of_shapes, "closed_form_needed"):
+        mine = sorted((r for r in curves if r.name == row.name), key=lambda r: r.filters)
+        level = levels[row.name]
+        assert row.level == pytest.approx(level)
+        assert row.full == mine[-1].forward
+        assert (row.status == "ok") == (row.full > level)
+        for kind in ("largest", "forward"):
+            for share, needed in getattr(row, kind).items():
+                goal = level + float(share[:-1]) / 100 * (row.full - level)
+                enough = [r.filters for r in mine if getattr(r, kind) >= goal - 1e-12]
+                assert needed == enough[0] if row.status == "ok" else math.isnan(needed)
+
+
+def test_findings_say_what_the_tables_have(of_shapes: Path) -> None:
+    found = findings(of_shapes)
+    rows = [r for r in table(of_shapes, "closed_form_needed") if r.status == "ok"]
+    median = found["median filters for 80% of the gain, LDA by forward selection"]
+    assert float(median["value"]) == np.median([r.forward["80%"] for r in rows])
+    assert int(median["n"]) == len(rows)
+    assert f"{np.median([r.largest['80%'] for r in rows]):.0f} [" in median["statement"]
+    spread = [r.cosine.value for r in table(of_shapes, "direction_spread")]
+    cosine = found["mean cosine between LDA from two resamples of the train images"]
+    assert float(cosine["value"]) == pytest.approx(np.nanmean(spread))
+    directions = table(of_shapes, "random_directions")
+    gain = found["mean set IoU of the best filter less that of the best rotated direction"]
+    differences = [r.single - r.rotated for r in directions if r.status == "ok"]
+    assert float(gain["value"]) == pytest.approx(np.nanmean(differences))
+    assert float(gain["low"]) <= float(gain["value"]) <= float(gain["high"])
+    assert all(
+        row["statement"] in (of_shapes / "findings.md").read_text() for row in found.values()
+    )
+
+
+def test_figures_are_left(of_shapes: Path) -> None:
+    names = {path.name for path in (of_shapes / "figures").iterdir()}
+    assert {"closed_form_curves.png", "learning_curve.png"} <= names
+
+
+@pytest.mark.parametrize(
+    ("options", "tables"),
+    [
+        (["beside=[]"], set()),
+        (["beside=[]", "protocol=lda"], set(TABLES)),
+        (["data.names=[sky]"], set(TABLES)),
+        (["target=classification"], set()),
+    ],
+)
+def test_runs_with_less_say_so(
+    options: list[str], tables: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert run_cli(monkeypatch, tmp_path, *ASKED, *options, "run.dir=out") == 0
+    out = tmp_path / "out"
+    assert {path.stem for path in out.glob("analysis/*.csv")} == tables
+    if not tables:
+        assert "analysis closed_form is left out" in (out / "train.log").read_text()
+    elif "beside=[]" in options:
+        statuses = {row.status for row in table(out, "closed_form_needed")}
+        assert statuses == {"beside=[] scores no reference level"}
+        assert "median filters for 80% of the gain, LDA by forward selection" not in findings(out)
+    else:
+        assert table(out, "direction_spread")[0].status == "no other concept has a direction"
+
+
+def test_a_resumed_run_solves_and_scores_nothing_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, of_shapes: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("stopped here")
+
+    asked, module = [*ASKED, "run.dir=out"], "net2vec_pl.studies.closed_form"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.random_directions", refuse)
+        with pytest.raises(RuntimeError, match="stopped here"):
+            run_cli(patch, tmp_path, *asked)
+    for name in ("calibrated_biases", "val_set_iou", "forward_order", "nested_weights"):
+        monkeypatch.setattr(f"{module}.{name}", refuse)
+    assert run_cli(monkeypatch, tmp_path, "run.resume=out", "callbacks.progress=false") == 0
+    for name in TABLES:
+        again = tmp_path / "out" / "analysis" / f"{name}.csv"
+        assert again.read_bytes() == (of_shapes / "analysis" / f"{name}.csv").read_bytes()
+
+
+def test_sizes_above_the_layer_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*ASKED, "analysis.sizes=[1,9999]", "run.dir=out"]
+    assert run_cli(monkeypatch, tmp_path, *asked) == 1
+    assert "128 filters, 9999 cannot be kept" in capsys.readouterr().err
+
+
+# -------------------- the planted world, recounted
+
+
+class World:
+    """Roots of what filters give, and masks, as flat positions of images; sums by loops."""
+
+    def __init__(self, concept: str) -> None:
+        images = PlantedImages()
+        drawn = images.drawn
+        names = [c.name for c in images.vocabulary]
+        c = names.index(concept)
+        x = np.sqrt(drawn.activation).transpose(0, 2, 3, 1).reshape(len(images), SIZE**2, FILTERS)
+        truth = drawn.masks[:, c].reshape(len(images), -1)
+        self.train = np.flatnonzero(drawn.is_train)
+        spread = x[self.train].reshape(-1, FILTERS).std(0)
+        live = spread > 1e-9
+        self.x = np.where(live, x / np.where(live, spread, 1), 0.0)
+        self.truth, self.own = truth, drawn.present[:, c]
+        self.val = np.flatnonzero(~drawn.is_train & self.own)
+        self.fold = np.arange(len(self.train)) * 20 // len(self.train)
+
+    def sums(self, images: Array) -> tuple[Array, Array, Array]:
+        """Covariance, mean difference and mean of the means over some images, in any number."""
+        flat = self.x[images].reshape(-1, FILTERS)
+        covariance = np.cov(flat.T, bias=True)
+        mine = images[self.own[images]]
+        if not len(mine):
+            return covariance, np.zeros(FILTERS), np.zeros(FILTERS)
+        inside, outside = (self.x[mine][self.truth[mine] == t].mean(0) for t in (True, False))
+        return covariance, inside - outside, (inside + outside) / 2
+
+    def lda(self, images: Array) -> Array:
+        covariance, difference, _ = self.sums(images)
+        pull = SHRINKAGE * np.trace(covariance) / FILTERS * np.eye(FILTERS)
+        w = np.linalg.solve((1 - SHRINKAGE) * covariance + pull, difference)
+        return np.asarray(w)
+
+    def val_iou(self, w: Array, images: Array) -> float:
+        """Cut where set IoU is best on some train images, tried at every bin; score on val."""
+        if not w.any():
+            return 0.0
+        bias = -self.sums(images)[2] @ w
+        mine = images[self.own[images]]
+        score, truth = self.x[mine] @ w + bias, self.truth[mine]
+        best = max(
+            (iou(score > cut, truth), cut) for cut in FLOORS
+        )  # the highest of equal thresholds
+        return iou(self.x[self.val] @ w + bias > best[1], self.truth[self.val])
+
+
+def iou(found: Array, truth: Array) -> float:
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+@pytest.mark.parametrize("concept", ["ball", "cup", "dog", "ear", "red-c"])
+def test_curves_over_filters_are_those_of_a_literal_search(planted: Path, concept: str) -> None:
+    world = World(concept)
+    covariance, difference, _ = world.sums(world.train)
+    pull = SHRINKAGE * np.trace(covariance) / FILTERS * np.eye(FILTERS)
+    shrunk = (1 - SHRINKAGE) * covariance + pull
+    full = world.lda(world.train)
+    forward: list[int] = []
+    for row in (r for r in table(planted, "closed_form_curves") if r.name == concept):
+        while len(forward) < row.filters:
+            reach = {
+                k: difference[some] @ np.linalg.solve(shrunk[np.ix_(some, some)], difference[some])
+                for k in set(range(FILTERS)) - set(forward)
+                for some in [[*forward, k]]
+            }
+            forward.append(max(reach, key=lambda k: reach[k]))
+        largest = np.argsort(-np.abs(full), kind="stable")[: row.filters].tolist()
+        for chosen, score in ((largest, row.largest), (forward, row.forward)):
+            w = np.zeros(FILTERS)
+            block = shrunk[np.ix_(chosen, chosen)]
+            w[chosen] = np.linalg.solve(block, difference[chosen])
+            assert score == pytest.approx(world.val_iou(w, world.train), abs=1e-3), row.filters
+
+
+@pytest.mark.parametrize("concept", ["ball", "cup", "dog"])
+def test_the_learning_curve_takes_means_covariance_and_thresholds_from_its_folds(
+    planted: Path, concept: str
+) -> None:
+    world, rng = World(concept), np.random.default_rng([0, 2])
+    scores: dict[int, list[float]] = {}
+    for size in (1, 2, 4, 8, 16):
+        for _ in range(5):
+            folds = rng.choice(20, size, replace=False)
+            images = world.train[np.isin(world.fold, folds)]
+            scores.setdefault(size, []).append(world.val_iou(world.lda(images), images))
+    scores[20] = [world.val_iou(world.lda(world.train), world.train)]
+    rows = {r.folds: r for r in table(planted, "learning_curve") if r.name == concept}
+    assert set(rows) == set(scores)
+    for size, mine in scores.items():
+        assert rows[size].val == pytest.approx(np.mean(mine), abs=0.02)
+        assert rows[size].share == size / 20
+
+
+def test_directions_are_spread_as_solves_of_resampled_folds_are(planted: Path) -> None:
+    names = [r.name for r in table(planted, "direction_spread")]
+    worlds = [World(name) for name in names]
+    drawn = np.random.default_rng([0, 3]).integers(20, size=(20, 20))
+    weight = np.zeros((20, len(names), FILTERS))
+    for r, folds in enumerate(drawn):
+        images = np.concatenate([worlds[0].train[worlds[0].fold == fold] for fold in folds])
+        weight[r] = [world.lda(images) for world in worlds]
+    length = np.linalg.norm(weight, axis=2)
+    full = np.array([world.lda(world.train) for world in worlds])
+
+    def nearest(rows: Array, c: int) -> int:
+        cosine = rows @ rows[c] / np.linalg.norm(rows, axis=1) / np.linalg.norm(rows[c])
+        cosine[c] = -2
+        return int(np.nanargmax(cosine))
+
+    for c, row in enumerate(table(planted, "direction_spread")):
+        there = length[:, c] > 0
+        unit = weight[there, c] / length[there, c, None]
+        pairs = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+        assert row.resamples == there.sum()
+        assert row.cosine.value == pytest.approx(pairs.mean(), abs=1e-4)
+        assert row.cosine.low == pytest.approx(np.quantile(pairs, 0.025), abs=1e-4)
+        assert row.neighbour == names[nearest(full, c)]
+        same = [nearest(weight[r], c) == nearest(full, c) for r in np.flatnonzero(there)]
+        assert row.same.value == pytest.approx(np.mean(same))
+        assert row.same.low < row.same.value < row.same.high or row.same.value in (0, 1)
+
+
+def test_the_best_filter_is_found_and_a_rotation_loses_it(planted: Path) -> None:
+    """One filter is exactly ball, so turning the basis can only make it worse."""
+    rows = {row.name: row for row in table(planted, "random_directions")}
+    assert rows["ball"].filter == 0
+    assert rows["ball"].single == 1
+    assert rows["ball"].rotated < 1
+    assert rows["ball"].random_above == 0
+    world, rng = World("ball"), np.random.default_rng([0, 4])
+    covariance, difference, _ = world.sums(world.train)
+    assert rows["ball"].apart == pytest.approx(difference[0] / covariance[0, 0] ** 0.5, rel=1e-4)
+    q, r = np.linalg.qr(rng.normal(size=(FILTERS, FILTERS)))
+    rotated = q * np.sign(np.diagonal(r))
+    apart = np.abs(rotated @ difference) / np.sqrt(((rotated @ covariance) * rotated).sum(1))
+    assert np.isclose(apart, rows["ball"].rotated_apart, rtol=1e-4).any()
+    cup, drawn = World("cup"), rng.normal(size=(1000, FILTERS))
+    covariance, difference, _ = cup.sums(cup.train)
+    apart = np.abs(drawn @ difference) / np.sqrt(((drawn @ covariance) * drawn).sum(1))
+    assert rows["cup"].random_above == pytest.approx((apart > rows["cup"].apart).mean(), abs=0.002)
+
+
+def test_a_dog_is_three_filters_up_to_the_printed_sentence(planted: Path) -> None:
+    rows = {row.name: row for row in table(planted, "closed_form_needed")}
+    assert rows["dog"].full == 1
+    assert rows["dog"].forward == {"50%": 2, "80%": 3, "90%": 3}
+    assert rows["ball"].forward == {"50%": 1, "80%": 1, "90%": 1}
+    ok = [row.forward["80%"] for row in rows.values() if row.status == "ok"]
+    found = findings(planted)["median filters for 80% of the gain, LDA by forward selection"]
+    assert f"a concept needs {np.median(ok):.0f} [" in found["statement"]
+    assert f"in the median over {len(ok)} concepts" in found["statement"]
+    assert rows["cup"].status == "not above its reference level"
+    assert all(math.isnan(needed) for needed in rows["cup"].forward.values())
+    assert "left out: 1." in found["statement"]
+    assert found["statement"] in (planted / "findings.md").read_text()
