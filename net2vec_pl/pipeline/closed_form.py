@@ -81,7 +81,7 @@ def _solutions(probe: SegmentationProbe, moments: Moments, kind: str) -> list[So
     protocol, scale = probe.protocol, probe.scale.double().cpu()
     kept = probe.bank.kept
     masks = [None] if kept is None else kept.cpu().chunk(probe.num_banks)
-    share = protocol.own_covariance
+    share = protocol.own_covariance if moments.own_square.shape[1] else 0.0  # it may not fit
     found = [
         solution(kind, moments, scale, protocol.shrinkage, share=share, kept=mask) for mask in masks
     ]

@@ -1,5 +1,6 @@
 """The sums that closed forms need: from the pass over the images, or from a pass of their own."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ from net2vec_pl.activations.moments import (
 )
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptDataModule, ImageBatch
+from net2vec_pl.errors import ConfigError
 from net2vec_pl.functional.inputs import INPUTS
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.protocol import SUM
 from net2vec_pl.runs.stages import Stages
+
+_MOST_BYTES_OWN = 8 * 2**30  # of the covariances of all concepts and layers
+_log = logging.getLogger(__name__)
 
 
 def stage_of(reads: str) -> str:
@@ -143,8 +148,24 @@ def _num_folds(setup: Setup) -> int:
 
 
 def _own(setup: Setup) -> bool:
-    """Return whether probes need a covariance of every concept."""
+    """Return whether to keep a covariance of every concept: if probes want it and it fits.
+
+    Raises:
+        ConfigError: If it does not fit, and the probe cannot do without.
+    """
     protocol = setup.options.protocol
-    return protocol.probe == "ridge" or (
-        protocol.probe in ("lda", "pattern", SUM) and protocol.own_covariance > 0
+    mixed = protocol.probe in ("lda", "pattern", SUM) and protocol.own_covariance > 0
+    if protocol.probe != "ridge" and not mixed:
+        return False
+    squares = sum(b.shape[0] ** 2 for b in setup.backbones)
+    needed = 2 * 8 * len(setup.selection.probed) * squares
+    if needed <= _MOST_BYTES_OWN:
+        return True
+    text = (
+        f"a covariance of each of {len(setup.selection.probed)} concepts would take "
+        f"{needed / 2**30:.0f} GiB, more than {_MOST_BYTES_OWN / 2**30:.0f}"
     )
+    if not mixed:
+        raise ConfigError(f"protocol.probe=ridge: {text}; protocol=lda needs none.")
+    _log.warning("%s: all concepts share one (protocol.own_covariance=0)", text)
+    return False
