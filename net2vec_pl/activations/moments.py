@@ -82,13 +82,16 @@ def steps_of(
     some = rows[np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(np.int64)]
     batch = stream.source.collate([stream.source[row] for row in some.tolist()])
     assert isinstance(batch, ImageBatch)
-    images = batch.images.to(device_of(backbones[0]))
+    device = device_of(backbones[0])
+    images = batch.images.to(device)
     steps = []
     for activation in read_layers(backbones, images):
         largest = features(activation).abs().amax((0, 2, 3)).double()
         largest = torch.where(largest > 0, largest, largest.max().clamp(min=1e-30))
         steps.append(2.0 ** (largest.log2().ceil() - _STEPS))
-    return processes.from_first(lambda: steps)
+    # A process unpacks what another one sends on the sender's own device.
+    shared = processes.from_first(lambda: [step.cpu() for step in steps])
+    return [step.to(device) for step in shared]
 
 
 class MomentSums:

@@ -76,16 +76,20 @@ def test_results_do_not_depend_on_where_activations_are_kept(
     assert_same(memory, finished(tmp_path, *BESIDE, option))
 
 
-@pytest.mark.parametrize("reads", ["root", "bits"])
-def test_a_disk_cache_changes_nothing_and_may_be_found_again(reads: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "choices", [["protocol=lda"], ["protocol=lda", "protocol.input=bits"], ["protocol=paper"]]
+)
+def test_a_disk_cache_changes_nothing_and_may_be_found_again(
+    choices: list[str], tmp_path: Path
+) -> None:
     """Only bits can be kept on disk: with roots the network runs anew."""
-    options = [*BESIDE, f"protocol.input={reads}"]
+    options = [*without(BESIDE, "protocol=lda"), *choices]
     for name in ("memory", "first", "second"):
         (tmp_path / name).mkdir()
     kept = ["cache=disk", f"cache.dir={tmp_path}/cache"]
     memory = finished(tmp_path / "memory", *options)
     assert_same(memory, finished(tmp_path / "first", *options, *kept))
-    assert bool(list((tmp_path / "cache").rglob("*.h5"))) == (reads == "bits")
+    assert bool(list((tmp_path / "cache").rglob("*.h5"))) == (choices != ["protocol=lda"])
     assert_same(memory, finished(tmp_path / "second", *options, *kept))
 
 
