@@ -90,7 +90,8 @@ def segment(job: LayerJob) -> Segmented:
     scores, counts = _score(job, probe)
     beside: list[Contender] = []
     if job.setup.options.beside:
-        beside = contenders(job, baseline, chosen_counts(job, baseline), probe)
+        single = chosen_counts(job, baseline)
+        beside = contenders(job, baseline, single, probe, scores[0].train)
     return Segmented(job.vocabulary, baseline, probe, scores, counts, beside)
 
 

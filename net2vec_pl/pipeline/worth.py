@@ -64,7 +64,11 @@ class _Group:
 
 
 def contenders(
-    job: LayerJob, baseline: SingleFilterBaseline, single: BankCounts, probe: SegmentationProbe
+    job: LayerJob,
+    baseline: SingleFilterBaseline,
+    single: BankCounts,
+    probe: SegmentationProbe,
+    train: Float64[Tensor, "C"],
 ) -> list[Contender]:
     """Score everything that stands beside the run's own probe, and that itself first.
 
@@ -73,6 +77,7 @@ def contenders(
         baseline: Set IoU of every filter on every concept.
         single: Val pixels of the best single filter of each concept, at the common threshold.
         probe: The run's own probe; its first bank is taken.
+        train: Set IoU of that bank on train.
     """
     groups = _groups(job, baseline, probe)
 
@@ -94,11 +99,14 @@ def contenders(
         )
         for row, name in enumerate(names)
     ]
+    table[0] = replace(table[0], train=train.double())
     chosen = baseline.best_filter()
+    of_filter = baseline.train[torch.arange(len(chosen)), chosen].double()
+    of_filter[chosen < 0] = torch.nan
     own = torch.nn.functional.one_hot(chosen.clamp(min=0), baseline.train.shape[1])
     cosine = _cosine(own.double()[None], _own_weight(job, probe))[0]
     cosine[chosen < 0] = torch.nan
-    return [*table, Contender(SINGLE, "probe", single, none, none, none, none, cosine)]
+    return [*table, Contender(SINGLE, "probe", single, of_filter, none, none, none, cosine)]
 
 
 def patterns(job: LayerJob, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C K"] | None:

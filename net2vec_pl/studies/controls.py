@@ -22,6 +22,8 @@ from net2vec_pl.studies.study import Study, estimate, interval
 
 _log = logging.getLogger(__name__)
 QUESTION = "Is it real?"
+_SHUFFLED = "shuffled_masks"
+_SELECTIVITY = " This lead is the probe's selectivity (Hewitt & Liang, 2019)."
 _RANDOM_NETWORK = "random network"  # in what layers share
 
 
@@ -114,7 +116,8 @@ def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
         means.n_concepts,
         f"Against {control.text} ({means.single.value:.3f} in mean val set IoU) the trained "
         f"bank leads by {interval(means.gain.array())} and is ahead for "
-        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts.",
+        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts."
+        + (_SELECTIVITY if control.name == _SHUFFLED else ""),
     )
 
 
@@ -135,12 +138,12 @@ def _shuffled(study: Study) -> list[Control]:
     stream = job.activations.stream
     if not isinstance(stream.source, MemoryCache):
         text = "needs activations kept in memory: cache=memory or device"
-        return [Control("shuffled_masks", text, None)]
+        return [Control(_SHUFFLED, text, None)]
     mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
     probe = job.trained("shuffled", _start(job), mixed)
     counts = job.scored("shuffled-scores", probe)
     text = "a bank trained on masks shuffled between images of each concept"
-    return [Control("shuffled_masks", text, counts)]
+    return [Control(_SHUFFLED, text, counts)]
 
 
 def _random_network(study: Study) -> list[Control]:

@@ -279,6 +279,8 @@ def test_findings_say_how_far_the_bank_leads_and_what_a_random_network_gains(rea
             f"leads by {said(found.gain, '{:.3f}')} and is ahead for {said(found.won, '{:.0%}')} "
             f"of {found.n} concepts."
         )
+        if control.name == "shuffled_masks":
+            statement += " This lead is the probe's selectivity (Hewitt & Liang, 2019)."
         expected.append(finding(f"lead over {control.name}", found, statement))
     found = means(real.controls[-2], real.controls[-1], real.seed)
     statement = (

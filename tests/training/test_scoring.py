@@ -42,7 +42,6 @@ def pixels(probe: SegmentationProbe, world: World, split: str) -> Pixels:
     activation = probe.backbone(reader.images)
     if world.protocol.input == "bits":
         activation = (activation > 150 / 255).float()
-    activation = activation.half().float()  # as a cache keeps them
     for row, weight in enumerate(bank.weight.detach()):
         number, concept = divmod(row, CONCEPTS)
         masks = reader.maps[:, concept] == concept + 1
