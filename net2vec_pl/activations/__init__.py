@@ -4,6 +4,7 @@ from net2vec_pl.activations.cache_folder import CacheFolder, CacheKey
 from net2vec_pl.activations.disk_cache import DiskCache
 from net2vec_pl.activations.disk_sink import CacheSink
 from net2vec_pl.activations.extract import (
+    as_kept,
     count_chosen_filters,
     count_single_filters,
     fire,
@@ -31,6 +32,7 @@ __all__ = [
     "PooledActivations",
     "Sink",
     "UpperTails",
+    "as_kept",
     "count_chosen_filters",
     "count_chosen_upsampled",
     "count_pairs",

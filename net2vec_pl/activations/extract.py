@@ -122,6 +122,15 @@ def respond(backbone: FrozenBackbone, batch: ConceptBatch) -> Float[Tensor, "N K
     return activation
 
 
+def as_kept(activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
+    """Round activations as a cache does, to half precision, so that no result depends on one.
+
+    What half precision cannot hold stays as it is.
+    """
+    half = activation.half()
+    return torch.where(half.isfinite(), half.float(), activation)
+
+
 def device_of(backbone: FrozenBackbone) -> torch.device:
     """Return where a backbone lives."""
     return next(backbone.buffers()).device

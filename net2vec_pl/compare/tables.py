@@ -213,10 +213,10 @@ def _by_single(setting: Setting, asked: Sequence[str]) -> float:
     return float(sum(best.get(c, 0.0) >= DETECTED_BY_SINGLE for c in asked))
 
 
-def _known(setting: Setting, asked: Sequence[str]) -> int | float:
+def _known(setting: Setting, asked: Sequence[str]) -> int | None:
     """Count the concepts that beat every reference level, where a run has any."""
     known = next((e.known for e in setting.entries if e.known), None)
-    return np.nan if known is None else sum(known.get(c, False) for c in asked)
+    return None if known is None else sum(known.get(c, False) for c in asked)
 
 
 def _over_images(

@@ -80,7 +80,8 @@ class LayerJob:
 
     def probe_beside(self, bank: ConceptBank) -> SegmentationProbe:
         """Return a bank, or several, that reads what closed forms beside the run's probe read."""
-        protocol = replace(self.setup.options.protocol, input=self.beside_reads, bias=True)
+        own = self.setup.options.protocol
+        protocol = replace(own, input=self.beside_reads, bias=True, probe="lda")
         return self._probe(bank, protocol, self.beside_scale.float())
 
     @property

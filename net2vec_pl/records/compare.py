@@ -170,7 +170,7 @@ class SegmentedMeans(Record):
         filters_needed: Median number of filters for 80 % of the full set IoU.
         detected_by_single: Concepts that a single filter detects.
         detected_by_multi: Concepts that the embedding detects.
-        known: Concepts for which it beats every reference level; NaN where a run has no levels.
+        known: Concepts for which it beats every reference level; None where a run has no levels.
     """
 
     n_concepts: int | float = math.nan
@@ -183,7 +183,7 @@ class SegmentedMeans(Record):
     filters_needed: float = math.nan
     detected_by_single: float = math.nan
     detected_by_multi: int | float = math.nan
-    known: int | float = math.nan
+    known: int | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from net2vec_pl import processes
-from net2vec_pl.activations import BankCounts, fire, respond
+from net2vec_pl.activations import BankCounts, as_kept, fire, respond
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.errors import BackboneError
@@ -32,7 +32,7 @@ from net2vec_pl.functional import (
 )
 from net2vec_pl.metrics import ConceptAP, SetIoU
 from net2vec_pl.probes import ConceptBank, Scorer
-from net2vec_pl.protocol import Protocol
+from net2vec_pl.protocol import NET2VEC, Protocol
 from net2vec_pl.training.rowwise import RowwiseAdam, RowwiseOptimizer, RowwiseSGD
 from net2vec_pl.training.scoring import Track, rows_of, score_all, score_maps, thresholds_on
 
@@ -186,11 +186,13 @@ class SegmentationProbe(pl.LightningModule):
 
     def _scores(self, batch: ConceptBatch) -> PairScores | DensePairScores:
         scorer = Scorer(self.protocol.input, self.thresholds, self.scale)
-        bits = self.protocol.input == "bits"
-        read = (
-            fire(self.backbone, self.thresholds, batch) if bits else respond(self.backbone, batch)
-        )
-        return scorer.pairs(read, batch.image, batch.concept)
+        if self.protocol.input == "bits":
+            read = fire(self.backbone, self.thresholds, batch)
+            return scorer.pairs(read, batch.image, batch.concept)
+        activation = respond(self.backbone, batch)
+        if self.protocol.probe != NET2VEC:
+            activation = as_kept(activation)
+        return scorer.pairs(activation, batch.image, batch.concept)
 
     def _rows(self, batch: ConceptBatch) -> Int64[Tensor, "B P"]:
         return rows_of(self.num_banks, self.num_concepts, batch.concept)

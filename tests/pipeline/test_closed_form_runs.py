@@ -46,11 +46,11 @@ def assert_same(one: Path, other: Path, tables: tuple[str, ...] = TABLES) -> Non
     "protocol", ["lda", "mean_difference", "ridge", "pattern", "logistic", "best"]
 )
 def test_every_protocol_leaves_a_bank_and_its_scores(protocol: str, tmp_path: Path) -> None:
-    more = ["protocol.calibrate=true"] if protocol == "best" else []
+    more = ["protocol.calibrate=train"] if protocol == "best" else []
     out = finished(tmp_path, *FEW, f"protocol={protocol}", *more)
     bank = BankFile.load(out / "bank.safetensors")
     assert bank.protocol.name == protocol
-    assert bank.protocol.calibrate
+    assert bank.protocol.calibrate != "none"
     assert bank.bias is not None
     assert bank.scale is not None
     assert bank.weight.isfinite().all()
@@ -117,7 +117,7 @@ def test_batches_change_no_more_than_a_convolution_does(memory: Path, tmp_path: 
     [
         "pipeline.closed_form.solution",
         "pipeline.layer.calibrate",
-        "pipeline.worth.score_all",
+        "pipeline.calibrated.score_all",
         "report.tables.write_csv",
     ],
 )
@@ -186,7 +186,7 @@ def test_shares_may_be_empty(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["protocol=lda", "protocol.bias=false"], "closed forms need a bias"),
-        (["protocol.calibrate=true"], "leaves nothing to calibrate"),
+        (["protocol.calibrate=train"], "leaves nothing to calibrate"),
         (["protocol.probe=lad"], "unknown value of protocol.probe 'lad'"),
         (["beside=[nonsense]"], "unknown probe of beside 'nonsense'"),
         (["beside=[ridge]"], "unknown probe of beside 'ridge'"),
@@ -278,11 +278,11 @@ def test_questions_are_answered_by_solved_probes(tmp_path: Path) -> None:
     assert read_table(out / "analysis/controls.csv")
     findings = (out / "findings.md").read_text()
     assert "Which concepts does the layer know?" in findings
-    assert "By its own probe (lda) the layer knows" in findings
+    assert "* lda knows " in findings
 
 
 def test_a_calibrated_bank_scores_no_less_on_train(memory: Path, tmp_path: Path) -> None:
-    out = finished(tmp_path, *BESIDE, "protocol.calibrate=false")
+    out = finished(tmp_path, *BESIDE, "protocol.calibrate=none")
     assert torch.equal(banks(out)["weight"], banks(memory)["weight"])
     as_it_is, moved = (by_name(folder / "concepts.csv") for folder in (out, memory))
     gains = [
@@ -302,8 +302,8 @@ def test_means_of_every_contender_are_finite(memory: Path) -> None:
     assert probes == [
         "lda",
         "mean_difference",
-        "single filter, calibrated",
         "random direction",
+        "single filter, calibrated",
         "everything",
         "position",
         "single filter",

@@ -467,15 +467,12 @@ def test_what_was_segmented_is_shown_first(page: ReportPage) -> None:
 # -------------------- figures
 
 FIGURES = {
-    "levels": "Probes beside reference levels",
     "intervals": "Combinations and single filters, with intervals",
     "filter_curve": "Score over the number of filters",
     "filters_needed": "Concepts for which a number of filters is enough",
     "filter_curve_classification": "Score over the number of filters: classification",
     "filters_needed_classification": "Concepts for which a number of filters is enough: "
     "classification",
-    "closed_form_curves": "LDA over the number of filters",
-    "learning_curve": "LDA over the number of train images",
     "concepts_per_filter": "Concepts that share a best filter",
     "filter_overlap": "Filters that two concepts have in common",
     "failures": "Where the single filter does better",
