@@ -32,6 +32,7 @@ from net2vec_pl.analysis.subsets import (
 from net2vec_pl.figures.closed_form import learning_figure, selection_curves
 from net2vec_pl.pipeline.calibrated import calibrated_biases, counted_folds, val_set_iou
 from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.probes.closed_form import unit_spread
 from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, LearningRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
@@ -128,6 +129,7 @@ def filter_scores(sums: LayerSums, sizes: list[int]) -> Float64[np.ndarray, "2 F
         )
         some = [nested_weights(covariance, difference, order, sizes[:-1]) for order in orders]
         weight = torch.cat([*some, sums.full.weight[None]])
+        weight = torch.stack([unit_spread(sums.scaled, rows) for rows in weight])
         bias, train = calibrated_biases(sums.job, weight, sums.biases(weight))
         return {"train": train, "val": val_set_iou(sums.job, weight, bias)}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from net2vec_pl.analysis.closed_form import (
     cosines_between,
@@ -141,7 +142,7 @@ def test_one_factor_serves_every_number_of_filters(shrinkage: float) -> None:
     for row, size in zip(weight, sizes, strict=True):
         kept = torch.zeros(C, K, dtype=torch.bool).scatter_(1, order[:, :size], value=True)
         literal = solution("lda", found, ones, shrinkage, kept=kept)
-        torch.testing.assert_close(row, literal.weight)
+        torch.testing.assert_close(normalize(row), normalize(literal.weight))
         assert ((row != 0) == kept).all()
 
 
