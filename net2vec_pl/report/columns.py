@@ -32,11 +32,9 @@ _KNOWN = {
     "category": Column("category"),
     "multi_val": Column("set IoU, embedding", "On val images", bar="multi"),
     "single_val": Column("set IoU, best filter", "On val images", bar="single"),
-    "known": Column(
-        "known", "Whether the embedding beats what needs no knowledge of the concept, for certain"
-    ),
+    "known": Column("known", "Whether the embedding is above every reference level, by test"),
     "reference_val": Column(
-        "reference level", "Set IoU of the best of: every pixel, mean place, a random direction"
+        "reference level", "Set IoU of the best of: every pixel, mean position, a random direction"
     ),
     "gain": Column("gain", "Set IoU of the embedding less that of the best filter"),
     "ap_val": Column("AP, embedding", "Average precision over the pixels of val images"),

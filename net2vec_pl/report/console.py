@@ -69,10 +69,7 @@ def print_summary(
         if probes:
             means = probe_means(probes)
             console.print(_beside(means))
-            console.print(
-                f"{escape(means[0].name)} knows [bold]{means[0].known} of {means[0].tested}"
-                "[/bold] concepts: on val they score above every reference level, for certain."
-            )
+            console.print(_known(means))
         result = gain(rows)
         console.print(
             f"The combination of filters scores higher on val than the best single filter for "
@@ -119,6 +116,16 @@ def _beside(means: Sequence[ProbeMeans]) -> Table:
     return table
 
 
+def _known(means: Sequence[ProbeMeans]) -> str:
+    """Say how many concepts are known, by the probe that knows most and by the run's own."""
+    own, most = means[0], max((m for m in means if m.role == "probe"), key=lambda m: m.known)
+    others = "" if most is own else f", {escape(own.name)} {own.known}"
+    return (
+        f"Concepts known: {escape(most.name)} [bold]{most.known} of {most.tested}[/bold]{others}. "
+        "Their set IoU on val is above every reference level, by test."
+    )
+
+
 def _accuracies(row: ClassifiedRow) -> tuple[float, ...]:
     return row.top.accuracy, row.best.accuracy, row.multi.accuracy, row.multi.ap, row.multi.auc
 
@@ -130,9 +137,12 @@ def _gainers(scored: Sequence[ConceptRow]) -> Table:
     )
     for name in ("concept", "category"):
         table.add_column(name)
-    for name in ("images", "best filter", "single", "multi", "gain"):
+    levels = any(row.known for row in scored)
+    names = ("images", "best filter", "single", "multi", "gain")
+    for name in (*names, "level") if levels else names:
         table.add_column(name, justify="right")
     for row in ordered:
+        more = (f"{row.reference_val:.3f}",) if levels else ()
         table.add_row(
             escape(row.name),
             escape(row.category),
@@ -141,6 +151,7 @@ def _gainers(scored: Sequence[ConceptRow]) -> Table:
             f"{row.single_val:.3f}",
             f"{row.multi_val:.3f}",
             f"{row.multi_val - row.single_val:+.3f}",
+            *more,
         )
     return table
 

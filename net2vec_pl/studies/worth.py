@@ -7,23 +7,37 @@ from typing import ClassVar
 
 import numpy as np
 
+from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.figures.levels import reference_levels
+from net2vec_pl.pipeline import worth
 from net2vec_pl.records.run import ProbeRow
-from net2vec_pl.report.probes import KNOWN, ProbeMeans, probe_means
-from net2vec_pl.studies.question import Question
+from net2vec_pl.report.probes import KNOWN, ProbeMeans, beside, probe_means
+from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, interval
 
 QUESTION = "Which concepts does the layer know?"
 _LISTED = 10  # names, at most
+_BY_TEST = (
+    ": its set IoU on val is above every reference level by test (95 % interval over images above "
+    "0, and a paired test at a false discovery rate of 5 %)."
+)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Worth(Question):
-    """Says what ``probes.csv`` means, and draws ``figures/levels``."""
+    """Says what ``probes.csv`` means, and draws ``figures/levels``.
+
+    Args:
+        replicates: Resamples of the images.
+        permutations: Random swaps of the paired test.
+    """
 
     name: ClassVar[str] = "worth"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
+    replicates: int = at_least(1, 1000)
+    permutations: int = at_least(1, 10_000)
 
     def run(self, study: Study) -> None:
         """Compare the run's own probe with the reference levels and with other probes."""
@@ -32,56 +46,74 @@ class Worth(Question):
             _log.info("analysis worth is left out: beside=[] scores nothing beside the probe")
             return
         means = probe_means(rows)
-        _tell(study, rows, means)
+        _tell(study, rows, means, self)
         _draw(study, means)
 
 
-def _tell(study: Study, rows: Sequence[ProbeRow], means: Sequence[ProbeMeans]) -> None:
-    """Say how many concepts are known, what the levels score, and which probe does best."""
+def _tell(
+    study: Study, rows: Sequence[ProbeRow], means: Sequence[ProbeMeans], options: Worth
+) -> None:
+    """Say how many concepts are known, what the levels score, and whether several filters help."""
     own, probes = means[0], [m for m in means if m.role == "probe"]
-    _tell_known(study, rows, own, max(probes, key=lambda m: m.known))
+    most = max(probes, key=lambda m: m.known)
+    _tell_known(study, rows, most, _BY_TEST)
+    if most is not own:
+        _tell_known(study, rows, own)
     study.find(
         QUESTION,
         "mean gain over the best reference level",
         own.over_reference,
         own.tested,
-        f"{own.name} scores {own.val:.3f} in mean val set IoU. Calling every pixel the concept "
-        f"scores {_of(means, 'everything'):.3f}, its mean place in train images "
-        f"{_of(means, 'position'):.3f}, a random direction {_of(means, 'random direction'):.3f}. "
-        f"Over the best of them for each concept, {own.name} gains "
+        f"Levels in mean val set IoU: every pixel {_of(means, worth.EVERYTHING):.3f}, a mask of the "
+        f"mean train position {_of(means, worth.POSITION):.3f}, a random direction "
+        f"{_of(means, worth.RANDOM):.3f}. {own.name} scores {own.val:.3f}; less the best level of each concept that is "
         f"{interval(own.over_reference)} (95 % interval over concepts).",
     )
-    first = max(probes, key=lambda m: m.val)
+    combinations = [m for m in probes if m.name not in (worth.SINGLE, worth.SINGLE_TUNED)]
+    _tell_several(study, means, max(combinations, key=lambda m: m.val), options)
+
+
+def _tell_known(
+    study: Study, rows: Sequence[ProbeRow], probe: ProbeMeans, meaning: str = "."
+) -> None:
+    mine = [row for row in rows if row.probe == probe.name]
+    known = [row.name for row in mine if row.known == KNOWN]
+    others = [row.name for row in mine if row.known != KNOWN]
+    listed = ""
+    if 0 < len(known) <= _LISTED:
+        listed = f" ({', '.join(known)})"
+    elif 0 < len(others) <= _LISTED:
+        listed = f" (all but {', '.join(others)})"
     study.find(
         QUESTION,
-        "mean set IoU of the best probe",
-        first.val,
-        first.tested,
-        "With thresholds chosen on train images, the best single filter scores "
-        f"{_of(means, 'single filter, calibrated'):.3f}{_calibrated(means, own)}. The best of "
-        f"{len(probes)} probes here is {first.name}, with {first.val:.3f}.",
+        f"concepts known by {probe.name}",
+        float(probe.known),
+        probe.tested,
+        f"{probe.name} knows {probe.known} of {probe.tested} concepts{listed}{meaning}",
     )
 
 
-def _tell_known(study: Study, rows: Sequence[ProbeRow], own: ProbeMeans, most: ProbeMeans) -> None:
-    names = [r.name for r in rows if r.probe == own.name and r.known == KNOWN]
-    listed = f" ({', '.join(names)})" if 0 < len(names) <= _LISTED else ""
-    others = "" if most is own else f" {most.name} knows most: {most.known}."
+def _tell_several(
+    study: Study, means: Sequence[ProbeMeans], first: ProbeMeans, options: Worth
+) -> None:
+    """Compare the best probe with the best single filter, both with thresholds from train."""
+    by_name = {c.name: c.counts for c in study.segmented.contenders}
+    counts = beside(by_name[first.name], by_name[worth.SINGLE_TUNED], len(study.job.vocabulary))
+    drawn = bootstrap_set_iou(counts, options.replicates, seed=study.seed).means()
+    verdict = paired_test(counts, options.permutations, seed=study.seed).verdict
+    own, calibrated = means[0].name, _of(means, f"{means[0].name}, calibrated")
+    also = "" if np.isnan(calibrated) else f"; {own} scores {calibrated:.3f} with one"
     study.find(
         QUESTION,
-        "concepts known",
-        float(own.known),
-        own.tested,
-        f"{own.name} knows {own.known} of {own.tested} concepts{listed}: on val its set IoU is "
-        "above every level that needs no knowledge of the concept, for certain (95 % interval "
-        "over images, and a paired test corrected for the number of concepts)."
-        f"{others}",
+        "gain of the best combination over the best single filter, calibrated",
+        drawn.gain.array(),
+        drawn.n_concepts,
+        f"With a threshold of its own, chosen on train images, the best single filter scores "
+        f"{drawn.single.value:.3f}{also}. The best combination, {first.name}, scores "
+        f"{drawn.multi.value:.3f}: a gain of {interval(drawn.gain.array())} (95 % interval over "
+        f"images). By a paired test it is better for {verdict.count(MULTI)} of "
+        f"{drawn.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.",
     )
-
-
-def _calibrated(means: Sequence[ProbeMeans], own: ProbeMeans) -> str:
-    value = _of(means, f"{own.name}, calibrated")
-    return "" if np.isnan(value) else f" and {own.name} {value:.3f}"
 
 
 def _of(means: Sequence[ProbeMeans], name: str) -> float:

@@ -278,7 +278,7 @@ def test_questions_are_answered_by_solved_probes(tmp_path: Path) -> None:
     assert read_table(out / "analysis/controls.csv")
     findings = (out / "findings.md").read_text()
     assert "Which concepts does the layer know?" in findings
-    assert "* lda knows " in findings
+    assert "lda knows " in findings
 
 
 def test_a_calibrated_bank_scores_no_less_on_train(memory: Path, tmp_path: Path) -> None:
