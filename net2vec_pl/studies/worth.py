@@ -64,10 +64,10 @@ def _tell(
         "mean gain over the best reference level",
         own.over_reference,
         own.tested,
-        f"Levels in mean val set IoU: every pixel {_of(means, worth.EVERYTHING):.3f}, a mask of the "
-        f"mean train position {_of(means, worth.POSITION):.3f}, a random direction "
-        f"{_of(means, worth.RANDOM):.3f}. {own.name} scores {own.val:.3f}; less the best level of each concept that is "
-        f"{interval(own.over_reference)} (95 % interval over concepts).",
+        f"Levels in mean val set IoU: every pixel {_of(means, worth.EVERYTHING):.3f}, a mask of "
+        f"the mean train position {_of(means, worth.POSITION):.3f}, a random direction "
+        f"{_of(means, worth.RANDOM):.3f}. {own.name} scores {own.val:.3f}; less the best level of "
+        f"each concept that is {interval(own.over_reference)} (95 % interval over concepts).",
     )
     combinations = [m for m in probes if m.name not in (worth.SINGLE, worth.SINGLE_TUNED)]
     _tell_several(study, means, max(combinations, key=lambda m: m.val), options)
