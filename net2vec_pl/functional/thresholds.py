@@ -14,7 +14,8 @@ def best_threshold(
     r"""Return the threshold of largest set IoU, and that set IoU.
 
     With :math:`P` pixels of the concept, and :math:`p` and :math:`n` pixels inside and outside of
-    it above a threshold, it is :math:`p / (P + n)`. Of equal ones the highest threshold is taken.
+    it above a threshold, it is :math:`p / (P + n)`. Where no score lies between the best threshold
+    and the next lower one, the threshold is half way between.
 
     Args:
         positives: Pixels of the concept per bin of :func:`~net2vec_pl.functional.logit_bins`.
@@ -28,7 +29,7 @@ def best_threshold(
         >>> from net2vec_pl.functional import logit_bins
         >>> one, four = torch.eye(1025).long()[logit_bins(torch.tensor([1.0, 4.0]))]
         >>> best_threshold(5 * four, 3 * one)
-        (tensor(4.0000, dtype=torch.float64), tensor(1., dtype=torch.float64))
+        (tensor(2.5156, dtype=torch.float64), tensor(1., dtype=torch.float64))
     """
     above = positives.flip(-1).cumsum(-1).flip(-1)
     wrong = negatives.flip(-1).cumsum(-1).flip(-1)
@@ -36,7 +37,12 @@ def best_threshold(
     score = set_iou(above, total + wrong).nan_to_num(-1.0)
     highest = score.flip(-1).argmax(-1, keepdim=True)
     chosen = score.shape[-1] - 1 - highest
-    floor = bin_floors().to(score.device)[chosen].squeeze(-1)
+    place = torch.arange(score.shape[-1], device=score.device)
+    worse = (score < score.gather(-1, chosen)) & (place < chosen)
+    below = torch.where(worse, place, -1).amax(-1, keepdim=True)
+    lowest = torch.where(below >= 0, below + 1, chosen)
+    floors = bin_floors().to(score.device)
+    floor = (floors[chosen] + floors[lowest]).squeeze(-1) / 2
     found = score.gather(-1, chosen).squeeze(-1)
     empty = total.squeeze(-1) == 0
     return floor.masked_fill(empty, 0.0), found.masked_fill(empty, torch.nan)

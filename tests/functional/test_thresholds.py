@@ -45,6 +45,15 @@ def test_every_score_is_above_the_floor_of_its_bin_and_at_most_the_next() -> Non
     assert (floors.diff() > 0).all()
 
 
+def test_a_threshold_lies_half_way_between_the_scores_it_parts() -> None:
+    truth = torch.tensor([True, True, False, False])
+    found, score = best_threshold(*histogram(torch.tensor([3.0, 5.0, -1.0, -2.0]), truth))
+    assert score == 1
+    assert found == pytest.approx(1.0, abs=0.05)  # bins are 3 % wide
+    found, _ = best_threshold(*histogram(torch.full((4,), 2.0), truth))
+    assert 1.9 < found < 2.0  # there is nothing to part it from
+
+
 def test_without_a_pixel_of_the_concept_there_is_no_score() -> None:
     positives = torch.zeros(2, NUM_BINS, dtype=torch.int64)
     positives[1, 700] = 4
