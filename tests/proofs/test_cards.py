@@ -82,7 +82,7 @@ def test_the_card_of_the_bank_has_its_scores(run: PlantedRun) -> None:
         *some(rows, ["red-c", "grey-c"], SEGMENTS),
         "* 1 without scores: image-level: not segmented",
         "Controls:",
-        *[f"* {text}".replace("[", r"\[").replace("]", r"\]") for text in controls],
+        *[re.sub(r"([\[\]&])", r"\\\1", f"* {text}") for text in controls],
     ]
 
 
