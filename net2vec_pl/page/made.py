@@ -35,8 +35,7 @@ def how_made(study: Study, shown: int) -> Made:
         "input": f"{height} x {width} pixels, scaled as {transform['name']}",
         "data": f"{reader.name}: {train} train and {len(rows) - train} val images (digest "
         f"{setup.scan.digest}), masks {reader.mask_size[0]} x {reader.mask_size[1]}",
-        "protocol": f"{header['protocol']['name']}, tau {header['tau']:g}"
-        + (f", probe {header['probe']}" if "probe" in header else ""),
+        "protocol": f"{header['protocol']['name']}, tau {header['tau']:g}",
         "deviates from the paper": header["deviations"] or "nowhere",
         "left out": _left_out(study),
         "on this page": f"{shown} of {len(rows) - train} val images; scores, percentiles and top "

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from net2vec_pl.activations.moments import folds_of
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
+from net2vec_pl.pipeline.calibrated import thresholds_of
 from net2vec_pl.pipeline.closed_form import closed_form, sum_with_lda
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import ConceptBank
@@ -15,7 +16,6 @@ from net2vec_pl.probes.closed_form import Scaled, Solution, standardised
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.protocol import CLOSED_FORM, SUM
 from net2vec_pl.training import SegmentationProbe
-from net2vec_pl.training.scoring import thresholds_on
 
 _log = logging.getLogger(__name__)
 
@@ -68,16 +68,7 @@ def _threshold(job: LayerJob, moments: Moments) -> Float64[Tensor, "C"]:
         pair = torch.arange(logits.shape[1], device=logits.device)
         return logits[other[batch.row][batch.image], pair][None]
 
-    threshold, _ = thresholds_on(
-        job.pixels,
-        maps,
-        stream,
-        stream.scored_rows["train"],
-        num_banks=1,
-        num_concepts=len(job.vocabulary),
-        device=job.setup.device,
-        track=job.setup.progress("thresholds from halves"),
-    )
+    threshold, _ = thresholds_of(job, maps, stream, 1)
     return threshold[0]
 
 
@@ -95,7 +86,7 @@ def half_of(job: LayerJob, moments: Moments) -> Int64[Tensor, "rows"]:
 
 def _fitted(job: LayerJob, stream: ConceptDataModule, moments: Moments) -> Solution:
     """Fit a probe on some train images, as the run's own is fitted on all; standardise it."""
-    protocol, scale = job.setup.options.protocol, job.activations.scale
+    protocol = job.setup.options.protocol
     start = job.initial_rows(job.setup.seeds[0])
     probe = job.probe(ConceptBank(start, bias=True))
     if protocol.probe in CLOSED_FORM:
@@ -106,6 +97,5 @@ def _fitted(job: LayerJob, stream: ConceptDataModule, moments: Moments) -> Solut
         fitter.fit(probe, stream)
     if protocol.probe == SUM:
         sum_with_lda(probe, moments)
-    divisor = torch.ones(start.shape[1]) if scale is None else scale
     weight = probe.bank.weight.detach().double().cpu()
-    return standardised(Scaled(moments.sums, divisor.double().cpu()), weight)
+    return standardised(Scaled(moments.sums, probe.scale.double().cpu()), weight)
