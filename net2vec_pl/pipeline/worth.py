@@ -14,11 +14,7 @@ from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
 from net2vec_pl.data import ConceptBatch, ConceptDataModule
-from net2vec_pl.pipeline.calibrated import (
-    bank_maps,
-    thresholds_of,
-    val_counts,
-)
+from net2vec_pl.pipeline.calibrated import bank_maps, thresholds_of, val_counts
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import SingleFilterBaseline
 from net2vec_pl.probes.closed_form import Scaled, Solution, lda, pattern, solution, standardised
@@ -45,6 +41,7 @@ class _Group:
         maps: Returns their logits before they are calibrated.
         stream: What gives the batches.
         weight: Their embeddings; None where they have none.
+        bias: The biases of banks to choose from; None where there are none.
         fixed: How many of them, the first ones, keep their threshold of 0.
         candidates: How many further banks come last, of which each concept takes the one with the
             highest set IoU on train; they are one contender, the last.
@@ -54,6 +51,7 @@ class _Group:
     maps: Maps
     stream: ConceptDataModule
     weight: Float[Tensor, "B C K"] | None = None
+    bias: Float64[Tensor, "B C"] | None = None
     fixed: int = 0
     candidates: int = 0
 
@@ -165,6 +163,7 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
         bank_maps(job, weight, bias),
         job.raw_stream,
         weight,
+        bias,
         candidates=len(singles),
     )
 
@@ -211,20 +210,15 @@ def _chosen(
 ) -> tuple[_Group, Float64[Tensor, "D C"], Float64[Tensor, "D C"]]:
     """Take the best of the candidates for each concept; the other contenders stay."""
     assert group.weight is not None
+    assert group.bias is not None
     first = len(group.names) - 1
     best = first + train[first:].nan_to_num(-1.0).argmax(0)
     concept = torch.arange(train.shape[1])
     rows = torch.arange(first)[:, None].expand(-1, len(concept))
     rows = torch.cat([rows, best[None]])
     weight, cut, train = (values[rows, concept] for values in (group.weight, cut, train))
-    bank_rows = rows.to(job.setup.device)
-
-    def maps(batch: ConceptBatch) -> Float[Tensor, "D P h w"]:
-        every = group.maps(batch)
-        pair = torch.arange(every.shape[1], device=every.device)
-        return every[bank_rows[:, batch.concept], pair]
-
-    return replace(group, maps=maps, weight=weight, candidates=0), cut, train
+    maps = bank_maps(job, weight, group.bias[rows, concept])
+    return replace(group, maps=maps, weight=weight, bias=None, candidates=0), cut, train
 
 
 def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
