@@ -8,7 +8,7 @@ MARKS ?= not slow and not gpu and not browser
 FAST := $(addprefix tests/,activations analysis backbones callbacks config data figures functional metrics probes records report runs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test quick test-slow test-browser lowest mutants docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run test quick test-slow test-browser lowest mutants notebooks docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ lowest: ## the tests with the lowest versions that setup.cfg allows, in build/lo
 
 mutants: $(STAMP) ## plant errors and count how many the tests catch, hours on two cores
 	$(BIN)/python scripts/mutants.py --write
+
+notebooks: $(STAMP) ## run the notebooks of examples/ anew and store what they show, a minute
+	$(BIN)/python scripts/notebooks.py
 
 docs: $(STAMP) ## the pages of docs/ as a site, with the Python reference; installs sphinx
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

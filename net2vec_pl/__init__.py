@@ -2,23 +2,36 @@
 
 Each concept becomes a vector over the filters of one layer, learned so that a linear combination of
 thresholded filter responses segments the concept (Fong & Vedaldi, *Net2Vec*, CVPR 2018,
-https://arxiv.org/abs/1801.03454). ``docs/architecture.md`` shows the way of the data through the
-rooms.
+https://arxiv.org/abs/1801.03454). :func:`learn` makes a bank of such vectors, :func:`load_bank`
+reads one; ``docs/architecture.md`` shows the way of the data through the rooms.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-if TYPE_CHECKING:
-    from net2vec_pl.inference import Bank, load_bank
+from net2vec_pl.version import __version__
 
-__all__ = ["Bank", "__version__", "load_bank"]
-__version__ = "0.1.0"
+# Where each name lives; __init__.pyi says the same to type checkers and editors.
+_ROOMS = {
+    "Bank": "inference",
+    "ConceptProbe": "api",
+    "ConceptReader": "data",
+    "DatasetReader": "data",
+    "Net2VecError": "errors",
+    "Net2VecWarning": "errors",
+    "Protocol": "protocol",
+    "learn": "api",
+    "load_bank": "inference",
+}
+__all__ = ["__version__", *_ROOMS]  # names, all of them
 
 
 def __getattr__(name: str) -> Any:
     """Import what is heavy when it is asked for: the command line must answer at once."""
-    if name in ("Bank", "load_bank"):
-        from net2vec_pl import inference
-
-        return getattr(inference, name)
+    if name in _ROOMS:
+        return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -39,6 +39,10 @@ class CacheError(Net2VecError):
     """A cache that does not fit, or that the disk cannot hold."""
 
 
+class Net2VecWarning(UserWarning):
+    """Something that a user should know and that stops nothing; the command line logs it."""
+
+
 def shorten(items: Iterable[str], shown: int = _SHOWN) -> str:
     """Join names for a message, the rest as a count.
 

@@ -1,12 +1,15 @@
 """The way of a run: from a network and a dataset to tables, a page and a bank of embeddings.
 
 Read :func:`do_job` first, then :func:`_layer`, which does all that is done for one layer. Every
-step lives in the room of its name; ``docs/architecture.md`` lists them.
+step lives in the room of its name; ``docs/architecture.md`` lists them. The command line and
+``net2vec_pl.learn`` both come in by :func:`run_job`.
 """
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,24 +17,24 @@ import torch
 
 from net2vec_pl import processes
 from net2vec_pl.activations import MemoryCache
+from net2vec_pl.activations.cache_folder import make_root
 from net2vec_pl.page.layer import leave_overview, leave_report
 from net2vec_pl.pipeline.activations import find_activations
 from net2vec_pl.pipeline.classification import Classified, classify
+from net2vec_pl.pipeline.launch import launched
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.options import RunOptions
 from net2vec_pl.pipeline.segmentation import Segmented, bank_file, segment
 from net2vec_pl.pipeline.setup import Subject, set_up
 from net2vec_pl.pipeline.side_by_side import num_cores, side_by_side
+from net2vec_pl.pipeline.trainers import quiet_lightning, trainer_from
 from net2vec_pl.records import write_csv
-from net2vec_pl.records.run import LayerRow
 from net2vec_pl.report import (
-    LastWords,
     LayerTables,
     concept_table,
+    control_statements,
     filter_table,
     layer_row,
-    print_classified,
-    print_summary,
     seed_table,
     write_card,
 )
@@ -39,11 +42,61 @@ from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
 from net2vec_pl.studies import Question, analyse
-from net2vec_pl.studies.controls import QUESTION as IS_IT_REAL
 from net2vec_pl.studies.study import Study
 from net2vec_pl.tracking import JobLog
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """What a job has made of one layer.
+
+    Args:
+        job: The layer.
+        tables: Its tables.
+        study: Its scores, and what the analyses found; None where a process of its own did the
+            layer, whose memory is gone.
+    """
+
+    job: LayerJob
+    tables: LayerTables
+    study: Study | None = None
+
+
+def run_job(
+    subject: Subject,
+    options: RunOptions,
+    questions: Sequence[Question],
+    take: AbstractContextManager[Path],
+    open_log: Callable[[Path], AbstractContextManager[JobLog]],
+    command: str,
+    tell: Callable[[LayerResult], None] = lambda layer: None,
+) -> list[LayerResult]:
+    """Start the processes of a job, take its folder, open its log, and do it.
+
+    Args:
+        subject: The network and its layers, the dataset and its concepts.
+        options: How the run does its work.
+        questions: What it asks besides scores, of the targets that it has.
+        take: Takes the run folder for this run alone.
+        open_log: Opens the log in it.
+        command: What started the run, for the page.
+        tell: Called with each layer, in their order, as soon as it is done; in the first process.
+
+    Returns:
+        All layers.
+
+    Raises:
+        Net2VecError: If anything the user gave cannot be used.
+    """
+    with quiet_lightning():
+        trainer = trainer_from(options.trainer, options.protocol.epochs)
+        with launched(trainer), take as folder, open_log(folder) as log:
+            if options.cache == "disk":
+                processes.from_first(lambda: make_root(options.cache_dir))
+            device = trainer.strategy.root_device
+            return do_job(subject, options, questions, folder, device, log, command, tell)
 
 
 def do_job(
@@ -54,7 +107,8 @@ def do_job(
     device: torch.device,
     log: JobLog,
     command: str,
-) -> None:
+    tell: Callable[[LayerResult], None],
+) -> list[LayerResult]:
     """Learn a vector per concept at every layer, compare it with the best filter, and leave all.
 
     Args:
@@ -65,6 +119,10 @@ def do_job(
         device: Where the network runs.
         log: Where the fits are logged.
         command: The command that started the run, for the page.
+        tell: Called with each layer, in their order, as soon as it is done; in the first process.
+
+    Returns:
+        All layers.
 
     Raises:
         Net2VecError: If anything the user gave cannot be used.
@@ -81,31 +139,34 @@ def do_job(
     jobs = [LayerJob(setup, *one, log) for one in found]
     for question in questions:
         question.prepare(jobs)
-    rows = _layers(jobs, questions)
-    if processes.is_first() and len(rows) > 1:
+    layers = _layers(jobs, questions, tell)
+    if processes.is_first() and len(layers) > 1:
+        rows = [layer_row(d.job.backbone.layer, d.job.backbone.shape, d.tables) for d in layers]
         if options.report:
             leave_overview(folder, jobs, rows)
-            _print_path("Report of all layers", folder / REPORT)
         write_csv(rows, folder / "layers.csv")  # the last: it says that the run has finished
     for stage in stages:
         stage.finish()
     log.leave([stage.folder for stage in stages])
+    return layers
 
 
-def _layers(jobs: Sequence[LayerJob], questions: Sequence[Question]) -> list[LayerRow]:
-    """Do all that is done for each layer; return their rows in the table of layers."""
+def _layers(
+    jobs: Sequence[LayerJob], questions: Sequence[Question], tell: Callable[[LayerResult], None]
+) -> list[LayerResult]:
+    """Do all that is done for each layer."""
     at_once = _at_once(jobs)
     if at_once > 1:
         _log.info("%d layers, %d at a time", len(jobs), at_once)
     work = side_by_side([partial(_layer, job, questions, at_once == 1) for job in jobs], at_once)
-    rows = []
+    layers = []
     # Several at a time have one bar, and their tables come when it is done.
     done = work if at_once == 1 else list(jobs[0].setup.progress("layers")(work))
-    for job, tables in zip(jobs, done, strict=True):
+    for job, (tables, study) in zip(jobs, done, strict=True):
+        layers.append(LayerResult(job, tables, study))
         if processes.is_first():
-            _tell(job, tables)
-        rows.append(layer_row(job.backbone.layer, job.backbone.shape, tables))
-    return rows
+            tell(layers[-1])
+    return layers
 
 
 def _at_once(jobs: Sequence[LayerJob]) -> int:
@@ -114,10 +175,13 @@ def _at_once(jobs: Sequence[LayerJob]) -> int:
     in_memory = all(isinstance(job.activations.stream.source, MemoryCache) for job in jobs)
     ready = in_memory or "segmentation" not in setup.options.targets
     alone = processes.count() == 1 and setup.device.type == "cpu" and sys.platform == "linux"
-    return min(len(jobs), num_cores()) if alone and ready and jobs[0].log.forks else 1
+    may_fork = setup.options.forks and jobs[0].log.forks
+    return min(len(jobs), num_cores()) if alone and ready and may_fork else 1
 
 
-def _layer(job: LayerJob, questions: Sequence[Question], alone: bool) -> LayerTables:
+def _layer(
+    job: LayerJob, questions: Sequence[Question], alone: bool
+) -> tuple[LayerTables, Study | None]:
     """Do all that is done for one layer."""
     job.setup.progress.enabled &= alone  # bars of several at a time would overwrite each other
     targets = job.setup.options.targets
@@ -129,9 +193,9 @@ def _layer(job: LayerJob, questions: Sequence[Question], alone: bool) -> LayerTa
     study = analyse(job, questions, segmented, classified)
     if processes.is_first():
         if job.setup.options.report:
-            leave_report(study, tables)
+            leave_report(study, tables, job.folder / REPORT)
         _write_banks(job, study, tables)  # the last: they say that the run has finished
-    return tables
+    return tables, study if alone else None
 
 
 def _tables(
@@ -157,25 +221,8 @@ def _write_banks(job: LayerJob, study: Study, tables: LayerTables) -> None:
         write_card(job.folder / "classification.md", bank, tables.classification)
         bank.save(job.folder / CLASSIFIERS)
     if study.segmentation is not None:
-        said = [found.statement for found in study.findings if found.question == IS_IT_REAL]
         bank = bank_file(job, study.segmentation.probe)
-        write_card(job.folder / "bank.md", bank, tables.concepts, said)
+        write_card(
+            job.folder / "bank.md", bank, tables.concepts, control_statements(study.findings)
+        )
         bank.save(job.folder / BANK)
-
-
-def _tell(job: LayerJob, tables: LayerTables) -> None:
-    console = LastWords()
-    if tables.classification:
-        print_classified(tables.classification, console)
-    if tables.concepts:
-        print_summary(tables.concepts, console, tables.probes)
-    findings = job.folder / "findings.md"
-    if findings.exists():
-        console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)
-    _print_path("Run folder", job.folder)
-    if job.setup.options.report:
-        _print_path("Report", job.folder / REPORT)
-
-
-def _print_path(what: str, path: Path) -> None:
-    LastWords().print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)

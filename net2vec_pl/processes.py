@@ -3,7 +3,8 @@
 Lightning starts them (``trainer=ddp``); whoever sums, shares or writes asks here who it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 T = TypeVar("T")
+_alone = False
 
 
 def rank() -> int:
@@ -24,6 +26,11 @@ def rank() -> int:
 def count() -> int:
     """Return how many processes work on this run."""
     return dist.get_world_size() if _joined() else 1
+
+
+def are_several() -> bool:
+    """Return whether other processes work on this run, with whom metrics must be summed."""
+    return count() > 1
 
 
 def is_first() -> bool:
@@ -75,5 +82,17 @@ def wait() -> None:
         dist.barrier()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Work without the other processes of a group that the calling program has started."""
+    global _alone
+    before = _alone
+    _alone = before or (dist.is_available() and dist.is_initialized())
+    try:
+        yield
+    finally:
+        _alone = before
+
+
 def _joined() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return not _alone and dist.is_available() and dist.is_initialized()

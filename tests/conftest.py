@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from jaxtyping import config
 from support.planted import PlantedReader
 
 # Tests are small: threads that wait for each other cost more than they bring, on a busy machine
@@ -27,6 +28,14 @@ def shared() -> Path:
     if not (folder / "data" / "camvid_broden_224").is_dir():
         pytest.skip(f"no real images in {folder}: set NET2VEC_SHARED to the folder that has them")
     return folder
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """Let calls through that have wrong types, as they come from users, who have no such checks."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,21 @@ import re
 import shlex
 import subprocess
 import sys
+from configparser import ConfigParser
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.cli import QUICK, composed, run_cli
 
+import net2vec_pl
+from net2vec_pl import learn
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.records.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -78,8 +84,10 @@ def test_every_page_is_in_a_table_of_contents() -> None:
                 entry = re.sub(r".*<(.*)>", r"\1", line)
                 found = page.parent.glob(f"{entry}.*") if line[:1] not in ("", ":") else []
                 listed |= {p.relative_to(DOCS).with_suffix("").as_posix() for p in found}
+                listed |= {entry} if entry.startswith("notebooks/") else set()
     pages = [*PAGES, *(DOCS / "api").glob("*.rst")]
-    assert {p.relative_to(DOCS).with_suffix("").as_posix() for p in pages} == listed
+    notebooks = {f"notebooks/{p.stem}" for p in (ROOT / "examples").glob("*.ipynb")}
+    assert {p.relative_to(DOCS).with_suffix("").as_posix() for p in pages} | notebooks == listed
 
 
 def test_every_room_is_in_the_python_reference() -> None:
@@ -93,7 +101,35 @@ def test_every_room_is_in_the_python_reference() -> None:
             assert f"automodule:: net2vec_pl.{room}.{file.stem}\n" in page
 
 
-CONCEPTS = "sky,tree,crown,wood,person,torso,house,wall,roof,green-c"
+TASKS = "\n".join(p.read_text(encoding="utf-8") for p in sorted((DOCS / "api").glob("*.md")))
+
+
+def test_every_name_and_every_member_of_a_bank_is_on_the_page_of_a_task() -> None:
+    documented = set(re.findall(r"^\.\. auto\w+:: net2vec_pl\.([\w.]+)$", TASKS, re.MULTILINE))
+    assert {*net2vec_pl.__all__} - {"__version__"} <= documented
+    members = {name for name in vars(net2vec_pl.Bank) if not name.startswith("_")}
+    assert {f"Bank.{name}" for name in members} <= documented
+
+
+def test_every_table_has_its_row_in_the_reference() -> None:
+    listed = dict(re.findall(r"^\| `(\w+)` \| \{py:class\}`~([\w.]+)` \|$", TASKS, re.MULTILINE))
+    assert listed == {name: f"{row.__module__}.{row.__name__}" for name, row in KINDS.items()}
+
+
+def test_the_floors_of_the_architecture_are_those_of_the_contract() -> None:
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    layers = parser["importlinter:contract:rooms"]["layers"].split("\n")
+    contract = [set(re.split(r" *\| *", layer.strip())) for layer in layers if layer.strip()]
+    shown: dict[int, set[str]] = {}
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8").replace("−", "-")
+    for floor, rooms in re.findall(r"^\| (-?\d+) \| ([^|]+) \|", text, re.MULTILINE):
+        shown.setdefault(int(floor), set()).update(re.findall(r"`(\w+)(?:/|\.py)`", rooms))
+    assert [shown[floor] for floor in sorted(shown, reverse=True)] == contract
+    assert len({*shown}) == max(shown) - min(shown) + 1
+
+
+CONCEPTS = "sky,road,tree,crown,wood,person,torso,house,wall,roof,green-c"
 SIZES = ["data.num_images=160", "data.image_size=64", f"data.names=[{CONCEPTS}]"]
 
 
@@ -125,11 +161,24 @@ _ALL = [ROOT / "README.md", ROOT / "data" / "README.md", *PAGES]
 SNIPPETS = [page for page in _ALL if _fences(page, "python")]
 
 
+def _learn_in_small(network: Any, layer: Any = None, **given: Any) -> Any:
+    """Learn as a page says, on fewer and smaller images, with a network that is at hand."""
+    signature(learn).bind(network, layer, **given)
+    if isinstance(network, str):
+        network, layer = "shapesnet", None
+    if given.get("data", "shapes") == "shapes":
+        few = {"data.num_images": 160, "data.image_size": 64, "protocol.epochs": 3}
+        given["options"] = few
+        given["names"] = CONCEPTS.split(",")
+    return learn(network, layer, **given)
+
+
 @pytest.mark.parametrize("page", SNIPPETS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_python_snippet_of_a_page_runs(
     page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
+    monkeypatch.setattr(net2vec_pl, "learn", _learn_in_small, raising=False)
     names: dict[str, object] = {"__name__": "snippet"}
     for number, text in enumerate(_fences(page, "python"), start=1):
         exec(compile(text.replace("runs/…", "runs/NAME"), f"{page.name}:{number}", "exec"), names)
@@ -137,7 +186,7 @@ def test_every_python_snippet_of_a_page_runs(
 
 def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
     pytest.importorskip("furo", reason="the site needs pip install 'net2vec_pl[docs]'")
-    pytest.importorskip("myst_parser", reason="the site needs pip install 'net2vec_pl[docs]'")
+    pytest.importorskip("myst_nb", reason="the site needs pip install 'net2vec_pl[docs]'")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", str(DOCS), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -147,3 +196,8 @@ def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -
     for sheet in tmp_path.rglob("*.css"):
         assert not re.findall(r"(?:url\(|@import)[^;)]*https?:", sheet.read_text(encoding="utf-8"))
     assert (tmp_path / "method.html").read_text(encoding="utf-8").count("<math") > 20
+    assert (tmp_path / "tutorial.html").read_text(encoding="utf-8").count("sd-tab-label") == 12
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        shown = (tmp_path / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+        assert len(re.findall(r'<img[^>]*src="\.\./_images/[0-9a-f]+\.png"', shown)) > 0
+        assert 'href="../howto/use_a_bank.html"' in shown or 'href="../howto/own_' in shown

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import net2vec_pl
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_first_bank_is_trained_asked_and_converted(tmp_path: Path) -> None:
+def test_the_first_bank_is_learned_asked_and_converted(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "first_bank.py")],
         cwd=tmp_path,
@@ -21,10 +23,13 @@ def test_the_first_bank_is_trained_asked_and_converted(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    for name in ("bank.safetensors", "concepts.csv", "report.html"):
-        assert (tmp_path / "first_bank" / name).exists()
-    with Image.open(tmp_path / "masks.png") as picture:
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"first_bank.safetensors", "first_bank.html", "first_bank.png"}
+    assert "house" in net2vec_pl.load_bank(tmp_path / "first_bank.safetensors")
+    with Image.open(tmp_path / "first_bank.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 20  # more than an empty figure
+    assert "Warning" not in done.stderr
+    assert "knows 10 of 10 concepts" in done.stdout
     assert "house - wall: roof" in done.stdout
     pairs = re.findall(r"filter +\d+: ([\d.]+) +combination: ([\d.]+)", done.stdout)
     assert len(pairs) == 10

@@ -1,18 +1,21 @@
-"""How to build a network: ``model=`` of the command line, ``model`` of a bank's header."""
+"""How to come by a network: ``model=``, ``model`` of a bank's header, or a live module."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from net2vec_pl.backbones.frozen import FrozenBackbone, build_backbone
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture, build_custom, build_network
 from net2vec_pl.backbones.scaling import InputScaling
-from net2vec_pl.errors import ConfigError
+from net2vec_pl.errors import BackboneError, ConfigError
 
+LIVE = "live"
 _log = logging.getLogger(__name__)
 
 
@@ -83,14 +86,9 @@ class NetworkSpec:
             BackboneError: If network, weights or layer cannot be had.
         """
         everywhere = list(layers) == ["all"]
-        backbone = build_backbone(
-            name=self.name,
-            image_size=image_size,
+        backbone = self._frozen(
             layer=None if everywhere else layers[0],
-            weights=self.weights,
-            seed=self.seed,
-            target=self.plain.get("_target_"),
-            kwargs=self.plain.get("kwargs"),
+            image_size=image_size,
             scaling=InputScaling.parse(scaling or self.plain["scaling"]),
             precision=Precision(precision),
             vectors=vectors,
@@ -103,6 +101,103 @@ class NetworkSpec:
             if paths.count(path) > 1:
                 raise ConfigError(f"layer={list(layers)}: {path} is named more than once.")
         return backbones
+
+    def _frozen(self, **options: Any) -> FrozenBackbone:
+        """Freeze the network, with its weights, at one layer."""
+        return build_backbone(
+            name=self.name,
+            weights=self.weights,
+            seed=self.seed,
+            target=self.plain.get("_target_"),
+            kwargs=self.plain.get("kwargs"),
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class LiveNetwork(NetworkSpec):
+    """A network that exists already, with its weights.
+
+    Whoever reads it works on a copy: the network itself keeps its mode, its weights, the device
+    they are on, and whether they need gradients.
+
+    Args:
+        plain: As of any network; ``weights`` is ``live``, for no file holds them.
+        network: The network.
+    """
+
+    network: nn.Module
+
+    @classmethod
+    def of(cls, network: nn.Module, scaling: Any = "torchvision") -> "LiveNetwork":
+        """Describe a network.
+
+        Args:
+            network: The network.
+            scaling: What :meth:`~net2vec_pl.backbones.InputScaling.parse` takes.
+        """
+        kind = type(network)
+        plain = {
+            "name": kind.__name__,
+            "_target_": f"{kind.__module__}.{kind.__qualname__}",
+            "kwargs": {},
+            "default_layer": None,
+            "weights": LIVE,
+            "seed": 0,
+            "scaling": scaling,
+        }
+        return cls(plain, network)
+
+    def with_random_weights(self, seed: int | None = None) -> "LiveNetwork":
+        """Return a copy whose weights are drawn anew.
+
+        Modules that have ``reset_parameters`` use it. Other parameters are drawn from a normal
+        distribution of their own mean and spread.
+        """
+        other = self.seed if seed is None else seed
+        network = copied(self.network).float()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(other)
+            for module in network.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+                    continue
+                for value in module.parameters(recurse=False):
+                    noise = torch.randn(value.shape).to(value)
+                    value.copy_(noise * value.std(correction=0) + value.mean())
+        return replace(self, plain={**self.plain, "seed": other}, network=network)
+
+    def build(self) -> nn.Module:
+        """Return a copy of the network."""
+        return copied(self.network).float()
+
+    def _frozen(self, **options: Any) -> FrozenBackbone:
+        return FrozenBackbone(self.build(), model=self.name, **options)
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Return a copy of a network, which may be frozen without touching the network itself.
+
+    Args:
+        network: The network.
+
+    Raises:
+        BackboneError: If it cannot be copied.
+    """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise BackboneError(
+            "a TorchScript network has no layers that can be read: give the module it was made of."
+        )
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:  # whatever a module of the user's may hold
+        kind = type(network).__name__
+        raise BackboneError(
+            f"{kind} cannot be copied, and a copy is what is read ({type(error).__name__}: "
+            f"{error}). Modules that keep an activation, a lock or a file open, and the older "
+            "weight_norm and spectral_norm, cannot: remove these first, or give a network fresh "
+            "from its builder."
+        ) from error
 
 
 def _at_all(backbone: FrozenBackbone) -> list[FrozenBackbone]:

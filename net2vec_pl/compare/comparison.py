@@ -9,7 +9,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-import net2vec_pl
 from net2vec_pl.analysis.across import FEWEST
 from net2vec_pl.compare import draw, tables, tell
 from net2vec_pl.compare.check import differences
@@ -24,6 +23,7 @@ from net2vec_pl.report import LastWords
 from net2vec_pl.report.findings import write_findings
 from net2vec_pl.report.page import Link, PageFigure, PageTable, write_page
 from net2vec_pl.runs import REPORT
+from net2vec_pl.version import __version__
 
 _log = logging.getLogger(__name__)
 PAGE = "comparison.html"
@@ -172,7 +172,7 @@ def _page(
             "runs.csv",
         ),
         command=command,
-        version=net2vec_pl.__version__,
+        version=__version__,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
 

@@ -125,8 +125,8 @@ def _dispatch(task: Task, failed: list[Exception], config: DictConfig) -> float 
                 "again."
             )
         name = str(config.task)
-        if name not in _choices("task"):
-            raise Net2VecError(unknown("task", name, _choices("task")))
+        if name not in choices("task"):
+            raise Net2VecError(unknown("task", name, choices("task")))
         task(name, config)
     except Exception as error:
         failed.append(error)  # Hydra would say something before we do
@@ -146,7 +146,8 @@ def _tell_sweep() -> None:
         sys.stdout.write(summary(SweepFolder.current))
 
 
-def _choices(group: str) -> list[str]:
+def choices(group: str) -> list[str]:
+    """Return the choices of a group of conf/."""
     return sorted(
         p.stem for p in (config_dir() / group).glob("*.yaml") if not p.stem.startswith("_")
     )
@@ -156,7 +157,7 @@ def _register_other_models(arguments: Iterable[str]) -> None:
     """Let ``model=NAME`` mean any torchvision model; the registry refuses unknown names."""
     given = [a.removeprefix("model=").split(",") for a in arguments if a.startswith("model=")]
     plain = OmegaConf.load(config_dir() / "model" / "torchvision.yaml")
-    for name in {name for names in given for name in names} - set(_choices("model")):
+    for name in {name for names in given for name in names} - set(choices("model")):
         if re.fullmatch(r"[\w-]+", name):
             node = OmegaConf.merge(plain, {"name": name})
             ConfigStore.instance().store(group="model", name=name, node=node)
@@ -175,7 +176,7 @@ def explain(error: Exception) -> str:
         if choice in _EXTRAS and group.startswith("hydra/"):
             return f"{missing} is a plug-in: pip install 'net2vec_pl[{_EXTRAS[choice]}]' brings it."
         if group and (config_dir() / group).is_dir():
-            return unknown(f"choice of {group}", choice, _choices(group))
+            return unknown(f"choice of {group}", choice, choices(group))
     if match := re.search(r"Could not override '([^']+)'", text):
         group, _, key = match[1].rpartition("@")
         name = group or key

@@ -47,6 +47,6 @@ def options_from(config: DictConfig) -> Options:
 
 def _device(trainer: DictConfig) -> torch.device:
     """Return the device that a run would take."""
-    quiet_lightning()
-    device: torch.device = trainer_from(plain(trainer)).strategy.root_device
+    with quiet_lightning():
+        device: torch.device = trainer_from(plain(trainer)).strategy.root_device
     return device

@@ -7,6 +7,7 @@ from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.scan import Scan, scan_files
 from net2vec_pl.data.selection import Considered, Selection, select_concepts
 from net2vec_pl.data.shapes import ShapesReader
+from net2vec_pl.data.torch_dataset import DatasetReader
 
 __all__ = [
     "BitBatch",
@@ -15,6 +16,7 @@ __all__ = [
     "ConceptDataModule",
     "ConceptReader",
     "Considered",
+    "DatasetReader",
     "ImageBatch",
     "PairIndex",
     "Sample",

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from PIL import ExifTags, Image, ImageChops
 from torch import Tensor
+from torchvision.transforms.functional import resize
 
 from net2vec_pl.data.images import as_rgb, decode, read_bytes
 from net2vec_pl.data.reader import UnreadableRowError
@@ -47,7 +48,9 @@ def read_any_image(path: Path) -> UInt8[Tensor, "3 H W"]:
         raise UnreadableRowError(f"{what} cannot be decoded: {error}") from error
 
 
-def any_image_pixels(image: Image.Image, what: str) -> UInt8[Tensor, "3 H W"]:
+def any_image_pixels(
+    image: Image.Image, what: str, *, upright: bool = True
+) -> UInt8[Tensor, "3 H W"]:
     """Return the pixels of a PIL image as :func:`read_any_image` does.
 
     Values of more than 8 bits are brought to 0 to 255: those of 16 bits by their range, floats from
@@ -56,14 +59,28 @@ def any_image_pixels(image: Image.Image, what: str) -> UInt8[Tensor, "3 H W"]:
     Args:
         image: The image.
         what: How to call it in a message.
+        upright: Whether to turn it as its EXIF tag says, or to leave it as its masks lie.
 
     Raises:
         UnreadableRowError: If a side of it is empty.
     """
     if min(image.size) < 1:
         raise UnreadableRowError(f"{what} has no pixels")
-    rgb = as_rgb(_upright(_eight_bits(image), _orientation(image)))
+    rgb = as_rgb(_upright(_eight_bits(image), _orientation(image) if upright else 1))
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+
+
+def fit(image: UInt8[Tensor, "3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
+    """Resize an image, bilinear with antialiasing; its sides change independently.
+
+    Args:
+        image: RGB.
+        size: (h, w) wanted; an image that has it already stays as it is.
+    """
+    if tuple(image.shape[1:]) == size:
+        return image
+    resized: Tensor = resize(image, list(size), antialias=True)
+    return resized
 
 
 def _orientation(image: Image.Image) -> int:

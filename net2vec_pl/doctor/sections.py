@@ -31,10 +31,10 @@ def sections(config: Config) -> Iterator[tuple[str, Iterator[Check]]]:
     Raises:
         ConfigError: If ``sample`` is no number of rows.
     """
-    quiet_lightning()
     found, plan = Found(whole_number("sample", config.sample, 1)), Plan(config, ("sample",))
-    for section, checks in _SECTIONS.items():
-        yield section, chain.from_iterable(_made(make, plan, found) for make in checks)
+    with quiet_lightning():
+        for section, checks in _SECTIONS.items():
+            yield section, chain.from_iterable(_made(make, plan, found) for make in checks)
 
 
 def _made(make: Checks, plan: Plan, found: Found) -> Iterator[Check]:

@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-import net2vec_pl
 from net2vec_pl.doctor.checks import Check, fix, ok, warning
+from net2vec_pl.version import __version__
 
 _SHOWN = (
     "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "h5py",
@@ -22,7 +22,7 @@ _SHOWN = (
 
 def check_versions() -> Iterator[Check]:
     """Tell versions, and which of them another package does not take."""
-    yield ok(f"net2vec_pl {net2vec_pl.__version__}, python {platform.python_version()}")
+    yield ok(f"net2vec_pl {__version__}, python {platform.python_version()}")
     found = {name: at_hand for name in _SHOWN if (at_hand := _version(name))}
     yield from (ok(f"{name} {at_hand}") for name, at_hand in found.items())
     if _version("net2vec_pl") is None:

@@ -31,6 +31,7 @@ def example_strip(
     captions: Sequence[str],
     title: str,
     truth: Bool[np.ndarray, "n _h _w"] | None = None,
+    axes: Axes | None = None,
 ) -> Figure:
     """Show images side by side, plain and then once per mask, dark outside it.
 
@@ -40,26 +41,27 @@ def example_strip(
         captions: Above each image, such as its percentile and score.
         title: Title of the figure, such as the concept.
         truth: Where the concept is, drawn as an outline in every row.
+        axes: Where to draw; a new figure if None.
     """
     n, rows = len(images), 1 + len(masks)
-    figure, axes = new_figure(1.25 * max(n, 3) + 0.5, 1.25 * rows + 0.8, rows, max(n, 1))
+    size = 1.25 * max(n, 3) + 0.5, 1.25 * rows + 0.8
     outlined = "" if truth is None else " (outlined: ground truth)"
-    figure.suptitle(f"{title}{outlined}")
-    for axis in axes:
+    figure, panels = new_figure(*size, rows, max(n, 1), title=f"{title}{outlined}", axes=axes)
+    for axis in panels:
         axis.set(xticks=[], yticks=[])
         axis.grid(False)
         axis.spines[:].set_visible(False)
     if n == 0:
-        axes[0].text(0.5, 0.5, "no image to show", ha="center", transform=axes[0].transAxes)
+        panels[0].text(0.5, 0.5, "no image to show", ha="center", transform=panels[0].transAxes)
     plain = np.ones((n, 1, 1), dtype=np.bool_)
     for row, (name, shown) in enumerate({"image": plain, **masks}.items()):
-        axes[row * max(n, 1)].set_ylabel(name)
+        panels[row * max(n, 1)].set_ylabel(name)
         for column in range(n):
-            axis = axes[row * n + column]
+            axis = panels[row * n + column]
             axis.imshow(dim_outside(images[column], shown[column]))
             if truth is not None:
                 _outline(axis, truth[column], images.shape[2:])
-    for axis, caption in zip(axes, captions, strict=False):
+    for axis, caption in zip(panels, captions, strict=False):
         axis.set_title(caption, fontsize=8)
     return figure
 
@@ -82,6 +84,7 @@ def score_histograms(
         tuple[Float[np.ndarray, " _e"], Int64[np.ndarray, " _b"], Int64[np.ndarray, " _b"]],
     ],
     title: str,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw how many images score how much, with the concept and without, a panel per direction.
 
@@ -90,10 +93,11 @@ def score_histograms(
     Args:
         scores: Name of a direction -> edges of its bins, images with the concept, images without.
         title: Title of the figure, such as the concept.
+        axes: Where to draw; a new figure if None.
     """
-    figure, axes = new_figure(3.4 * max(len(scores), 1), 3.0, 1, max(len(scores), 1))
-    figure.suptitle(title)
-    for axis, (name, (edges, present, absent)) in zip(axes, scores.items(), strict=False):
+    columns = max(len(scores), 1)
+    figure, panels = new_figure(3.4 * columns, 3.0, 1, columns, title=title, axes=axes)
+    for axis, (name, (edges, present, absent)) in zip(panels, scores.items(), strict=False):
         for counts, label, colour in (
             (absent, "without the concept", CHANCE),
             (present, "with the concept", MULTI),
@@ -109,12 +113,15 @@ def score_histograms(
         axis.set_yscale("symlog", linthresh=1)
         axis.set(title=name, xlabel="score of the image", ylim=(0, None))
         axis.legend(fontsize=7)
-    axes[0].set_ylabel("images")
+    panels[0].set_ylabel("images")
     return figure
 
 
 def recall_curves(
-    found: Mapping[str, Float[np.ndarray, " N"]], positives: int, title: str
+    found: Mapping[str, Float[np.ndarray, " N"]],
+    positives: int,
+    title: str,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw which share of the images with the concept is among the K that score most.
 
@@ -122,8 +129,9 @@ def recall_curves(
         found: Name of a direction -> images with the concept among the first K, for K = 1 to N.
         positives: Images with the concept.
         title: Title of the figure, such as the concept.
+        axes: Where to draw; a new figure if None.
     """
-    figure, (axis,) = new_figure(4.6, 3.4)
+    figure, (axis,) = new_figure(4.6, 3.4, axes=axes)
     count = max((len(curve) for curve in found.values()), default=0)
     axis.set(title=title, xlabel="images looked at, K", ylabel="recall@K", ylim=(0, 1.03))
     if positives == 0 or count == 0:

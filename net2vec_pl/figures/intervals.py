@@ -7,7 +7,7 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from net2vec_pl.figures.style import MULTI, SINGLE, new_figure, short_name
+from net2vec_pl.figures.style import MULTI, SINGLE, legend_below, new_figure, short_name
 
 
 def gain_intervals(
@@ -15,6 +15,7 @@ def gain_intervals(
     multi: Float64[np.ndarray, "3 C"],
     single: Float64[np.ndarray, "3 C"],
     shown: int = 30,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw both set IoUs of every concept with their intervals, the largest gain on top.
 
@@ -23,6 +24,7 @@ def gain_intervals(
         multi: Value, lower and upper bound of the learned combinations; NaN where there is none.
         single: The same of the best single filters.
         shown: At most so many concepts, those with the largest gain or loss.
+        axes: Where to draw; a new figure if None.
 
     Returns:
         A figure whose title says how many concepts it shows and how many have no gain to show.
@@ -31,16 +33,16 @@ def gain_intervals(
     scored = np.flatnonzero(np.isfinite(gain))
     largest = scored[np.argsort(-np.abs(gain[scored]), kind="stable")[:shown]]
     rows = largest[np.argsort(gain[largest], kind="stable")]
-    figure, (axes,) = new_figure(6.4, 1.4 + 0.2 * max(len(rows), 3))
+    figure, (panel,) = new_figure(6.4, 1.4 + 0.2 * max(len(rows), 3), axes=axes)
     place = np.arange(len(rows))
-    _points(axes, multi[:, rows], place + 0.14, MULTI, "combination")
-    _points(axes, single[:, rows], place - 0.14, SINGLE, "best single filter")
-    axes.set_yticks(place, [short_name(names[row]) for row in rows])
-    axes.set_ylim(-0.7, max(len(rows), 1) - 0.3)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("set IoU on val")
-    axes.set_title(_title(len(rows), len(scored), len(names)), loc="left", fontsize=9)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    _points(panel, multi[:, rows], place + 0.14, MULTI, "combination")
+    _points(panel, single[:, rows], place - 0.14, SINGLE, "best single filter")
+    panel.set_yticks(place, [short_name(names[row]) for row in rows])
+    panel.set_ylim(-0.7, max(len(rows), 1) - 0.3)
+    panel.set_xlim(left=0)
+    panel.set_xlabel("set IoU on val")
+    panel.set_title(_title(len(rows), len(scored), len(names)), loc="left", fontsize=9)
+    legend_below(figure, axes, 2)
     return figure
 
 

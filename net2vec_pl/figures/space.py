@@ -24,7 +24,11 @@ _GAP = 4.0
 
 
 def map_figure(
-    position: Float[np.ndarray, "C 2"], names: Sequence[str], categories: Sequence[str], note: str
+    position: Float[np.ndarray, "C 2"],
+    names: Sequence[str],
+    categories: Sequence[str],
+    note: str,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw concepts in the plane, coloured by category, with the names that find room.
 
@@ -33,11 +37,12 @@ def map_figure(
         names: Name of each concept; where two would overlap, the earlier is shown.
         categories: Category of each.
         note: How the map was made, for the title.
+        axes: Where to draw; a new figure if None.
 
     Returns:
         One axes without ticks, for the axes of such a map have no unit.
     """
-    figure, (axes,) = new_figure(8.0, 7.2)
+    figure, (panel,) = new_figure(8.0, 7.2, axes=axes)
     shown = np.flatnonzero(np.isfinite(position).all(axis=1)).tolist()
     size = 22 if len(shown) <= 100 else 8
     for category, colour in colour_of(categories).items():
@@ -45,13 +50,17 @@ def map_figure(
         if members:
             label = f"{category} ({len(members)})"
             x, y = position[members].T
-            axes.scatter(x, y, s=size, color=colour, label=label, linewidths=0)
-    axes.set(xticks=[], yticks=[])
-    axes.margins(0.1)
-    if len(shown):
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.01), ncols=6, fontsize=8, frameon=False)
-    title = axes.set_title(_map_title(note, len(shown), len(names)), fontsize=9)
-    named = _label_where_room(figure, axes, position[shown], [names[c] for c in shown])
+            panel.scatter(x, y, s=size, color=colour, label=label, linewidths=0)
+    panel.set(xticks=[], yticks=[])
+    panel.margins(0.1)
+    if len(shown) and axes is None:
+        panel.legend(
+            loc="upper left", bbox_to_anchor=(0, -0.01), ncols=6, fontsize=8, frameon=False
+        )
+    elif len(shown):
+        panel.legend(fontsize=8)
+    title = panel.set_title(_map_title(note, len(shown), len(names)), fontsize=9)
+    named = _label_where_room(figure, panel, position[shown], [names[c] for c in shown])
     if named < len(shown):
         title.set_text(f"{title.get_text()}\nnames of {named} of them, where there is room")
     return figure
@@ -110,7 +119,10 @@ def _write(
 
 
 def similarity_figure(
-    cosine: Float[np.ndarray, "V V"], order: Int64[np.ndarray, "V"], names: Sequence[str]
+    cosine: Float[np.ndarray, "V V"],
+    order: Int64[np.ndarray, "V"],
+    names: Sequence[str],
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw the cosines of all pairs, alike beside alike.
 
@@ -118,9 +130,10 @@ def similarity_figure(
         cosine: Cosines in [-1, 1].
         order: Rows in the order in which to draw them, a tree's leaves say.
         names: Names of the V rows as they stand in ``cosine``.
+        axes: Where to draw; a new figure if None.
     """
     side = float(np.clip(0.13 * len(names) + 2.5, 4.5, 9.5))
-    figure, (axes,) = new_figure(side + 0.8, side)
+    figure, (axes,) = new_figure(side + 0.8, side, axes=axes)
     image = axes.imshow(cosine[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.7, label="cosine")
     every = max(1, -(-len(names) // _NAMED_ROWS))
@@ -134,15 +147,18 @@ def similarity_figure(
     return figure
 
 
-def dendrogram_figure(linkage: Float[np.ndarray, "merges 4"], names: Sequence[str]) -> Figure:
+def dendrogram_figure(
+    linkage: Float[np.ndarray, "merges 4"], names: Sequence[str], axes: Axes | None = None
+) -> Figure:
     """Draw the tree of concepts; of a large one, only the 80 topmost branches.
 
     Args:
         linkage: SciPy's linkage; empty if there is no tree.
         names: Names of its leaves.
+        axes: Where to draw; a new figure if None.
     """
     leaves = min(len(names), _LEAVES)
-    figure, (axes,) = new_figure(7.0, 1.6 + 0.15 * leaves)
+    figure, (axes,) = new_figure(7.0, 1.6 + 0.15 * leaves, axes=axes)
     title = f"Average linkage of {len(names)} concepts"
     if len(linkage):
         nodes = to_tree(linkage, rd=True)[1]
@@ -179,6 +195,7 @@ def category_figure(
     categories: Sequence[str],
     count: Int64[np.ndarray, "M"],
     k: int,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw which categories the nearest concepts belong to, each share above that of chance.
 
@@ -188,9 +205,10 @@ def category_figure(
         categories: Names of rows and columns.
         count: Concepts of each.
         k: Neighbours looked at.
+        axes: Where to draw; a new figure if None.
     """
     side = max(3.2, 0.75 * len(categories) + 1.2)
-    figure, (axes,) = new_figure(side + 1.2, side)
+    figure, (axes,) = new_figure(side + 1.2, side, axes=axes)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of neighbours")
     for row, column in np.ndindex(share.shape):
@@ -214,6 +232,7 @@ def comparison_figure(
     p: Float[np.ndarray, "N S"],
     pairs: Sequence[str],
     scores: Sequence[str],
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw scores of pairs of embeddings as bars, chance as a line across each.
 
@@ -223,28 +242,33 @@ def comparison_figure(
         p: How often they do as well.
         pairs: What was compared, a bar each.
         scores: Names of the measures, a panel each with its own scale.
+        axes: Where to draw; a new figure if None.
     """
     height = 1.5 + 0.38 * len(pairs)
-    figure, panels = new_figure(1.6 + 2.4 * len(scores), height, 1, len(scores))
+    figure, panels = new_figure(1.6 + 2.4 * len(scores), height, 1, len(scores), axes=axes)
     rows = np.arange(len(pairs))
-    for panel, (axes, score) in enumerate(zip(panels, scores, strict=True)):
-        bars = axes.barh(rows, np.nan_to_num(value[:, panel]), height=0.6, color=MULTI)
-        axes.vlines(chance[:, panel], rows - 0.42, rows + 0.42, color=CHANCE, lw=2.5)
-        furthest = np.fmax(value[:, panel], chance[:, panel]).clip(0)
+    for at, (panel, score) in enumerate(zip(panels, scores, strict=True)):
+        bars = panel.barh(rows, np.nan_to_num(value[:, at]), height=0.6, color=MULTI)
+        panel.vlines(chance[:, at], rows - 0.42, rows + 0.42, color=CHANCE, lw=2.5)
+        furthest = np.fmax(value[:, at], chance[:, at]).clip(0)
         for row, _ in enumerate(bars):
             place = np.nan_to_num(furthest[row])
-            text = _score_text(value[row, panel], p[row, panel])
-            axes.annotate(
+            text = _score_text(value[row, at], p[row, at])
+            panel.annotate(
                 text, (place, row), (4, 0), textcoords="offset points", va="center", fontsize=_SMALL
             )
         right = np.nanmax(furthest, initial=0.0)
-        axes.set_xlim(right=1.9 * right if right else 1.0)  # room for the numbers
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.set_yticks(rows, [_short(pair, 32) for pair in pairs] if panel == 0 else [])
-        axes.set_ylim(len(pairs) - 0.5, -0.5)
-        axes.grid(False, axis="y")
-        axes.set_title(score, fontsize=9)
-    figure.supxlabel("bar: the two embeddings; grey line: one of them shuffled", fontsize=8)
+        panel.set_xlim(right=1.9 * right if right else 1.0)  # room for the numbers
+        panel.xaxis.set_major_locator(MaxNLocator(3))
+        panel.set_yticks(rows, [_short(pair, 32) for pair in pairs] if at == 0 else [])
+        panel.set_ylim(len(pairs) - 0.5, -0.5)
+        panel.grid(False, axis="y")
+        panel.set_title(score, fontsize=9)
+    note = "bar: the two embeddings; grey line: one of them shuffled"
+    if axes is None:
+        figure.supxlabel(note, fontsize=8)
+    else:
+        panels[0].set_xlabel(note, fontsize=8, loc="left")
     return figure
 
 

@@ -7,7 +7,15 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from net2vec_pl.figures.style import CHANCE, COLOURS, MULTI, SINGLE, colour_of, new_figure
+from net2vec_pl.figures.style import (
+    CHANCE,
+    COLOURS,
+    MULTI,
+    SINGLE,
+    colour_of,
+    legend_size,
+    new_figure,
+)
 
 
 def filter_curve(
@@ -17,6 +25,7 @@ def filter_curve(
     by_category: Mapping[str, Float64[np.ndarray, "2 F"]],
     score: str = "set IoU on val",
     chance: float | None = None,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw the mean score against the number of filters: all concepts, and by category.
 
@@ -27,29 +36,33 @@ def filter_curve(
         by_category: The same as ``retrained``, of the concepts of each category.
         score: What is drawn.
         chance: Score of a guess, if it is worth a line.
+        axes: Where to draw; a new figure if None.
 
     Returns:
         A figure with two panels.
     """
-    figure, (left, right) = new_figure(9.0, 3.6, columns=2)
+    figure, (left, right) = new_figure(9.0, 3.6, columns=2, axes=axes)
     curve(left, sizes, retrained, MULTI, "retrained")
     if masked is not None:
         curve(left, sizes, masked, SINGLE, "masked only")
     for name, colour in colour_of(by_category).items():
         curve(right, sizes, by_category[name], colour, name)
-    for axes, title in ((left, "all concepts"), (right, "by category, retrained")):
+    for panel, title in ((left, "all concepts"), (right, "by category, retrained")):
         if chance is not None:
-            axes.axhline(chance, color=CHANCE, linestyle="--", linewidth=1, label="chance")
-        log2_sizes(axes, sizes)
-        axes.set_ylabel(f"mean {score}")
-        axes.set_title(title, loc="left", fontsize=9)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="lower right")
+            panel.axhline(chance, color=CHANCE, linestyle="--", linewidth=1, label="chance")
+        log2_sizes(panel, sizes)
+        panel.set_ylabel(f"mean {score}")
+        panel.set_title(title, loc="left", fontsize=9)
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(loc="lower right", fontsize=legend_size(axes))
     return figure
 
 
 def cumulative_filters(
-    sizes: Sequence[int], share: Float64[np.ndarray, "L F"], levels: Sequence[float]
+    sizes: Sequence[int],
+    share: Float64[np.ndarray, "L F"],
+    levels: Sequence[float],
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw the share of concepts that reach each level of their full score with F filters.
 
@@ -57,11 +70,12 @@ def cumulative_filters(
         sizes: Numbers of filters, F.
         share: Shares of concepts, in [0, 1].
         levels: Shares of the full score.
+        axes: Where to draw; a new figure if None.
 
     Returns:
         A figure with a line per level.
     """
-    figure, (axes,) = new_figure(5.6, 3.8)
+    figure, (axes,) = new_figure(5.6, 3.8, axes=axes)
     for row, level, colour in zip(share, levels, COLOURS, strict=False):
         axes.plot(sizes, row, "o-", color=colour, markersize=3, label=f"{level:.0%}")
     log2_sizes(axes, sizes)

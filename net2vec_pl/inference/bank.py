@@ -4,8 +4,9 @@ It works without Hydra and without a run folder; the file says which network it 
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,16 +16,25 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from net2vec_pl.analysis import space
-from net2vec_pl.backbones import FrozenBackbone
+from net2vec_pl.backbones import LIVE, FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.errors import ConfigError, RunFolderError
+from net2vec_pl.errors import ConfigError, RunFolderError, shorten
 from net2vec_pl.functional.resize import enlarger
+from net2vec_pl.inference.asked import device_of, new_file, sides_of
+from net2vec_pl.inference.card import bank_card
+from net2vec_pl.inference.compared import ComparedRow, Side, compare_banks
 from net2vec_pl.inference.export import to_cavs, to_conv2d, to_csv, to_numpy
+from net2vec_pl.inference.hub import HUB, fetch, push, without_folders
 from net2vec_pl.inference.network import network_of
 from net2vec_pl.inference.onnx_model import write_onnx
 from net2vec_pl.inference.pixels import Images
+from net2vec_pl.inference.plots import Plots
+from net2vec_pl.inference.results import Results
 from net2vec_pl.inference.scoring import grid_logits, image_probabilities, in_batches
 from net2vec_pl.probes import BankFile
+from net2vec_pl.records import Finding, Table
+from net2vec_pl.records.kinds import FolderTables
+from net2vec_pl.report import control_statements, hub_card
 from net2vec_pl.runs import BANK, CLASSIFIERS
 
 if TYPE_CHECKING:
@@ -51,6 +61,12 @@ class Bank:
         weights: A weights file of its network, where the one that the bank names has moved.
         network: The network itself, for one that cannot be built from what the bank says.
         device: Where the network runs.
+        backbone: The network, frozen at the bank's layer, in place of all these.
+        results: What its run found beside it.
+
+    Attributes:
+        classifiers: The bank of the same run that classifies whole images, where this one segments
+            and the run did both.
 
     Example:
         >>> bank = load_bank("runs/NAME")  # doctest: +SKIP
@@ -64,11 +80,24 @@ class Bank:
         weights: str | None = None,
         network: nn.Module | None = None,
         device: torch.device | str = "cpu",
+        backbone: FrozenBackbone | None = None,
+        results: Results | None = None,
     ) -> None:
         self.file = file
-        self.device = torch.device(device)
+        self.device = device_of(device)
         self.protocol = file.protocol
-        self._weights, self._network = weights, network
+        self.classifiers: Bank | None = None
+        self._weights, self._network, self._results = weights, network, results
+        if backbone is not None:
+            self.device = next(backbone.buffers()).device
+            self.backbone = backbone
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the network where the bank says how to build it."""
+        state = dict(vars(self))
+        if self.header["model"]["weights"] != LIVE:
+            state.pop("backbone", None)
+        return state
 
     @property
     def header(self) -> dict[str, Any]:
@@ -110,6 +139,141 @@ class Bank:
             BackboneError: If it cannot be built, or its weights are others than the bank's.
         """
         return network_of(self.file, self._weights, self._network).to(self.device)
+
+    @property
+    def results(self) -> Results:
+        """Everything that the run found beside the bank.
+
+        Raises:
+            RunFolderError: If the bank was loaded from a file, which holds none of it.
+        """
+        if self._results is None:
+            raise RunFolderError(
+                "this bank was loaded from a file alone, which has no scores, tables or figures. "
+                "load_bank(FOLDER) reads the tables of a run folder."
+            )
+        return self._results
+
+    @property
+    def scores(self) -> Table[Any]:
+        """How well each concept does, a row each: a run's ``concepts.csv``.
+
+        Of a bank that classifies it is ``classification.csv``. ``bank.scores["sky"].multi_val`` is
+        one score; columns are explained at :mod:`net2vec_pl.records.run`.
+        """
+        return self.results.tables["concepts" if self.segments else "classification"]
+
+    @property
+    def findings(self) -> Table[Finding]:
+        """What the analyses found, each statement with its number and interval."""
+        return self.results.findings
+
+    @property
+    def tables(self) -> Mapping[str, Table[Any]]:
+        """Every table of the run by the name of its file, such as ``tables["gains"]``."""
+        return self.results.tables
+
+    @property
+    def plot(self) -> Plots:
+        """Every figure of the run by name; ``plot.intervals(axes)`` draws on axes of yours."""
+        return self.results.plots
+
+    def report(self, path: str | PathLike[str] = "report.html") -> Path:
+        """Write the page of the run: one file that opens from disk.
+
+        Args:
+            path: Path of the page.
+
+        Returns:
+            The same path.
+
+        Raises:
+            RunFolderError: If the run is not at hand, for the bank was loaded or pickled.
+        """
+        if (source := self.results.source) is None:
+            raise RunFolderError(
+                "the page needs the images of the run, which a bank that was loaded or pickled no "
+                "longer has. A run on the command line leaves report.html in its folder."
+            )
+        at = new_file(path)
+        source.report(at)
+        return at
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the bank as a safetensors file, which :func:`load_bank` reads.
+
+        Args:
+            path: Path of the file, written whole or not at all.
+
+        Returns:
+            The same path.
+        """
+        at = new_file(path)
+        self.file.save(at)
+        return at
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        license: str | None = None,  # as the Hub calls it
+        private: bool = False,
+        token: str | None = None,
+    ) -> str:
+        """Share the bank: put it, with its card, into a repository of the Hugging Face Hub.
+
+        Of a file of weights, only its name is told.
+
+        Args:
+            repo: ``owner/name``; made if there is none.
+            license: A license that the Hub knows, such as ``"mit"``; none is stated if None.
+            private: Whether a repository that is made is private.
+            token: Access token; the one that ``hf auth login`` stored if None.
+
+        Returns:
+            The address that :func:`load_bank` takes.
+
+        Raises:
+            ConfigError: If ``repo`` is no such name, or huggingface_hub is missing (the extra
+                ``hub``).
+            RunFolderError: If the Hub cannot be reached or does not let us in.
+        """
+        table = () if self._results is None else self.scores
+        controls = () if self._results is None else control_statements(self.findings)
+        file = without_folders(self.file)
+        card = hub_card(file, repo, table, controls, license=license)
+        return push(file, repo, card, private=private, token=token)
+
+    def compare(self, other: "Bank") -> Table[ComparedRow]:
+        """Compare two banks on the concepts that both have.
+
+        Args:
+            other: A bank of the same target, of any layer, network and data.
+
+        Returns:
+            A row per concept, see :class:`~net2vec_pl.inference.compared.ComparedRow`: both scores,
+            their difference with an interval and a test where both were scored on the same images,
+            and the cosine of the two embeddings where they are of one layer.
+
+        Raises:
+            ConfigError: If they have no concept in common, or do different things.
+        """
+        if not isinstance(other, Bank):
+            kind = type(other).__name__
+            raise ConfigError(f"compare() takes a Bank, not {kind}; load_bank(PATH) gives one.")
+        return compare_banks(Side(self.file, self._results), Side(other.file, other._results))
+
+    def _repr_html_(self) -> str:
+        """Show the best and the worst concepts in a notebook, with masks."""
+        if self._results is None:
+            return f"<div><b>{escape(repr(self))}</b><br>{escape(shorten(self.names, 20))}</div>"
+        pictured = self.segments and self._results.source is not None
+        return bank_card(
+            repr(self),
+            self._results,
+            "multi_val" if self.segments else "accuracy",
+            (lambda image, name: self.segment(image, [name])[0, 0]) if pictured else None,
+        )
 
     def __repr__(self) -> str:
         concepts, filters = self.file.weight.shape
@@ -188,14 +352,15 @@ class Bank:
         self,
         images: Images,
         concepts: Sequence[str] | None = None,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
     ) -> Float[Tensor, "N c H W"]:
         """Return at every pixel the probability of every concept, in [0, 1].
 
         Args:
             images: What :func:`~net2vec_pl.inference.pixels.each_image` takes.
             concepts: Names of the concepts wanted, in this order; all if None.
-            size: (H, W) wanted; that of the masks the bank was learned on if None.
+            size: (H, W) wanted, or one number for both; that of the masks the bank was learned on
+                if None.
         """
         enlarged = self._enlarged(images, concepts, size)
         return enlarged.sigmoid_()
@@ -204,16 +369,16 @@ class Bank:
         self,
         images: Images,
         concepts: Sequence[str] | None = None,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
     ) -> Bool[Tensor, "N c H W"]:
         """Return the mask of every concept: where its probability is above one half.
 
         Args:
             images: What :func:`~net2vec_pl.inference.pixels.each_image` takes.
             concepts: Names of the concepts wanted, in this order; all if None.
-            size: (H, W) wanted. With None these are the masks that the run scored, except that a
-                run that kept activations, not bits, in memory kept them in half precision, which
-                turns a pixel here and there.
+            size: (H, W) wanted, or one number for both. With None these are the masks that the run
+                scored, except that a run that kept activations, not bits, in memory kept them in
+                half precision, which turns a pixel here and there.
         """
         return self._enlarged(images, concepts, size) > 0
 
@@ -280,7 +445,7 @@ class Bank:
         rows = self._rows(concepts)
         on_cpu = self.device.type == "cpu"
         backbone = self.backbone if on_cpu else copy.deepcopy(self.backbone).cpu()
-        write_onnx(Path(path), self.file, backbone, rows, size or self.mask_size)
+        write_onnx(new_file(path), self.file, backbone, rows, size or self.mask_size)
 
     def to_cavs(self, concepts: Sequence[str] | None = None) -> "dict[str, CAV]":
         """Return concepts as concept activation vectors of captum, by name.
@@ -313,7 +478,7 @@ class Bank:
         Args:
             path: Path of the file.
         """
-        to_numpy(self.file, Path(path))
+        to_numpy(self.file, new_file(path))
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write a row per concept: id, name, category, its weight of every filter, its bias if any.
@@ -321,7 +486,7 @@ class Bank:
         Args:
             path: Path of the file.
         """
-        to_csv(self.file, Path(path))
+        to_csv(self.file, new_file(path))
 
     def _rows(self, concepts: Sequence[str] | None) -> list[int]:
         if isinstance(concepts, str):  # which is a sequence of strings too
@@ -339,13 +504,13 @@ class Bank:
         return grid_logits(self.file, self.backbone, images, rows)
 
     def _enlarged(
-        self, images: Images, concepts: Sequence[str] | None, size: tuple[int, int] | None
+        self, images: Images, concepts: Sequence[str] | None, size: int | tuple[int, int] | None
     ) -> Tensor:
         self._check_segments()
         rows = self._rows(concepts)
         enlarge = enlarger(
             self.backbone.shape[1:],
-            size or self.mask_size,
+            self.mask_size if size is None else sides_of(size),
             align_corners=self.protocol.align_corners,
             device=self.device,
         )
@@ -363,22 +528,30 @@ def load_bank(
 
     Args:
         path: ``bank.safetensors``, ``classification.safetensors``, or the folder of a run, whose
-            bank is taken.
+            bank is taken, with its tables; or an address on the Hugging Face Hub, such as
+            ``"hf://owner/name"``; see :func:`~net2vec_pl.inference.hub.fetch`.
         weights: A weights file of its network, where the one that the bank names has moved; see
             :func:`~net2vec_pl.backbones.weights.load_weights`.
         network: The network itself, with its weights, for one that cannot be built from what the
-            bank says; it is frozen, in float32, from then on. Either way its weights must be those
-            that the bank was learned on.
+            bank says; a copy is read. Either way its weights must be those that the bank was
+            learned on.
         device: Where the network runs.
 
     Raises:
         RunFolderError: If there is no bank, it cannot be read, or it lacks something that a bank
             must say.
+        ConfigError: If an address on the Hub is malformed, or huggingface_hub is missing (the extra
+            ``hub``).
 
     Example:
         >>> load_bank("runs/NAME").nearest("sky")  # doctest: +SKIP
     """
-    return Bank(BankFile.load(_found(Path(path))), weights=weights, network=network, device=device)
+    on_hub = isinstance(path, str) and path.startswith(HUB)
+    file = fetch(str(path)) if on_hub else _found(Path(path))
+    results = Results(FolderTables(file.parent)) if Path(path).is_dir() else None
+    return Bank(
+        BankFile.load(file), weights=weights, network=network, device=device, results=results
+    )
 
 
 def _found(path: Path) -> Path:
@@ -387,6 +560,9 @@ def _found(path: Path) -> Path:
     for name in (BANK, CLASSIFIERS):
         if (path / name).exists():
             return path / name
-    below = sorted(str(p.parent) for p in path.glob(f"*/{BANK}"))
-    hint = f" Did you mean {' or '.join(below[:3])}?" if below else ""
-    raise RunFolderError(f"{path} holds no {BANK}: it is not a finished run.{hint}")
+    if below := sorted(str(p.parent) for p in path.glob(f"*/{BANK}")):
+        raise RunFolderError(
+            f"{path} holds no {BANK}, but below it are those of several layers. Did you mean "
+            f"{' or '.join(below[:3])}?"
+        )
+    raise RunFolderError(f"{path} holds no {BANK}: it is not a finished run.")

@@ -4,7 +4,14 @@ from typing import Any
 
 from torch import nn
 
-from net2vec_pl.backbones import FrozenBackbone, InputScaling, Precision, build_backbone
+from net2vec_pl.backbones import (
+    LIVE,
+    FrozenBackbone,
+    InputScaling,
+    Precision,
+    build_backbone,
+    copied,
+)
 from net2vec_pl.errors import BackboneError
 from net2vec_pl.probes import BankFile
 
@@ -34,7 +41,7 @@ def network_of(
         "vectors": not file.segments,
     }
     if network is not None:
-        backbone = FrozenBackbone(network, model=name, **options)
+        backbone = FrozenBackbone(copied(network), model=name, **options)
     else:
         backbone = _built(file, weights, options)
     _check_weights(file, backbone, weights, given=network is not None)
@@ -49,6 +56,11 @@ def _scaling(file: BankFile) -> InputScaling:
 def _built(file: BankFile, weights: str | None, options: dict[str, Any]) -> FrozenBackbone:
     """Build the network as the run built it."""
     model = file.header["model"]
+    if model["weights"] == LIVE and weights is None:
+        raise BackboneError(
+            f"the bank was learned on a live network of class {model['_target_']}, which no file "
+            "describes. Give the network itself, with its weights: network=..."
+        )
     try:
         return build_backbone(
             name=model["name"],

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import resize
 
 from net2vec_pl.data.any_image import any_image_pixels, read_any_image
+from net2vec_pl.data.dataset_items import image_pixels
 from net2vec_pl.errors import DataError
 
 OneImage: TypeAlias = str | PathLike[str] | Image.Image | np.ndarray | Tensor
@@ -23,8 +22,8 @@ def each_image(images: Images) -> Iterator[UInt8[Tensor, "3 H W"]]:
     """Yield images one by one, RGB, 0 to 255, each at its own size.
 
     Args:
-        images: A path, a PIL image, a uint8 array or tensor (3, H, W) or (N, 3, H, W), or a list of
-            these.
+        images: A path, a PIL image, an array or tensor (3, H, W), (H, W, 3) or (H, W), of uint8 or
+            of 0 to 1, several as (N, 3, H, W), or a list of these.
 
     Raises:
         DataError: If a file cannot be read, or an array has another shape or type.
@@ -36,19 +35,6 @@ def each_image(images: Images) -> Iterator[UInt8[Tensor, "3 H W"]]:
         yield _pixels(image)
 
 
-def fit(image: UInt8[Tensor, "3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "3 h w"]:
-    """Resize an image, bilinear with antialiasing; its sides change independently.
-
-    Args:
-        image: RGB.
-        size: (h, w) wanted; an image that has it already stays as it is.
-    """
-    if tuple(image.shape[1:]) == size:
-        return image
-    resized: Tensor = resize(image, list(size), antialias=True)
-    return resized
-
-
 def _pixels(image: Any) -> Tensor:
     if isinstance(image, str | PathLike):
         return read_any_image(Path(image))
@@ -56,10 +42,4 @@ def _pixels(image: Any) -> Tensor:
         return any_image_pixels(image, "image")
     if not isinstance(image, np.ndarray | Tensor):
         raise DataError(f"an image must be a path, a PIL image, an array or a tensor, not {image}.")
-    kind, shape = str(image.dtype).removeprefix("torch."), tuple(image.shape)
-    if kind != "uint8" or len(shape) != 3 or shape[0] != 3 or 0 in shape:
-        raise DataError(
-            f"an image must be uint8 (3, H, W), not {kind} {shape}: RGB, 0 to 255, channels first."
-        )
-    # A copy: views that run backwards (BGR to RGB) or may not be written are no tensors.
-    return torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image
+    return image_pixels(image)

@@ -7,7 +7,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.inference.pixels import Images, each_image, fit
+from net2vec_pl.data.any_image import fit
+from net2vec_pl.inference.pixels import Images, each_image
 from net2vec_pl.probes import BankFile, Scorer
 
 _IMAGES_AT_ONCE = 8
@@ -37,7 +38,7 @@ def in_batches(
         answers.append(answer(batch.to(device)).cpu())
         waiting.clear()
 
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for image in each_image(images):
             waiting.append(fit(image, size))
             if len(waiting) == _IMAGES_AT_ONCE:

@@ -23,7 +23,7 @@ class ConceptAP(Metric):
     counts: Tensor
 
     def __init__(self, num_concepts: int) -> None:
-        super().__init__()
+        super().__init__(distributed_available_fn=processes.are_several)
         zeros = torch.zeros(num_concepts, 2, NUM_BINS, dtype=torch.int64)
         self.add_state("counts", zeros, dist_reduce_fx="sum")
 

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torchmetrics import Metric
 
+from net2vec_pl import processes
 from net2vec_pl.functional.iou import set_iou
 
 
@@ -27,7 +28,7 @@ class SetIoU(Metric):
     union: Tensor
 
     def __init__(self, num_concepts: int) -> None:
-        super().__init__()
+        super().__init__(distributed_available_fn=processes.are_several)
         for name in ("intersection", "union"):
             zeros = torch.zeros(num_concepts, dtype=torch.int64)
             self.add_state(name, zeros, dist_reduce_fx="sum")

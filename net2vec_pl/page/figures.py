@@ -1,8 +1,11 @@
 """The figures of the analyses, as a page shows them."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from net2vec_pl.figures.style import save_figure
 from net2vec_pl.report.page import PageFigure
+from net2vec_pl.studies.study import Study
 
 # Name of a figure, or how it begins where there is one of every concept.
 _TITLES = {
@@ -26,6 +29,20 @@ _TITLES = {
     "examples": "Images by percentile",
     "synthesis": "Synthesised images",
 }
+
+
+def page_figures(study: Study) -> list[PageFigure]:
+    """Load the figures of a study; draw them anew where the run has left no files.
+
+    Args:
+        study: The layer, after its analyses.
+    """
+    if (folder := study.job.folder / "figures").is_dir():
+        return [page_figure(folder, name) for name in study.figures]
+    with TemporaryDirectory() as drawn:
+        for name, draw in study.figures.items():
+            save_figure(draw(), Path(drawn), name)
+        return [page_figure(Path(drawn), name) for name in study.figures]
 
 
 def page_figure(folder: Path, name: str) -> PageFigure:

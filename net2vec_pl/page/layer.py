@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-import net2vec_pl
 from net2vec_pl.options import quoted
-from net2vec_pl.page.figures import page_figure
+from net2vec_pl.page.figures import page_figures
 from net2vec_pl.page.gallery import gallery
 from net2vec_pl.page.made import how_made
 from net2vec_pl.page.rows import concept_rows
@@ -24,6 +23,7 @@ from net2vec_pl.report.page import Link, PageTable, write_page
 from net2vec_pl.report.probes import nan_mean, probe_means
 from net2vec_pl.runs import REPORT
 from net2vec_pl.studies.study import Study, interval
+from net2vec_pl.version import __version__
 
 _LAYERS_NOTE = (
     "multi_val: set IoU of the combination, single_val: of the best single filter, ap_val: average "
@@ -31,12 +31,13 @@ _LAYERS_NOTE = (
 )
 
 
-def leave_report(study: Study, tables: LayerTables) -> None:
-    """Write the page of a layer into its folder.
+def leave_report(study: Study, tables: LayerTables, path: Path) -> None:
+    """Write the page of a layer.
 
     Args:
         study: The layer, after its analyses.
         tables: The tables of the layer.
+        path: Path of the page.
     """
     job, seen = study.job, gallery(study)
     intervals, needed = (
@@ -53,11 +54,11 @@ def leave_report(study: Study, tables: LayerTables) -> None:
         pictures=seen.pictures,
         spaces=views.spaces(),
         made=how_made(study, len(seen.pictures)),
-        figures=[page_figure(job.folder / "figures", name) for name in study.figures],
+        figures=page_figures(study),
         command=job.setup.command,
         score="largest response anywhere" if study.segmentation else "mean response",
     )
-    write_report(job.folder / REPORT, page)
+    write_report(path, page)
 
 
 def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[LayerRow]) -> None:
@@ -80,7 +81,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[LayerR
         table=PageTable("Means over concepts, on val", linked, "layers.csv", _LAYERS_NOTE),
         compare=shlex.join(["python", "train.py", "task=compare", f"runs={quoted(folder)}"]),
         command=first.setup.command,
-        version=net2vec_pl.__version__,
+        version=__version__,
         made=f"{datetime.now():%Y-%m-%d %H:%M}",
     )
 

@@ -44,7 +44,7 @@ def how_made(study: Study, shown: int) -> Made:
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "device": str(setup.device),
         "when": f"{datetime.now():%Y-%m-%d %H:%M}",
-        "run folder": str(setup.folder),
+        "run folder": str(setup.folder) if setup.options.draw else "none was kept",
     }
 
 

@@ -1,7 +1,7 @@
 """What every step of one layer's job needs, and how its banks are trained."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,6 @@ from jaxtyping import Float, Float64
 from pytorch_lightning.callbacks import RichProgressBar
 from torch import Tensor
 
-import net2vec_pl
 from net2vec_pl.activations import BankCounts, MemoryCache
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
@@ -29,6 +28,7 @@ from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, SUM, Protocol
 from net2vec_pl.runs.stages import Stages, Tensors
 from net2vec_pl.tracking.log import JobLog
 from net2vec_pl.training import SegmentationProbe, calibrate, score_bank
+from net2vec_pl.version import __version__
 
 
 @dataclass(frozen=True)
@@ -265,8 +265,14 @@ def header_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
         },
         "seed": setup.options.seed,
         "seeds": setup.options.seeds,
-        "versions": {"net2vec_pl": net2vec_pl.__version__, "torch": version("torch")},
+        "versions": {"net2vec_pl": __version__, "torch": _torch()},
     }
+
+
+@cache
+def _torch() -> str:
+    """Return the version installed; importlib looks through every folder that packages are in."""
+    return version("torch")
 
 
 def _is_own(key: str) -> bool:

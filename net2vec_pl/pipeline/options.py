@@ -63,6 +63,8 @@ class RunOptions:
         trainer: Arguments of ``pytorch_lightning.Trainer``.
         beside: Probes in closed form that are scored beside the run's own, with reference levels;
             none leaves out both.
+        draw: Whether figures become files.
+        forks: Whether several layers may each be done in a fork of this process.
     """
 
     protocol: Protocol
@@ -80,6 +82,8 @@ class RunOptions:
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     trainer: Mapping[str, Any] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
+    draw: bool = True
+    forks: bool = True
 
     @property
     def sums_of(self) -> str:

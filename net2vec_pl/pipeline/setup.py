@@ -27,6 +27,7 @@ from net2vec_pl.protocol import Protocol
 from net2vec_pl.records import write_csv
 from net2vec_pl.records.run import SkippedRow
 
+_TOLD = 3  # unreadable images in a warning
 _log = logging.getLogger(__name__)
 
 
@@ -190,6 +191,11 @@ def set_up(
     )
 
 
+def skipped_rows(reader: ConceptReader, scan: Scan) -> list[SkippedRow]:
+    """Return the rows of ``skipped.csv``."""
+    return [SkippedRow(row, reader.image_names[row], fault) for row, fault in scan.unreadable]
+
+
 def _stream(
     reader: ConceptReader, vocabulary: Vocabulary, scan: Scan, options: RunOptions
 ) -> ConceptDataModule:
@@ -234,9 +240,10 @@ def _tell_data(
         ", ".join(f"{c.name} {n}" for c, n in zip(reader.categories, annotated, strict=True)),
     )
     if scan.unreadable:
-        rows = [SkippedRow(row, reader.image_names[row], fault) for row, fault in scan.unreadable]
+        rows = skipped_rows(reader, scan)
         write_csv(rows, folder / "skipped.csv")
-        _log.warning("%d unreadable images skipped; skipped.csv lists them", len(rows))
+        told = shorten((f"{row.image} ({row.fault})" for row in rows), _TOLD)
+        _log.warning("%d unreadable images are skipped, see the table skipped: %s", len(rows), told)
     for target, selection in selections.items():
         _log.info("%s: %d concepts are probed", target, len(selection.probed))
         reasons: dict[str, list[str]] = {}

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,19 @@ _EXPECTED = (
 )
 
 
-def quiet_lightning() -> None:
-    """Silence Lightning's warnings about what is so on purpose."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in _EXPECTED:
-        warnings.filterwarnings("ignore", message)
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's warnings about what is so on purpose; its usual voice comes back."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    with warnings.catch_warnings():
+        logger.setLevel(logging.WARNING)
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def callbacks_from(

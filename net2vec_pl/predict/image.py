@@ -10,9 +10,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from net2vec_pl.data.any_image import read_any_image
+from net2vec_pl.data.any_image import fit, read_any_image
 from net2vec_pl.figures.overlay import draw_overlay
-from net2vec_pl.inference.pixels import fit
 from net2vec_pl.predict.masks import Sheet, probability_maps, strongest
 from net2vec_pl.predict.sources import Source
 

@@ -264,3 +264,26 @@ class Finding(Record):
     high: float
     n: int
     statement: str
+
+
+@dataclass(frozen=True)
+class GrowthRow(Record):
+    """A concept at one moment of the training of a network; see ``net2vec_pl.ConceptProbe``.
+
+    Args:
+        epoch: Epochs that the network has been trained for; 0 before the first.
+        step: Steps of its optimiser.
+        name: The concept.
+        category: Its primary category.
+        set_iou: Set IoU of its embedding on val images; NaN where it has none.
+        norm: Euclidean length of the embedding.
+        cosine: With the embedding of the probing before; NaN for the first.
+    """
+
+    epoch: int
+    step: int
+    name: str
+    category: str
+    set_iou: float
+    norm: float
+    cosine: float

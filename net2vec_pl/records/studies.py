@@ -147,7 +147,7 @@ class SharedFilterRow(Record):
     Args:
         filter: Its number.
         n_concepts: Concepts whose best filter it is.
-        concepts: Their names, separated by ``; ``.
+        concepts: Their names, separated by semicolons.
     """
 
     filter: int

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from net2vec_pl.probes import BankFile
-from net2vec_pl.records import Record
+from net2vec_pl.records import Finding, Record
 from net2vec_pl.report.page import templates
 from net2vec_pl.report.probes import KNOWN, nan_mean
 from net2vec_pl.runs.files import whole
 
+CONTROLS = "Is it real?"  # the question of findings that a card tells too
 _SHOWN = 5
 _Cells = Mapping[str, Any]
 # Choices that matter to classifiers of images.
@@ -45,8 +46,24 @@ def write_card(
     Args:
         path: Path of the card; the bank is taken to lie beside it, under the same name.
         bank: The bank, of concepts that are segmented or classified.
+        table: See :func:`card_text`.
+        controls: See :func:`card_text`.
+    """
+    text = card_text(bank, path.with_suffix(".safetensors").name, table, controls)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def card_text(
+    bank: BankFile, address: str, table: Sequence[Record] = (), controls: Sequence[str] = ()
+) -> str:
+    """Return the card of a bank as Markdown.
+
+    Args:
+        bank: The bank, of concepts that are segmented or classified.
+        address: From where the reader loads it: a path, or an address on the Hub.
         table: A row per concept asked for, from :func:`~net2vec_pl.report.concept_table` or
-            :func:`~net2vec_pl.report.classification_table`.
+            :func:`~net2vec_pl.report.classification_table`; empty where scores are not at hand.
         controls: What is known of controls such as shuffled masks, a sentence each.
     """
     segments = bank.segments
@@ -58,10 +75,10 @@ def write_card(
     weights = bank.header["model"].get("weights")
     environment = templates()
     environment.filters |= {"plain": _plain, "code": _code}
-    text = environment.get_template("card.md").render(
+    return environment.get_template("card.md").render(
         bank=bank,
         header=bank.header,
-        file=path.with_suffix(".safetensors").name,
+        address=address,
         segments=segments,
         weights="random" if weights is None else Path(weights).name,
         deviations=[
@@ -70,7 +87,7 @@ def write_card(
             if (not text.startswith("classification.") if segments else text.startswith(_OF_IMAGES))
         ],
         example=ranked[0]["name"] if ranked else bank.vocabulary.names[0],
-        means=_means(rows, headings),
+        means=_means(rows, headings) if rows else "",
         extremes={
             title: _table([_cells(row, headings) for row in some])
             for title, some in (("Best", ranked[:_SHOWN]), ("Worst", worst))
@@ -80,8 +97,11 @@ def write_card(
         controls=controls,
         known=_known(rows),
     )
-    with whole(path) as part:
-        part.write_text(text, encoding="utf-8")
+
+
+def control_statements(findings: Sequence[Finding]) -> list[str]:
+    """Return what findings say of controls such as shuffled masks."""
+    return [found.statement for found in findings if found.question == CONTROLS]
 
 
 def _known(rows: Sequence[_Cells]) -> str:

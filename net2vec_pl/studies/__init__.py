@@ -30,7 +30,7 @@ def analyse(
         classified: Scores and embeddings of classification, if it was done.
 
     Returns:
-        What they left: tables, findings, names of figures.
+        What they left: tables, findings, recipes of figures.
     """
     study = Study(job, segmented, classified)
     for question in questions:

@@ -101,14 +101,13 @@ def _filters(sums: LayerSums, options: ClosedForm) -> None:
     shown = (FORWARD, LARGEST)
     counted = np.isfinite(needed).any()
     study.draw(
-        selection_curves(
-            sizes,
-            {kind: mean_curve(by_choice[kind][0]).mean for kind in shown},
-            _mean_level(sums),
-            {kind: cumulative_share(by_choice[kind][1], sizes) for kind in shown if counted},
-            _LEVELS,
-        ),
         "closed_form_curves",
+        selection_curves,
+        sizes,
+        {kind: mean_curve(by_choice[kind][0]).mean for kind in shown},
+        _mean_level(sums),
+        {kind: cumulative_share(by_choice[kind][1], sizes) for kind in shown if counted},
+        _LEVELS,
     )
     _tell_filters(sums, needed, found[0].n_excluded, options.replicates)
 
@@ -202,7 +201,7 @@ def _images(sums: LayerSums, replicates: int) -> None:
                 name,
                 study.categories[c],
                 int(folds),
-                folds / num_folds,
+                int(folds) / num_folds,
                 int(curve.choices[s]),
                 float(curve.mean[s, c]),
                 float(curve.spread[s, c]),
@@ -214,13 +213,12 @@ def _images(sums: LayerSums, replicates: int) -> None:
     )
     by_category = mean_curves(curve.mean, study.categories)
     study.draw(
-        learning_figure(
-            curve.folds / num_folds,
-            np.stack([mean_curve(curve.mean).mean, curve.of_mean]),
-            {name: one.mean for name, one in by_category.items()},
-            _mean_level(sums),
-        ),
         "learning_curve",
+        learning_figure,
+        curve.folds / num_folds,
+        np.stack([mean_curve(curve.mean).mean, curve.of_mean]),
+        {name: one.mean for name, one in by_category.items()},
+        _mean_level(sums),
     )
     _tell_images(sums, curve, replicates)
 

@@ -14,6 +14,7 @@ from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import ControlMeansRow, ControlRow
+from net2vec_pl.report.card import CONTROLS as QUESTION
 from net2vec_pl.report.probes import beside
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
@@ -21,7 +22,6 @@ from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, estimate, interval
 
 _log = logging.getLogger(__name__)
-QUESTION = "Is it real?"
 _SHUFFLED = "shuffled_masks"
 _SELECTIVITY = " This lead is the probe's selectivity (Hewitt & Liang, 2019)."
 _RANDOM_NETWORK = "random network"  # in what layers share

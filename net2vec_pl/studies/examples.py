@@ -149,14 +149,10 @@ def _draw_scores(
 ) -> None:
     name = study.job.vocabulary.names[concept]
     histograms = {key: score_histogram(values, present) for key, values in scores.items()}
-    study.draw(
-        score_histograms({k: (h.edges, h.present, h.absent) for k, h in histograms.items()}, name),
-        f"scores_{_slug(name)}",
-    )
-    study.draw(
-        recall_curves({k: r.found for k, r in results.items()}, int(present.sum()), name),
-        f"recall_{_slug(name)}",
-    )
+    counts = {k: (h.edges, h.present, h.absent) for k, h in histograms.items()}
+    found = {k: r.found for k, r in results.items()}
+    study.draw(f"scores_{_slug(name)}", score_histograms, counts, name)
+    study.draw(f"recall_{_slug(name)}", recall_curves, found, int(present.sum()), name)
 
 
 def _draw_images(study: Study, concept: int, chosen: Choice, val: np.ndarray) -> None:
@@ -168,10 +164,8 @@ def _draw_images(study: Study, concept: int, chosen: Choice, val: np.ndarray) ->
         f"{percentile:.0f} %: {score:.2f}"
         for percentile, score in zip(chosen.percentile, chosen.score, strict=True)
     ]
-    study.draw(
-        example_strip(images, masks, captions, f"{name}, by percentile of its score", truth),
-        f"examples_{_slug(name)}",
-    )
+    title = f"{name}, by percentile of its score"
+    study.draw(f"examples_{_slug(name)}", example_strip, images, masks, captions, title, truth)
 
 
 def _masks(

@@ -40,10 +40,8 @@ class Intervals(Question):
         drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
         test = paired_test(counts, self.permutations, seed=study.seed)
         study.write(_table(study, drawn, test), "intervals")
-        study.draw(
-            gain_intervals(study.job.vocabulary.names, drawn.multi.array(), drawn.single.array()),
-            "intervals",
-        )
+        names, points = study.job.vocabulary.names, (drawn.multi.array(), drawn.single.array())
+        study.draw("intervals", gain_intervals, names, *points)
         study.write(_by_category(study, drawn, test), "gains")
         _tell(study, drawn.means(), test)
 

@@ -80,7 +80,7 @@ def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, 
     ]
     study.write(rows, "shared_filters")
     layer = study.job.backbone.layer
-    study.draw(figures.concepts_per_filter({layer: shared.histogram}), "concepts_per_filter")
+    study.draw("concepts_per_filter", figures.concepts_per_filter, {layer: shared.histogram})
 
 
 def _tell_filters(study: Study, shared: FilterSharing) -> None:
@@ -144,8 +144,12 @@ def _write_concepts(study: Study, common: Overlap) -> None:
 def _write_pairs(study: Study, common: Overlap) -> None:
     """Write the pairs of concepts that share most, and draw how many share how much."""
     study.draw(
-        figures.overlap_with_chance(common.pairs, common.chance, common.mean, common.expected),
         "filter_overlap",
+        figures.overlap_with_chance,
+        common.pairs,
+        common.chance,
+        common.mean,
+        common.expected,
     )
     names = [study.job.vocabulary.names[c] for c in common.concept]
     above = np.triu_indices(len(names), 1)
@@ -200,7 +204,7 @@ def _write_failures(study: Study) -> None:
     n_train = np.array([entry.n_train for entry in probed], dtype=np.int64)
     alpha = np.array([entry.alpha for entry in probed])
     found = failures(multi, single, n_train, alpha)
-    study.draw(figures.failure_scatter(n_train, multi - single, 1 - alpha), "failures")
+    study.draw("failures", figures.failure_scatter, n_train, multi - single, 1 - alpha)
     rows = [
         FailureRow(
             entry.concept.name,

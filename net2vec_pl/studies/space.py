@@ -136,7 +136,8 @@ def _against_one_filter(study: Study, replicates: int) -> None:
 
 def _tell_apart(study: Study, filters: NamedBank, patterns: NamedBank) -> None:
     """Say for which concepts what finds them and what they look like have other neighbours."""
-    first, second = (nearest(bank.weight, 1).index[:, 0] for bank in (filters, patterns))
+    indices = (nearest(bank.weight, 1).index for bank in (filters, patterns))
+    first, second = (index.max(axis=1, initial=-1) for index in indices)  # one concept has none
     both = (first >= 0) & (second >= 0)
     differ = np.flatnonzero(both & (first != second))
     if not both.any():
@@ -244,11 +245,15 @@ def _maps(study: Study, bank: NamedBank) -> dict[str, Layout]:
     for name in ("tsne", *(("umap",) if find_spec("umap") else ())):
         layout = found[name] = clusters.layout(bank.weight, name, study.seed)
         if layout.reason:
-            _log.warning("no map by %s: %s", name, layout.reason)
+            _log.info("no map by %s: %s", name, layout.reason)
         note = layout.note or layout.reason
         study.draw(
-            figures.map_figure(layout.position, bank.names, bank.categories, note),
             f"map_{name}{bank.suffix}",
+            figures.map_figure,
+            layout.position,
+            bank.names,
+            bank.categories,
+            note,
         )
     return found
 
@@ -282,10 +287,9 @@ def _draw_cosines(study: Study, bank: NamedBank) -> None:
     leaves = [bank.names[c] for c in units.index]
     place = {int(c): row for row, c in enumerate(units.index)}
     order = np.array([place[int(c)] for c in tree.order], dtype=np.int64)
-    study.draw(
-        figures.similarity_figure(cosines(units.rows), order, leaves), f"similarity{bank.suffix}"
-    )
-    study.draw(figures.dendrogram_figure(tree.linkage, leaves), f"tree{bank.suffix}")
+    cosine = cosines(units.rows)
+    study.draw(f"similarity{bank.suffix}", figures.similarity_figure, cosine, order, leaves)
+    study.draw(f"tree{bank.suffix}", figures.dendrogram_figure, tree.linkage, leaves)
 
 
 def _by(bank: NamedBank) -> str:
@@ -299,12 +303,17 @@ def _categories(study: Study, bank: NamedBank, target: str, options: Space) -> N
     k = options.neighbours
     found = category_matrix(bank.weight, bank.categories, k, permutations, study.seed)
     if found.reason:
-        _log.warning("no category matrix of %s: %s", target, found.reason)
+        _log.info("no category matrix of %s: %s", target, found.reason)
         return
     study.write(_matrix_rows(found), f"category_matrix{bank.suffix}")
     study.draw(
-        figures.category_figure(found.share, found.chance, found.categories, found.count, found.k),
         f"category_matrix{bank.suffix}",
+        figures.category_figure,
+        found.share,
+        found.chance,
+        found.categories,
+        found.count,
+        found.k,
     )
     study.find(
         QUESTION,
@@ -359,10 +368,13 @@ def _compare(study: Study, banks: dict[str, NamedBank], options: Space) -> None:
             for part in ("value", "chance", "p")
         )
         study.draw(
-            figures.comparison_figure(
-                value, chance, p, [pair for pair, _ in drawn], [*_SCORES.values()]
-            ),
             "comparisons",
+            figures.comparison_figure,
+            value,
+            chance,
+            p,
+            [pair for pair, _ in drawn],
+            [*_SCORES.values()],
         )
     _tell(study, rows)
 
@@ -436,7 +448,7 @@ def _measured(score: Score) -> Measured:
 def _tell(study: Study, rows: Sequence[ComparisonRow]) -> None:
     for row in rows:
         if row.status != "ok":
-            _log.warning("%s - %s: %s", row.bank, row.other, row.status)
+            _log.info("%s - %s: %s", row.bank, row.other, row.status)
             continue
         told = {"best filter": "best single filters", "patterns": "patterns"}
         what = told.get(row.bank, f"{row.bank} embeddings")

@@ -1,9 +1,10 @@
 """What every analysis of a run works on, and where it leaves what it finds."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -19,6 +20,7 @@ from net2vec_pl.pipeline.segmentation import Segmented
 from net2vec_pl.records import Estimate, Finding, Record, write_csv
 
 R = TypeVar("R", bound=Record)
+P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ class Study:
         findings: The statements so far.
         tables: What has been written, by name.
         maps: The map of each bank's embeddings, by the suffix of its tables.
-        figures: Names of what has been drawn.
+        figures: The recipe of every figure, by name: what draws it, and from which arrays.
     """
 
     job: LayerJob
@@ -42,7 +44,7 @@ class Study:
     findings: list[Finding] = field(default_factory=list)
     tables: dict[str, Sequence[Record]] = field(default_factory=dict)
     maps: dict[str, Layout] = field(default_factory=dict)
-    figures: list[str] = field(default_factory=list)
+    figures: dict[str, partial[Figure]] = field(default_factory=dict)
 
     @property
     def segmented(self) -> Segmented:
@@ -88,11 +90,23 @@ class Study:
         """
         return [record for record in self.tables.get(name, ()) if isinstance(record, kind)]
 
-    def draw(self, figure: Figure, name: str) -> None:
-        """Write a figure into ``figures/``."""
-        self.figures.append(name)
-        if processes.is_first():
-            save_figure(figure, self.job.folder / "figures", name)
+    def draw(
+        self, name: str, function: Callable[P, Figure], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Keep the recipe of a figure, and draw it into ``figures/`` if the run draws.
+
+        A recipe outlives the run and can be pickled: the function stands in a module, and what it
+        is given are arrays and plain values, which nothing changes afterwards.
+
+        Args:
+            name: The name of its files, without ``.png`` and ``.svg``.
+            function: What draws it; it may take ``axes`` to draw on, as those of this package do.
+            *args: What it draws.
+            **kwargs: What it draws, by name.
+        """
+        recipe = self.figures[name] = partial(function, *args, **kwargs)
+        if processes.is_first() and self.job.setup.options.draw:
+            save_figure(recipe(), self.job.folder / "figures", name)
 
     def find(
         self,

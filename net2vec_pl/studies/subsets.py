@@ -204,19 +204,18 @@ def _curves(
     whole, only_masked = mean_curve(retrained), mean_curve(masked)
     by_category = mean_curves(retrained, categories)
     study.draw(
-        filter_curve(
-            sizes,
-            np.stack([whole.mean, whole.error]),
-            np.stack([only_masked.mean, only_masked.error]),
-            {name: np.stack([curve.mean, curve.error]) for name, curve in by_category.items()},
-            score="balanced accuracy on val" if suffix else "set IoU on val",
-            chance=chance or None,
-        ),
         f"filter_curve{suffix}",
+        filter_curve,
+        sizes,
+        np.stack([whole.mean, whole.error]),
+        np.stack([only_masked.mean, only_masked.error]),
+        {name: np.stack([curve.mean, curve.error]) for name, curve in by_category.items()},
+        score="balanced accuracy on val" if suffix else "set IoU on val",
+        chance=chance or None,
     )
     found = filters_needed(retrained, sizes, chance=chance)
     share = cumulative_share(found.needed, sizes)
-    study.draw(cumulative_filters(sizes, share, LEVELS), f"filters_needed{suffix}")
+    study.draw(f"filters_needed{suffix}", cumulative_filters, sizes, share, LEVELS)
     study.write(_needed_rows(names, categories, found.needed), f"filters_needed{suffix}")
     study.write(_share_rows(categories, found.needed, sizes), f"cumulative_filters{suffix}")
     return found

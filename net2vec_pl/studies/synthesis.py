@@ -58,10 +58,8 @@ class Synthesis(Question):
             for row in made.reached.reshape(-1, 2).tolist()
         ]
         images = made.images.reshape(len(chosen), 2, *made.images.shape[1:])
-        study.draw(
-            synthesis_grid(names, images, captions, "made to excite; mean response reached"),
-            "synthesis",
-        )
+        title = "made to excite; mean response reached"
+        study.draw("synthesis", synthesis_grid, names, images, captions, title)
 
 
 def _rows(names: list[str], made: Made) -> list[SynthesisRow]:

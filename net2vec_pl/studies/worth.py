@@ -82,7 +82,7 @@ def _tell_known(
     listed = ""
     if 0 < len(known) <= _LISTED:
         listed = f" ({', '.join(known)})"
-    elif 0 < len(others) <= _LISTED:
+    elif known and 0 < len(others) <= _LISTED:
         listed = f" (all but {', '.join(others)})"
     study.find(
         QUESTION,
@@ -127,6 +127,5 @@ def _draw(study: Study, means: Sequence[ProbeMeans]) -> None:
     ranked = sorted((m for m in means if m.role == "probe"), key=lambda m: -m.val)
     shown = [own, *(m.name for m in ranked if m.name != own)][:2]
     level = np.array([known.level for known in segmented.knowledge])
-    study.draw(
-        reference_levels(study.job.vocabulary.names, level, {n: values[n] for n in shown}), "levels"
-    )
+    of_shown = {name: values[name] for name in shown}
+    study.draw("levels", reference_levels, study.job.vocabulary.names, level, of_shown)

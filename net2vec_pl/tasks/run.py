@@ -4,15 +4,13 @@ import logging
 from pathlib import Path
 
 from net2vec_pl import processes
-from net2vec_pl.activations.cache_folder import make_root
 from net2vec_pl.config import Config
 from net2vec_pl.config.folder import command, taken
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.job import do_job
+from net2vec_pl.job import LayerResult, run_job
 from net2vec_pl.pipeline.devices import choose_gpu
-from net2vec_pl.pipeline.launch import launched
-from net2vec_pl.pipeline.trainers import quiet_lightning, trainer_from
-from net2vec_pl.runs import finished
+from net2vec_pl.report import LastWords, print_classified, print_summary
+from net2vec_pl.runs import REPORT, finished
 from net2vec_pl.runs.folder import tidy
 from net2vec_pl.tracking import job_log
 
@@ -28,7 +26,6 @@ def run(config: Config) -> None:
     Raises:
         Net2VecError: If anything the user gave cannot be used.
     """
-    quiet_lightning()
     plan = Plan(config)
     options, questions, tracking = plan.options, plan.questions, plan.tracking
     if config.run.resume and finished(folder := Path(config.run.dir)):
@@ -37,13 +34,33 @@ def run(config: Config) -> None:
         return
     subject = plan.subject
     choose_gpu(options.trainer)
-    trainer = trainer_from(options.trainer, options.protocol.epochs)
-    with (
-        launched(trainer),
-        taken(config) as folder,
-        job_log(tracking, plan.whole, folder) as log,
-    ):
-        if options.cache == "disk":
-            processes.from_first(lambda: make_root(options.cache_dir))
-        device = trainer.strategy.root_device
-        do_job(subject, options, questions, folder, device, log, command())
+    layers = run_job(
+        subject,
+        options,
+        questions,
+        taken(config),
+        lambda folder: job_log(tracking, plan.whole, folder),
+        command(),
+        _tell,
+    )
+    if processes.is_first() and len(layers) > 1 and options.report:
+        _print_path("Report of all layers", layers[0].job.setup.folder / REPORT)
+
+
+def _tell(layer: LayerResult) -> None:
+    """Print the tables and findings of a layer, and where its files are."""
+    console, folder, tables = LastWords(), layer.job.folder, layer.tables
+    if tables.classification:
+        print_classified(tables.classification, console)
+    if tables.concepts:
+        print_summary(tables.concepts, console, tables.probes)
+    findings = folder / "findings.md"
+    if findings.exists():
+        console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)
+    _print_path("Run folder", folder)
+    if layer.job.setup.options.report:
+        _print_path("Report", folder / REPORT)
+
+
+def _print_path(what: str, path: Path) -> None:
+    LastWords().print(f"{what}: {path}", soft_wrap=True, highlight=False, markup=False)

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 from torchmetrics import MeanMetric
 
+from net2vec_pl import processes
 from net2vec_pl.errors import DataError
 from net2vec_pl.functional.balanced import BalancedSampler
 from net2vec_pl.probes import initial_rows
@@ -126,7 +127,7 @@ class ClassificationProbe(pl.LightningModule):
         self.register_buffer("mask", None if mask is None else allowed, persistent=False)
         self.pooled: Tensor
         self.mask: Tensor | None
-        self.train_loss = MeanMetric()
+        self.train_loss = MeanMetric(distributed_available_fn=processes.are_several)
 
     def train_dataloader(self) -> range:
         """Return the steps of an epoch; their examples are drawn when it starts."""

@@ -106,7 +106,7 @@ class SegmentationProbe(pl.LightningModule):
         )
         self.set_iou, self.train_iou = SetIoU(len(bank.weight)), SetIoU(len(bank.weight))
         self.ap = ConceptAP(len(bank.weight))
-        self.train_loss = MeanMetric()
+        self.train_loss = MeanMetric(distributed_available_fn=processes.are_several)
 
     @torch.no_grad()
     def training_step(self, batch: ConceptBatch, batch_idx: int) -> None:

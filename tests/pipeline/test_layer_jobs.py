@@ -46,7 +46,9 @@ def jobs(world: Path) -> Jobs:
     def start(*options: str) -> list[LayerJob]:
         if options not in known:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(way, "_layers", lambda found, _: known.update({options: found}) or [])
+                patch.setattr(
+                    way, "_layers", lambda found, *_: known.update({options: found}) or []
+                )
                 at = [f"data.root={world}/data", f"run.dir=run{len(known)}"]  # from here too
                 assert run_cli(patch, world, *options, *at) == 0
         return known[options]

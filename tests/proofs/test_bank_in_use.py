@@ -14,9 +14,9 @@ from support.cli import read_table
 from support.planted_run import CONCEPTS, FILTERS, SIZE, PlantedImages
 
 from net2vec_pl import load_bank
+from net2vec_pl.data.any_image import fit
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.inference import Bank
-from net2vec_pl.inference.pixels import fit
 from proofs.conftest import PlantedRun
 
 Floats = npt.NDArray[np.float64]
@@ -180,8 +180,8 @@ def test_a_run_of_several_layers_is_told_where_its_banks_are(two_layers: Planted
     with pytest.raises(RunFolderError) as error:
         load_bank(folder)
     assert str(error.value) == (
-        f"{folder} holds no bank.safetensors: it is not a finished run. Did you mean "
-        f"{folder / 'early'} or {folder / 'late'}?"
+        f"{folder} holds no bank.safetensors, but below it are those of several layers. Did you "
+        f"mean {folder / 'early'} or {folder / 'late'}?"
     )
 
 

@@ -1,11 +1,18 @@
 """The analyses through the command line: what they leave, and what they say to bad input."""
 
 import math
+import pickle
+import re
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from matplotlib.figure import Figure
 from support.cli import QUICK, composed, read_table, run_cli
 
+from net2vec_pl.figures.style import save_figure
+from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import BankFile
 from net2vec_pl.records import Record, read_csv, write_csv
 from net2vec_pl.records.studies import (
@@ -30,6 +37,7 @@ from net2vec_pl.records.studies import (
     SumRow,
     SynthesisRow,
 )
+from net2vec_pl.studies import Study
 from net2vec_pl.studies.registry import BUILT_IN
 
 SMALL = [
@@ -53,9 +61,21 @@ FEW = "data.names=[sky,grass,tree,house,road,red-c,blue-c,green-c,brick,wood]"
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def studies() -> list[Study]:
+    """What the analyses of the run have left in memory."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, studies: list[Study]) -> Path:
     folder = tmp_path_factory.mktemp("all")
+
+    def kept(*given: Any) -> Study:
+        studies.append(Study(*given))
+        return studies[-1]
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("net2vec_pl.studies.Study", kept)
         status = run_cli(patch, folder, *SMALL, "target=both", "seeds=2", "run.dir=out")
     assert status == 0
     return folder / "out"
@@ -72,6 +92,34 @@ def test_every_analysis_leaves_tables_and_figures(run_folder: Path) -> None:
     figures = {path.name for path in (run_folder / "figures").iterdir()}
     assert {"intervals.png", "intervals.svg", "filter_curve.png", "map_tsne.png"} <= figures
     assert not (run_folder / "state").exists()
+
+
+def test_recipes_of_figures_outlive_the_run(
+    run_folder: Path, studies: list[Study], tmp_path: Path
+) -> None:
+    (study,) = studies
+    drawn = {path.stem for path in (run_folder / "figures").iterdir()}
+    assert {*study.figures} == drawn
+    for name, recipe in study.figures.items():
+        pickled = pickle.dumps(recipe)
+        assert {*re.findall(rb"net2vec_pl\.(\w+)", pickled)} == {b"figures"}  # no study, no job
+        assert b"torch" not in pickled
+        save_figure(pickle.loads(pickled)(), tmp_path, name)
+        file = f"{name}.png"
+        assert (tmp_path / file).read_bytes() == (run_folder / "figures" / file).read_bytes(), name
+
+
+@pytest.mark.parametrize("draw", [True, False])
+def test_recipes_are_kept_whether_or_not_the_run_draws(draw: bool, tmp_path: Path) -> None:
+    job = Mock(spec=LayerJob)
+    job.folder, job.setup = tmp_path, Mock()
+    job.setup.options.draw = draw
+    study = Study(job, None, None)
+    study.draw("own", Figure, (3.0, 2.0), dpi=90)
+    assert study.figures["own"]().get_size_inches().tolist() == [3.0, 2.0]
+    assert study.figures["own"]().dpi == 90
+    files = {path.name for path in tmp_path.glob("figures/*")}
+    assert files == ({"own.png", "own.svg"} if draw else set())
 
 
 def test_findings_answer_every_question_with_numbers(run_folder: Path) -> None:
@@ -167,6 +215,7 @@ def test_a_mistake_is_named_before_anything_is_probed(
     "options",
     [
         ["data.names=[sky]", "target=both"],
+        ["data.names=[sky]", "protocol=lda"],
         ["data.names=[sky,grass]", "analysis.neighbours=99", "analysis.penalties=0"],
         [FEW, "protocol=best", "analysis.sizes=3", "seeds=2"],
         [FEW, "protocol=netdissect", "cache=none"],

@@ -97,7 +97,7 @@ def test_a_crash_that_is_not_ours_leaves_its_last_words(
     def full(*_arguments: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("net2vec_pl.tasks.run.trainer_from", full)
+    monkeypatch.setattr("net2vec_pl.job.trainer_from", full)
     monkeypatch.setenv("NET2VEC_CAUSE", str(tmp_path / "cause.txt"))
     with pytest.raises(MemoryError):
         run_cli(monkeypatch, tmp_path, *SMALL, "run.dir=out")

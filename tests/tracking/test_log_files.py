@@ -214,7 +214,7 @@ def test_a_logger_that_cannot_be_had_is_refused_before_anything_is_computed(
     def early(*_arguments: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("net2vec_pl.tasks.run.trainer_from", early)
+    monkeypatch.setattr("net2vec_pl.job.trainer_from", early)
     assert run_cli(monkeypatch, tmp_path, *QUICK, *arguments, "run.dir=out") == 1
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.wandb"))

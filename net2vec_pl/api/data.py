@@ -1,0 +1,102 @@
+"""The ``data`` of ``learn``: a torch Dataset, a reader, a folder, or a name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch.utils.data import DataLoader, Dataset
+
+from net2vec_pl.data import ConceptReader, DatasetReader
+from net2vec_pl.errors import ConfigError, unknown
+
+ProbeData: TypeAlias = (
+    Dataset[Any]
+    | list[Any]
+    | tuple[Dataset[Any], Dataset[Any]]
+    | ConceptReader
+    | str
+    | PathLike[str]
+)
+_DRAWN = "shapes"
+_OF_DATASET = ("split", "groups", "image_size", "mask_size")
+
+
+@dataclass(frozen=True)
+class GivenData:
+    """A dataset as the configuration names it, and itself if it exists already.
+
+    Args:
+        choice: The choice of the group ``data``.
+        values: Options of the group by dotted name.
+        reader: The dataset; None where the configuration says how to open it.
+    """
+
+    choice: str
+    values: Mapping[str, Any]
+    reader: ConceptReader | None = None
+
+
+def data_given(arguments: Mapping[str, Any]) -> GivenData:
+    """Find out what the data are.
+
+    Args:
+        arguments: Those of ``learn``.
+
+    Raises:
+        ConfigError: If the data are of no known kind, or an argument is of another kind of data.
+        DataError: If they cannot be read.
+    """
+    data = arguments["data"]
+    for name in _OF_DATASET:
+        if arguments[name] is not None and isinstance(data, ConceptReader | str | PathLike):
+            raise ConfigError(
+                f"{name} belongs to a torch Dataset; {_named(data)} says itself how it is split "
+                "and how large its images and masks are."
+            )
+    if isinstance(data, ConceptReader):
+        return _live(data, arguments["names"])
+    if isinstance(data, str | PathLike):
+        return _at(data, arguments["names"])
+    parts = data if isinstance(data, tuple) else (data,)
+    if isinstance(data, DataLoader):
+        raise ConfigError("data is a DataLoader: give its .dataset, which has no batches.")
+    if len(parts) not in (1, 2) or not all(hasattr(part, "__getitem__") for part in parts):
+        raise ConfigError(
+            f"data={_named(data)} must be a torch Dataset of (image, mask) or (image, {{name: "
+            "mask}), two of them for train and val, a ConceptReader, a folder in BRODEN's layout, "
+            f"or {_DRAWN!r}."
+        )
+    split = arguments["split"]
+    return _live(
+        DatasetReader(
+            data if len(parts) == 1 else (parts[0], parts[1]),
+            arguments["names"],
+            **({} if split is None else {"split": split}),
+            groups=arguments["groups"],
+            image_size=arguments["image_size"],
+            mask_size=arguments["mask_size"],
+            seed=arguments["seed"],
+        )
+    )
+
+
+def _live(reader: ConceptReader, names: Any = None) -> GivenData:
+    kind = type(reader)
+    target = f"{kind.__module__}.{kind.__qualname__}"
+    return GivenData("custom", {"data._target_": target, "data.names": names}, reader)
+
+
+def _at(data: str | PathLike[str], names: Any) -> GivenData:
+    """Take a name, or a folder in BRODEN's layout."""
+    if data == _DRAWN:
+        return GivenData(_DRAWN, {"data.names": names})
+    if isinstance(data, str) and "/" not in data and not Path(data).exists():
+        raise ConfigError(unknown("dataset", data, [_DRAWN]) + " A folder in BRODEN's layout does.")
+    root = str(Path(data).expanduser())
+    return GivenData("broden", {"data.root": root, "data.names": names})
+
+
+def _named(data: object) -> str:
+    return repr(data) if isinstance(data, str | PathLike) else type(data).__name__
