@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from net2vec_pl.api.data import ProbeData, data_given
+from net2vec_pl.api.data import ProbeData
 from net2vec_pl.api.learning import learn
 from net2vec_pl.api.request import Request
 from net2vec_pl.errors import ConfigError, unknown
@@ -190,9 +190,9 @@ def _options(data: ProbeData, options: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise ConfigError(unknown("argument of ConceptProbe", name, known))
     whole = usual | _USUAL | options | {"data": data}
-    plan = Request(whole | {"network": "shapesnet", "layer": None}, Path()).plan
+    request = Request(whole | {"network": "shapesnet", "layer": None}, Path())
+    plan, given = request.plan, request.data
     _ = plan.options, plan.questions, plan.concepts, plan.on_error  # all checked
-    given = data_given(whole)
     if given.reader is None or given.reader is data:
         return _USUAL | options | {"data": data}
     of_dataset = ("names", "split", "groups", "image_size", "mask_size")

@@ -16,7 +16,8 @@ from net2vec_pl.api.data import GivenData, data_given
 from net2vec_pl.backbones import LiveNetwork
 from net2vec_pl.config import Config
 from net2vec_pl.config.command_line import choices as known_choices
-from net2vec_pl.config.composed import composed, save
+from net2vec_pl.config.composed import composed
+from net2vec_pl.config.folder import save
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.pipeline.options import RunOptions

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -48,13 +47,6 @@ def _our_hydra() -> Iterator[None]:
             yield
     finally:
         GlobalHydra.instance().hydra = theirs
-
-
-def save(config: DictConfig, folder: Path) -> None:
-    """Save a configuration where the command line saves its own."""
-    (folder / ".hydra").mkdir(exist_ok=True)
-    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    OmegaConf.save(config, folder / ".hydra" / "resolved.yaml", resolve=True)
 
 
 def _plain(value: Any) -> Any:

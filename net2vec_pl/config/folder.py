@@ -30,7 +30,7 @@ def taken(config: DictConfig) -> AbstractContextManager[Path]:
     """
     if not config.run.dir:
         raise RunFolderError("run.dir is empty; name a folder.")
-    return run_folder(composed_folder, lambda folder: _save(config, folder))
+    return run_folder(composed_folder, lambda folder: _save_with_options(config, folder))
 
 
 def command() -> str:
@@ -38,12 +38,26 @@ def command() -> str:
     return shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
 
 
-def _save(config: DictConfig, folder: Path) -> None:
+def save(config: DictConfig, folder: Path) -> Path:
+    """Save a configuration in the folder of its run.
+
+    Args:
+        config: The composed tree of conf/.
+        folder: The run folder.
+
+    Returns:
+        The folder that holds it.
+    """
     hydra_folder = folder / ".hydra"
     hydra_folder.mkdir(exist_ok=True)
-    hydra = HydraConfig.get()
     OmegaConf.save(config, hydra_folder / "config.yaml")
     OmegaConf.save(config, hydra_folder / "resolved.yaml", resolve=True)
+    return hydra_folder
+
+
+def _save_with_options(config: DictConfig, folder: Path) -> None:
+    """Save a configuration, and the command line that asked for it."""
+    hydra_folder, hydra = save(config, folder), HydraConfig.get()
     OmegaConf.save(hydra.overrides.task, hydra_folder / "overrides.yaml")
     if flags := flags_of(cast(DictConfig, hydra)):
         OmegaConf.save(flags, hydra_folder / "flags.yaml")

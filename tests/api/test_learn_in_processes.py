@@ -45,6 +45,20 @@ def test_a_group_starts_no_processes_of_its_own() -> None:
     assert all("outside of a process group" in text for text in in_processes(refused))
 
 
+def lines_of(folder: Path) -> list[str]:
+    """Run the script of a folder, and return what all its processes print."""
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 SCRIPT = """
 import sys, time
 import net2vec_pl
@@ -61,17 +75,9 @@ sys.stdout.write(f"{bank.scores['sky'].multi_val} {len(bank.tables)}\\n")
 @pytest.mark.parametrize("folder", ["", 'folder="run",'])
 def test_a_script_learns_in_two_processes(folder: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT.replace("FOLDER", folder))
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
+    lines = lines_of(tmp_path)
     alone = net2vec_pl.learn("shapesnet", **BARE)
-    first, second = (line.split() for line in done.stdout.splitlines())
+    first, second = (line.split() for line in lines)
     for process in (first, second):
         assert float(process[0]) == pytest.approx(alone.scores["sky"].multi_val)
         assert int(process[1]) == len(alone.tables)
@@ -103,16 +109,8 @@ sys.stdout.write(f"{{trainer.global_rank}} {{probe.bank is None}} {{found}} "
 
 def test_a_training_of_two_processes_is_probed_once(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(TRAINING.format(tests=str(ROOT / "tests")))
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = sorted(done.stdout.splitlines())
+    lines = lines_of(tmp_path)
+    first, second = sorted(lines)
     assert first.split(" ", 2)[:2] == ["0", "False"]
     assert second.split(" ", 2)[:2] == ["1", "True"]
     assert first.split(" ", 2)[2] == second.split(" ", 2)[2]
