@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from threading import get_ident
 from typing import Any
 
@@ -9,15 +11,23 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from net2vec_pl.backbones.layers import all_layers, resolve_layer, trace_layers
+from net2vec_pl.backbones.filled import filled_network
+from net2vec_pl.backbones.hooks import listening
+from net2vec_pl.backbones.layers import all_layers, resolve_layer
+from net2vec_pl.backbones.leftover import Leftover
+from net2vec_pl.backbones.outputs import tensor_of
 from net2vec_pl.backbones.precision import Precision
-from net2vec_pl.backbones.registry import architecture, build_custom, build_network
+from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.backbones.scaling import InputScaling
-from net2vec_pl.backbones.weights import load_weights, weights_digest
+from net2vec_pl.backbones.torchvision_weights import own_scaling
+from net2vec_pl.backbones.tracing import trace_layers
+from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.errors import BackboneError
 
 # Large batches of large maps cost a CPU more in fresh memory than they save.
 _CPU_CHUNK = 8
+# By how much of the largest activation an image may be answered otherwise: kernels round.
+_ALIKE = 0.01
 
 
 class _LayerReached(Exception):  # noqa: N818  # a signal, not an error
@@ -32,7 +42,9 @@ class FrozenBackbone(nn.Module):
 
     Args:
         network: Any network that takes scaled RGB images (N, 3, H, W).
-        layer: A module path, a paper name, or None for the last layer that gives an activation map.
+        layer: A module path, a paper name, a short name such as ``block.9``, or None for the last
+            block of a transformer and for the last layer of other networks that gives maps; see
+            :func:`~net2vec_pl.backbones.layers.resolve_layer`.
         scaling: How pixels become the network's input.
         image_size: (H, W) of the images to come.
         model: The network's name.
@@ -41,12 +53,14 @@ class FrozenBackbone(nn.Module):
 
     Attributes:
         layer: Name of the layer, as given.
-        module_path: Dotted path of its module.
+        module_path: Dotted path of its module, with ``:KEY`` behind it where it gives several
+            tensors.
         shape: (K, h, w) of the activation for images of ``image_size``.
         digest: Digest of the network's weights.
 
     Raises:
-        BackboneError: If the layer is unknown or gives no activation map.
+        BackboneError: If the layer is unknown, gives no activation map, or does not answer each
+            image by itself and alike every time.
     """
 
     def __init__(
@@ -61,7 +75,7 @@ class FrozenBackbone(nn.Module):
         vectors: bool = False,
     ) -> None:
         super().__init__()
-        self._vectors = vectors
+        self._vectors, self._image_size = vectors, image_size
         self.model = model
         self.scaling = scaling
         self.network = network.requires_grad_(False).float().eval()
@@ -75,6 +89,7 @@ class FrozenBackbone(nn.Module):
         self._std: Tensor
         self.network.to(memory_format=torch.channels_last)  # several times faster on CPUs  # type: ignore[call-overload]
         self.eval()
+        _check_alike([self])
 
     def train(self, mode: bool = True) -> "FrozenBackbone":
         """Stay in eval mode, whatever the caller wants: batch-norm statistics are frozen too."""
@@ -105,6 +120,7 @@ class FrozenBackbone(nn.Module):
         """
         other = copy.copy(self)
         other._choose(layer)
+        _check_alike([other])
         return other
 
     def at_all(self) -> list["FrozenBackbone"]:
@@ -113,16 +129,27 @@ class FrozenBackbone(nn.Module):
         See :func:`~net2vec_pl.backbones.layers.all_layers` for networks without such names.
         """
         names = architecture(self.model).layers
-        return [self.at(layer) for layer in all_layers(names, self._traced, vectors=self._vectors)]
+        layers = all_layers(names, self._traced, vectors=self._vectors)
+        return [self.at(layer) for layer in layers]
+
+    def lay_out(self, output: Any) -> Float[Tensor, "N K h w"]:
+        """Return the activation maps in what the layer's module returns."""
+        info = self._info
+        assert info.layout is not None
+        return info.layout(tensor_of(output, info.key))
+
+    @property
+    def hooked(self) -> str:
+        """Dotted path of the module, without the key of a tensor."""
+        return self.module_path.partition(":")[0]
 
     def _choose(self, layer: str | None) -> None:
-        self.layer, info = resolve_layer(
+        self.layer, self._info = resolve_layer(
             layer, architecture(self.model).layers, self._traced, self.model, vectors=self._vectors
         )
-        assert info.shape is not None
-        shape = (*info.shape, 1, 1)[:3]
-        self.module_path, self._calls = info.module_path, info.calls
-        self.shape: tuple[int, int, int] = (shape[0], shape[1], shape[2])
+        self.module_path = self._info.module_path
+        filters, height, width = self._info.laid_out
+        self.shape: tuple[int, int, int] = (filters, height, width)
 
 
 @torch.no_grad()
@@ -147,42 +174,59 @@ def read_layers(
 
 def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
     first = backbones[0]
-    activations: list[list[Tensor]] = [[] for _ in backbones]
-    missing, reader = sum(backbone._calls for backbone in backbones), get_ident()
+    outputs: list[list[Any]] = [[] for _ in backbones]
+    missing, reader = sum(backbone._info.calls for backbone in backbones), get_ident()
 
-    def note(activation: list[Tensor], output: Tensor) -> None:
+    def note(at: int, output: Any) -> None:
         if get_ident() != reader:  # another thread reads the same network
             return
+        activation = backbones[at].lay_out(output)
         # A layer that is not the last may be overwritten by an in-place one behind it.
-        activation.append(output if len(backbones) == 1 else output.clone())
-        if sum(map(len, activations)) == missing:
+        outputs[at].append(activation if len(backbones) == 1 else activation.clone())
+        if sum(map(len, outputs)) == missing:
             raise _LayerReached
 
-    handles = [
-        backbone.network.get_submodule(backbone.module_path).register_forward_hook(
-            lambda _module, _inputs, output, activation=activation: note(activation, output)
-        )
-        for backbone, activation in zip(backbones, activations, strict=True)
-    ]
+    ears = [(backbone.hooked, partial(note, at)) for at, backbone in enumerate(backbones)]
     scaled = (images.float() / 255 - first._mean) / first._std
-    try:
-        with first.precision.running(images.device):
-            first.network(scaled.contiguous(memory_format=torch.channels_last))
-    except _LayerReached:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    for backbone, activation in zip(backbones, activations, strict=True):
-        if backbone._vectors and activation and activation[-1].dim() == 2:
-            activation[-1] = activation[-1][:, :, None, None]
-        if not activation or activation[-1].shape != (len(images), *backbone.shape):
-            given = [tuple(output.shape) for output in activation[-1:]]
+    with (
+        suppress(_LayerReached),
+        listening(first.network, ears),
+        first.precision.running(images.device),
+    ):
+        first.network(scaled.contiguous(memory_format=torch.channels_last))
+    for backbone, activations in zip(backbones, outputs, strict=True):
+        if not activations or activations[-1].shape != (len(images), *backbone.shape):
+            given = [tuple(activation.shape) for activation in activations[-1:]]
             raise BackboneError(
                 f"layer {backbone.layer!r} of {backbone.model} gave {given} for {len(images)} "
                 f"images, but {backbone.shape} for one: a layer must give one activation per image."
             )
-    return [activation[-1].float() for activation in activations]
+    return [activations[-1].float() for activations in outputs]
+
+
+@torch.no_grad()
+def _check_alike(backbones: Sequence[FrozenBackbone]) -> None:
+    """Check that an image is answered alike every time, in whatever company.
+
+    Raises:
+        BackboneError: If a layer answers otherwise.
+    """
+    first = backbones[0]
+    random = torch.Generator().manual_seed(0)
+    size = (2, 3, *first._image_size)
+    pair = torch.randint(0, 256, size, generator=random).to(first._mean.device)
+    with torch.random.fork_rng(devices=[]):  # drop-out that was left on draws
+        together = _read(backbones, pair[[0, 1, 0]])
+        alone = _read(backbones, pair[:1])
+    for backbone, three, one in zip(backbones, together, alone, strict=True):
+        largest = float(three.abs().amax())
+        off = float((three[[0, 2]] - one).abs().amax())
+        if off > _ALIKE * largest:
+            raise BackboneError(
+                f"layer {backbone.layer!r} of {backbone.model} answers the same image otherwise "
+                f"the next time or among other images, by {off / largest:.0%} of its largest "
+                "activation: drop-out or batch statistics are on in eval mode."
+            )
 
 
 def build_backbone(
@@ -210,24 +254,45 @@ def build_backbone(
         weights: See :func:`~net2vec_pl.backbones.weights.load_weights`.
         seed: Seed of the weights that are not loaded.
         target: Import path of a class or function that makes a ``torch.nn.Module``.
-        kwargs: Arguments for ``target``.
-        scaling: Input scaling; torchvision's if None.
+        kwargs: Arguments for ``target``, or for torchvision's builder; None takes those with which
+            torchvision builds the network for these weights.
+        scaling: Input scaling; None takes the one that belongs to the weights.
         precision: Precision of the network's products.
         vectors: Whether the layer may give a vector.
 
     Raises:
-        BackboneError: If any of these cannot be found or do not fit each other.
+        BackboneError: If any of these cannot be found or do not fit each other, or if the layer
+            needs entries that the weights lack.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_custom(target, kwargs or {}) if target else build_network(name)
-    load_weights(network, weights, model=name, spare_keys=architecture(name).spare_keys)
-    return FrozenBackbone(
+    network, leftover = filled_network(
+        name, weights, image_size, seed=seed, target=target, kwargs=kwargs
+    )
+    backbone = FrozenBackbone(
         network,
         layer,
-        scaling or InputScaling.named("torchvision"),
+        scaling or own_scaling(name, weights),
         image_size,
         model=name,
         precision=precision,
         vectors=vectors,
     )
+    check_weights([backbone], leftover, image_size)
+    return backbone
+
+
+def check_weights(
+    backbones: Sequence[FrozenBackbone], leftover: Leftover, image_size: tuple[int, int]
+) -> None:
+    """Refuse layers that need entries of the network that its weights lack.
+
+    Args:
+        backbones: One network, frozen at each of the layers.
+        leftover: What did not fit when it was filled.
+        image_size: (H, W) of the images to come.
+
+    Raises:
+        BackboneError: If a layer does.
+    """
+    images = torch.zeros(1, 3, *image_size, dtype=torch.uint8)
+    for backbone in backbones:
+        leftover.check(backbone.network, backbone.layer, partial(backbone, images))

@@ -1,15 +1,14 @@
-"""Find out what a network's layers give, by running it once."""
+"""The layers of a network: what each gives, how it is read, and what it is called."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-import torch
-from torch import Tensor, nn
-
+from net2vec_pl.backbones.layouts import Layout, Tokens, class_token, laid_out_shape, maps
 from net2vec_pl.errors import BackboneError, unknown
+
+_CLASS = "class"  # PATH:class is the class token of a layer of tokens
 
 
 @dataclass(frozen=True)
@@ -18,13 +17,17 @@ class LayerInfo:
 
     Args:
         module_path: Dotted path in the network.
-        shape: Shape of the output for one image, without the batch; None if it is no tensor.
+        shape: Shape of the output for one image, without the batch; None if it is no tensor, or
+            several of which none is meant more than the others.
         calls: How often the module runs in one pass.
         kind: Name of the module's class.
         rectified: Whether no value was below zero when the module answered, before an in-place
             ReLU behind it wrote over the output.
-        filters_last: Whether the output is (h, w, K), as in Swin transformers: no activation map
-            as it stands.
+        layout: How the output becomes activation maps (N, K, h, w); None where it cannot.
+        key: Which of several tensors is read; empty if the module gives one.
+        per_image: Whether the output's first axis goes over the images.
+        parts: By its key, each of several tensors that the module gives.
+        has_class: Whether the first token is a class token.
     """
 
     module_path: str
@@ -32,19 +35,43 @@ class LayerInfo:
     calls: int
     kind: str = ""
     rectified: bool = False
-    filters_last: bool = False
+    layout: Layout | None = maps
+    key: str = ""
+    per_image: bool = True
+    parts: Mapping[str, "LayerInfo"] = field(default_factory=dict)
+    has_class: bool = False
+
+    @cached_property
+    def laid_out(self) -> tuple[int, ...]:
+        """(K, h, w) of the activation map, (K, 1, 1) of a vector; empty where it cannot be read."""
+        if self.layout is None or self.shape is None or len(self.shape) not in (1, 2, 3):
+            return ()
+        if self.layout is maps:
+            return (*self.shape, 1, 1)[:3] if len(self.shape) != 2 else ()
+        return laid_out_shape(self.layout, self.shape)
 
     @property
     def is_vector(self) -> bool:
         """Whether the output has no room in it: (K,), of a fully connected layer, or (K, 1, 1)."""
-        plain = self.shape is not None and len(self.shape) in (1, 3) and not self.filters_last
-        return plain and not self.is_map
+        return self.laid_out[1:] == (1, 1)
 
     @property
     def is_map(self) -> bool:
-        """Whether the output is an activation map (K, h, w) with some room in it."""
-        plain = self.shape is not None and len(self.shape) == 3 and not self.filters_last
-        return plain and self.shape[1] * self.shape[2] > 1  # type: ignore[index]
+        """Whether the output can be read as an activation map (K, h, w) with some room in it."""
+        return len(self.laid_out) == 3 and not self.is_vector
+
+    @property
+    def is_an_end(self) -> bool:
+        """Whether a network without blocks may be read here: at a map, or at tokens after a norm.
+
+        A module that gives a tensor in a tuple or dict hands on what another gave.
+        """
+        return not self.key and (self.layout is maps or self.is_norm)
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether the module normalises, as its class says."""
+        return "norm" in self.kind.lower()
 
 
 class Trace(dict[str, LayerInfo]):
@@ -52,74 +79,20 @@ class Trace(dict[str, LayerInfo]):
 
     Attributes:
         fault: Why the network could not run to its end; empty if it could.
+        names: Short name -> module path, of the blocks and stages of a transformer.
+        default: Module path of the layer that is read unless another is asked for; None for the
+            last one that gives maps.
+        wider: The same for a larger image, as far as the network takes one.
+        wider_size: (H, W) of that image.
     """
 
-    fault: str = ""
-
-
-def trace_layers(network: nn.Module, image_size: tuple[int, int]) -> Trace:
-    """Run an image of noise through a network and note every module's output.
-
-    Args:
-        network: The network; is left as it came, in eval mode.
-        image_size: (H, W) of the input.
-
-    Raises:
-        BackboneError: If the network cannot take such an image.
-    """
-    seen = Trace()
-    calls: Counter[str] = Counter()
-
-    def note(path: str) -> Any:
-        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-            calls[path] += 1
-            shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
-            seen.pop(path, None)
-            kind = type(module).__name__
-            last = shape is not None and _has_filters_last(shape, image_size)
-            rectified = _is_rectified(output)
-            seen[path] = LayerInfo(path, shape, calls[path], kind, rectified, last)
-
-        return hook
-
-    network.eval()
-    handles = [m.register_forward_hook(note(path)) for path, m in network.named_modules() if path]
-    try:
-        parameter = next(network.parameters(), torch.zeros(0))
-        noise = torch.randn(1, 3, *image_size, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            network(noise.to(parameter.device))
-    except Exception as error:  # whatever a network of the user's may raise
-        # A head may refuse a size that the layers before it take; they are enough to go on with.
-        seen.fault = f"{type(error).__name__}: {error}"
-        if not any(info.is_map for info in seen.values()):
-            raise BackboneError(
-                f"the network cannot take an RGB image of {image_size[0]}x{image_size[1]}: {error}"
-            ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
-
-
-def _has_filters_last(shape: tuple[int, ...], image_size: tuple[int, int]) -> bool:
-    """Return whether the first two axes of an output, and not the last two, are a small image.
-
-    Example:
-        >>> _has_filters_last((7, 7, 768), (224, 224)), _has_filters_last((768, 7, 7), (224, 224))
-        (True, False)
-    """
-    height, width = image_size
-
-    def is_image(h: int, w: int) -> bool:
-        return h * w > 1 and abs(h * width - w * height) <= max(image_size)  # to a cell
-
-    return len(shape) == 3 and is_image(*shape[:2]) and not is_image(*shape[1:])
-
-
-def _is_rectified(output: Any) -> bool:
-    is_real = isinstance(output, Tensor) and not output.is_complex()
-    return is_real and bool((output >= 0).all())
+    def __init__(self, layers: Mapping[str, LayerInfo] | None = None) -> None:
+        super().__init__(layers or {})
+        self.fault = ""
+        self.names: dict[str, str] = {}
+        self.default: str | None = None
+        self.wider: dict[str, LayerInfo] = {}
+        self.wider_size = (0, 0)
 
 
 def resolve_layer(
@@ -133,9 +106,11 @@ def resolve_layer(
     """Find the module a layer name means.
 
     Args:
-        name: A paper name or a module path; None means the last layer that gives an activation map.
+        name: A paper name, a short name or a module path, with ``:KEY`` behind it for one tensor of
+            several, or ``:class`` for the class token. None means the last block of a transformer,
+            after the final norm; of other networks the last layer that gives an activation map.
         paper_names: Paper name -> module path.
-        traced: From :func:`trace_layers`.
+        traced: From :func:`~net2vec_pl.backbones.tracing.trace_layers`.
         model: The model's name, for messages.
         vectors: Whether a layer that gives a vector may be named too, a fully connected one.
 
@@ -145,33 +120,66 @@ def resolve_layer(
     Raises:
         BackboneError: If the layer is unknown, never runs, or gives no activation map.
     """
-    maps = [path for path, info in traced.items() if info.is_map]
-    if not maps:
-        raise BackboneError(f"no layer of {model} gives an activation map (K, h, w).")
+    readable = [path for path, info in traced.items() if info.is_map]
     if name is None:
-        if traced.fault:
-            raise BackboneError(
-                f"{model} cannot run to its end on such an image ({traced.fault}), so its last "
-                f"layer is unknown: give layer=NAME. The last it reached: {', '.join(maps[-3:])}."
-            )
-        return maps[-1], traced[maps[-1]]
-    path = paper_names.get(name, name)
+        path = _default(traced, readable, model)
+        return path, traced[path]
+    names = {**traced.names, **paper_names}
+    path, _, key = name.partition(":")
+    path = names.get(path, path)
     if path not in traced:
         if traced.fault and name in paper_names:
             raise BackboneError(
                 f"{model} fails in its forward pass before {name!r}: {traced.fault}."
             )
-        raise BackboneError(unknown(f"layer of {model}", name, [*paper_names, *maps]))
-    info = traced[path]
+        raise BackboneError(unknown(f"layer of {model}", name, [*names, *readable]))
+    info = _part(traced[path], key, name, model) if key else traced[path]
     if not info.is_map and not (vectors and info.is_vector):
-        given = "no tensor" if info.shape is None else f"an output of shape {info.shape}"
-        given += ", filters last," if info.filters_last else ""
-        raise BackboneError(
-            f"layer {name!r} of {model} gives {given} for an image, not an activation map "
-            f"(filters, height, width). The last layer that does: {maps[-1]!r}."
-            + (" target=classification takes it." if info.is_vector else "")
-        )
+        raise BackboneError(_refusal(info, name, readable, model))
     return name, info
+
+
+def _default(traced: Trace, readable: list[str], model: str) -> str:
+    if traced.fault and readable:
+        raise BackboneError(
+            f"{model} cannot run to its end on such an image ({traced.fault}), so its last "
+            f"layer is unknown: give layer=NAME. The last it reached: {', '.join(readable[-3:])}."
+        )
+    if not readable:
+        raise BackboneError(f"no layer of {model} gives an activation map (K, h, w).")
+    if traced.default is not None:
+        return traced.default
+    return next((path for path in reversed(readable) if traced[path].is_an_end), readable[-1])
+
+
+def _part(info: LayerInfo, key: str, name: str, model: str) -> LayerInfo:
+    """Return one tensor of what a module gives."""
+    if key in info.parts:
+        return info.parts[key]
+    if key == _CLASS and isinstance(info.layout, Tokens) and info.has_class:
+        path = f"{info.module_path}:{_CLASS}"
+        return replace(info, module_path=path, layout=class_token)
+    raise BackboneError(
+        f"layer {name!r} of {model}: "
+        + (unknown("tensor", key, [*info.parts]) if info.parts else f"it has no {key!r}.")
+    )
+
+
+def _refusal(info: LayerInfo, name: str, readable: list[str], model: str) -> str:
+    """Say why a layer cannot be read, and which can."""
+    if info.parts and info.shape is None:
+        known = ", ".join(f"{info.module_path}:{key}" for key in info.parts)
+        return f"layer {name!r} of {model} gives several tensors: name one of {known}."
+    given = "no tensor" if info.shape is None else f"an output of shape {info.shape}"
+    given += "" if info.per_image else ", whose first axis does not go over the images,"
+    around = [path for path in readable if info.module_path.startswith(f"{path}.")]
+    nearest = f" The nearest layer that does: {max(around, key=len)!r}." if around else ""
+    last = f" The last layer that does: {readable[-1]!r}." if readable else ""
+    return (
+        f"layer {name!r} of {model} gives {given} for an image, not an activation map "
+        f"(filters, height, width).{nearest or last}"
+        + (" target=classification takes it." if info.is_vector else "")
+    )
 
 
 def all_layers(
@@ -179,23 +187,34 @@ def all_layers(
 ) -> list[str]:
     """Name the layers that ``layer=all`` means, in order of depth.
 
-    They are those with a paper name. A network without such names is read at the last module of
-    every size of map, as far from the inside of its blocks as shows them all.
+    They are those with a paper name; of a transformer its blocks, or its stages if it has some, and
+    the last of them after the final norm. Another network is read at the last module of every size
+    of map, as far from the inside of its blocks as shows them all.
 
     Args:
         paper_names: Paper name -> module path; may be empty.
-        traced: From :func:`trace_layers`.
+        traced: From :func:`~net2vec_pl.backbones.tracing.trace_layers`.
         vectors: Whether layers that give a vector count too.
     """
     sizes = {
-        path: info.shape[1:]
+        path: info.laid_out[1:] if info.is_map else ()
         for path, info in traced.items()
-        if info.shape is not None and (info.is_map or (vectors and info.is_vector))
+        if (info.is_map or (vectors and info.is_vector)) and (not info.key or traced.names)
     }
-    names = {path: name for name, path in paper_names.items()}
+    names = {path: name for name, path in (paper_names or _in_depth(traced)).items()}
     if not names:
         names = {path: path for path in _last_of_each_size(sizes)}
     return [names[path] for path in sizes if path in names]
+
+
+def _in_depth(traced: Trace) -> dict[str, str]:
+    """Return the stages of a transformer, or its blocks, and the final norm behind them."""
+    stages = {name: path for name, path in traced.names.items() if name.startswith("stage.")}
+    names = stages or traced.names
+    last, inside = traced.default, tuple(f"{path}." for path in stages.values())
+    if last is None or last in traced.names.values() or last.startswith(inside):
+        return names
+    return {**names, last: last}
 
 
 def stride(
@@ -217,12 +236,10 @@ def stride(
         >>> stride(conv5, (224, 224), wider, (288, 288))
         (16.0, 16.0)
     """
-    assert info.shape is not None
-    assert wider.shape is not None
     h, w = (
         size / cells if size % cells == 0 or more == cells else (wide - size) / (more - cells)
         for size, cells, wide, more in zip(
-            image_size, info.shape[1:], wider_size, wider.shape[1:], strict=True
+            image_size, info.laid_out[1:], wider_size, wider.laid_out[1:], strict=True
         )
     )
     return h, w

@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from net2vec_pl.backbones.frozen import FrozenBackbone, build_backbone
+from net2vec_pl.backbones.filled import filled_network
+from net2vec_pl.backbones.frozen import FrozenBackbone, check_weights
+from net2vec_pl.backbones.leftover import Leftover
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture, build_custom, build_network
-from net2vec_pl.backbones.scaling import InputScaling
+from net2vec_pl.backbones.scaling import OWN, InputScaling
+from net2vec_pl.backbones.torchvision_weights import builder_arguments, entry_of, own_scaling
 from net2vec_pl.errors import BackboneError, ConfigError
 
 LIVE = "live"
@@ -26,10 +29,21 @@ class NetworkSpec:
     Args:
         plain: ``name``, ``weights``, ``seed``, ``scaling`` and ``default_layer``; a network of your
             own has ``_target_``, its import path, and ``kwargs`` too. Plain JSON, as it stands in
-            the headers of banks.
+            the headers of banks. A scaling called ``own`` becomes that of the weights here, and
+            arguments with which torchvision builds the network for its weights are added as
+            ``kwargs``: both stay when the weights are others, random ones for instance.
     """
 
     plain: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        found = {**self.plain}
+        if found.get("scaling") == OWN:
+            found["scaling"] = own_scaling(self.name, self.weights).plain()
+        entry = None if "_target_" in found else entry_of(self.name, self.weights)
+        if entry and (kwargs := builder_arguments(entry)):
+            found["kwargs"] = {**kwargs, **found.get("kwargs", {})}
+        object.__setattr__(self, "plain", found)
 
     @property
     def name(self) -> str:
@@ -39,7 +53,7 @@ class NetworkSpec:
     @property
     def weights(self) -> str | None:
         """Name or file of its weights; None for random ones."""
-        weights = self.plain["weights"]
+        weights = self.plain.get("weights")
         return None if weights is None else str(weights)
 
     @property
@@ -58,9 +72,31 @@ class NetworkSpec:
         Raises:
             BackboneError: If there is no such network.
         """
+        kwargs = self.plain.get("kwargs", {})
         if target := self.plain.get("_target_"):
-            return build_custom(target, self.plain["kwargs"]).float()
-        return build_network(self.name).float()
+            return build_custom(target, kwargs).float()
+        return build_network(self.name, kwargs).float()
+
+    def fill(self, image_size: tuple[int, int]) -> tuple[nn.Module, Leftover]:
+        """Build the network and fill it, as far as its weights fit.
+
+        Args:
+            image_size: (H, W) of the images to come.
+
+        Returns:
+            The network, and what did not fit.
+
+        Raises:
+            BackboneError: If network or weights cannot be had.
+        """
+        return filled_network(
+            self.name,
+            self.weights,
+            image_size,
+            seed=self.seed,
+            target=self.plain.get("_target_"),
+            kwargs=self.plain.get("kwargs", {}),
+        )
 
     def freeze(
         self,
@@ -85,33 +121,32 @@ class NetworkSpec:
             ConfigError: If a layer is named twice.
             BackboneError: If network, weights or layer cannot be had.
         """
+        own = InputScaling.parse(scaling or self.plain["scaling"])
+        network, leftover = self.fill(image_size)
         everywhere = list(layers) == ["all"]
-        backbone = self._frozen(
-            layer=None if everywhere else layers[0],
-            image_size=image_size,
-            scaling=InputScaling.parse(scaling or self.plain["scaling"]),
+        backbone = FrozenBackbone(
+            network,
+            None if everywhere else layers[0],
+            own,
+            image_size,
+            model=self.name,
             precision=Precision(precision),
             vectors=vectors,
         )
         if everywhere:
-            return _at_all(backbone)
-        backbones = [backbone, *(backbone.at(name) for name in layers[1:])]
-        paths = [b.module_path for b in backbones]
-        for path in paths:
-            if paths.count(path) > 1:
-                raise ConfigError(f"layer={list(layers)}: {path} is named more than once.")
+            backbones = _at_all(backbone)
+        else:
+            backbones = [backbone, *(backbone.at(name) for name in layers[1:])]
+            _refuse_repeated(layers, backbones)
+        check_weights(backbones, leftover, image_size)
         return backbones
 
-    def _frozen(self, **options: Any) -> FrozenBackbone:
-        """Freeze the network, with its weights, at one layer."""
-        return build_backbone(
-            name=self.name,
-            weights=self.weights,
-            seed=self.seed,
-            target=self.plain.get("_target_"),
-            kwargs=self.plain.get("kwargs"),
-            **options,
-        )
+
+def _refuse_repeated(layers: Sequence[str | None], backbones: Sequence[FrozenBackbone]) -> None:
+    paths = [b.module_path for b in backbones]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ConfigError(f"layer={list(layers)}: {path} is named more than once.")
 
 
 @dataclass(frozen=True)
@@ -171,8 +206,9 @@ class LiveNetwork(NetworkSpec):
         """Return a copy of the network."""
         return copied(self.network).float()
 
-    def _frozen(self, **options: Any) -> FrozenBackbone:
-        return FrozenBackbone(self.build(), model=self.name, **options)
+    def fill(self, image_size: tuple[int, int]) -> tuple[nn.Module, Leftover]:
+        """Return a copy of the network, with its own weights."""
+        return self.build(), Leftover()
 
 
 def copied(network: nn.Module) -> nn.Module:

@@ -5,7 +5,8 @@ names for their layers. Any other ``torch.nn.Module`` is built from its import p
 """
 
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +25,10 @@ class Architecture:
         layers: Paper name -> module path, in order of depth; outputs are read after the ReLU where
             the network has a module for it. ``layer=all`` reads them all.
         kwargs: Further arguments for the builder.
-        spare_keys: Prefixes of weights that a file may hold and that no probed layer needs, such as
-            the auxiliary classifiers of GoogLeNet.
     """
 
     layers: Mapping[str, str] = field(default_factory=dict)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    spare_keys: tuple[str, ...] = ()
 
 
 _VGG16_CONVS = {
@@ -60,7 +58,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         # torchvision's weights expect the input in [-1, 1]; the network converts it from the usual
         # scaling.
         kwargs={"aux_logits": False, "transform_input": True, "init_weights": True},
-        spare_keys=("aux1.", "aux2."),
     ),
     "resnet18": _RESNET,
     "resnet50": _RESNET,
@@ -85,11 +82,12 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES.get(name, Architecture())
 
 
-def build_network(name: str) -> nn.Module:
+def build_network(name: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a network with random weights.
 
     Args:
         name: A registered name or a torchvision model.
+        kwargs: Further arguments for torchvision's builder, such as those that come with weights.
 
     Raises:
         BackboneError: If no model has this name; near names are listed.
@@ -100,39 +98,25 @@ def build_network(name: str) -> nn.Module:
     if name not in known:
         raise BackboneError(unknown("model", name, known))
     network: nn.Module = torchvision.models.get_model(
-        name, weights=None, **architecture(name).kwargs
+        name, weights=None, **{**architecture(name).kwargs, **(kwargs or {})}
     )
     return network
 
 
 def build_custom(target: str, kwargs: Mapping[str, Any]) -> nn.Module:
-    """Build any ``torch.nn.Module`` from the import path of a class, or a function, that makes it.
+    """Build any ``torch.nn.Module`` from the import path of what makes it.
 
     Args:
-        target: ``package.module.Name``.
+        target: A class or a function, ``package.module.Name``, or a method of a class,
+            ``package.module.Name.from_pretrained``.
         kwargs: Arguments of the call.
 
     Raises:
         BackboneError: If the path leads nowhere, the call fails or its result is no module.
     """
-    module_name, _, attribute = target.rpartition(".")
+    make = _import(target)
     try:
-        module = importlib.import_module(module_name) if module_name else None
-    except ImportError as error:
-        raise BackboneError(
-            f"model._target_={target}: cannot import {module_name!r} ({error})."
-        ) from error
-    if module is None:
-        raise BackboneError(f"model._target_={target} must be an import path, package.module.Name.")
-    if not hasattr(module, attribute):
-        names = [
-            n for n, value in vars(module).items() if callable(value) and not n.startswith("_")
-        ]
-        raise BackboneError(
-            f"model._target_: {unknown(f'name in {module_name}', attribute, names)}"
-        )
-    try:
-        network = getattr(module, attribute)(**kwargs)
+        network = make(**kwargs)
     except Exception as error:  # whatever the user's own code may raise
         raise BackboneError(
             f"model._target_={target}, model.kwargs={dict(kwargs)}: {error}"
@@ -142,3 +126,29 @@ def build_custom(target: str, kwargs: Mapping[str, Any]) -> nn.Module:
             f"model._target_={target} gives a {type(network).__name__}, not a torch.nn.Module."
         )
     return network
+
+
+def _import(target: str) -> Callable[..., Any]:
+    """Import a class, a function, or a method of a class."""
+    path, _, name = target.rpartition(".")
+    if not path:
+        raise BackboneError(f"model._target_={target} must be an import path, package.module.Name.")
+    try:
+        owner = importlib.import_module(path)
+    except ImportError as error:
+        module, _, kind = path.rpartition(".")
+        found = sys.modules.get(module)  # has been imported on the way, if there is one
+        if found is None or (hasattr(found, "__path__") and not hasattr(found, kind)):
+            raise BackboneError(
+                f"model._target_={target}: cannot import {path!r} ({error})."
+            ) from error
+        owner = _member(found, module, kind)
+    member: Callable[..., Any] = _member(owner, path, name)
+    return member
+
+
+def _member(owner: Any, path: str, name: str) -> Any:
+    if not hasattr(owner, name):
+        names = [n for n in vars(owner) if callable(getattr(owner, n)) and not n.startswith("_")]
+        raise BackboneError(f"model._target_: {unknown(f'name in {path}', name, names)}")
+    return getattr(owner, name)

@@ -6,6 +6,9 @@ from typing import Any
 
 from net2vec_pl.errors import ConfigError, unknown
 
+# That of the weights; see :func:`~net2vec_pl.backbones.torchvision_weights.own_scaling`.
+OWN = "own"
+
 
 @dataclass(frozen=True)
 class InputScaling:
@@ -29,7 +32,7 @@ class InputScaling:
             ConfigError: If there is none of this name.
         """
         if name not in _SCALINGS:
-            raise ConfigError(unknown("input scaling", name, _SCALINGS))
+            raise ConfigError(unknown("input scaling", name, [OWN, *_SCALINGS]))
         return _SCALINGS[name]
 
     @classmethod
@@ -40,6 +43,12 @@ class InputScaling:
         r, g, b = map(float, mean)
         by_r, by_g, by_b = map(float, std)
         return cls(name, (r, g, b), (by_r, by_g, by_b))
+
+    def plain(self) -> str | dict[str, list[float]]:
+        """Return what :meth:`parse` reads: the name of a known scaling, or the numbers."""
+        if _SCALINGS.get(self.name) == self:
+            return self.name
+        return {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def parse(cls, given: object) -> "InputScaling":
@@ -54,7 +63,7 @@ class InputScaling:
         mean, std = fields.get("mean", ()), fields.get("std", ())
         if not (_is_rgb(mean) and _is_rgb(std) and min(std) > 0) or set(fields) != {"mean", "std"}:
             raise ConfigError(
-                f"model.scaling={given} must be one of {', '.join(_SCALINGS)} or "
+                f"model.scaling={given} must be one of {', '.join([OWN, *_SCALINGS])} or "
                 "{mean: [r, g, b], std: [r, g, b]} with std above 0."
             )
         return cls.of("custom", mean, std)

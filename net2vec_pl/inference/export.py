@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 def to_conv2d(file: BankFile, rows: Sequence[int]) -> nn.Conv2d:
     """Return concepts as a 1x1 convolution; see :meth:`~net2vec_pl.inference.Bank.to_conv2d`.
 
+    It takes activation maps (N, K, h, w). Those of a transformer's tokens come from
+    :meth:`~net2vec_pl.backbones.FrozenBackbone.lay_out`, or from calling ``bank.backbone``.
+
     Args:
         file: The bank.
         rows: The concepts wanted, in this order; may be repeated.

@@ -68,7 +68,8 @@ def _built(file: BankFile, weights: str | None, options: dict[str, Any]) -> Froz
             # Before there was model.seed, the seed of the run was taken.
             seed=model.get("seed", file.header["seed"]),
             target=model.get("_target_"),
-            kwargs=model.get("kwargs"),
+            # As the run built it, also where other arguments go with these weights today.
+            kwargs=model.get("kwargs", {}),
             **options,
         )
     except BackboneError as error:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from net2vec_pl.backbones import FrozenBackbone
+from net2vec_pl.backbones.hooks import listening
 from net2vec_pl.errors import BackboneError, ConfigError
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference.export import to_conv2d
@@ -39,7 +40,8 @@ class PixelsToLogits(nn.Module):
         self, file: BankFile, backbone: FrozenBackbone, rows: Sequence[int], size: tuple[int, int]
     ) -> None:
         super().__init__()
-        self.network, self._path = backbone.network, backbone.module_path
+        self.network, self._path = backbone.network, backbone.hooked
+        self._lay_out = backbone.lay_out
         self._segments = file.segments
         self._input = file.protocol.input
         self.conv = to_conv2d(file, rows).requires_grad_(False)
@@ -74,17 +76,15 @@ class PixelsToLogits(nn.Module):
         return self._enlarge(self.conv(scorer.features(activation)))
 
     def _activation(self, images: Tensor) -> Tensor:
-        activations: list[Tensor] = []
-        # A copy: an in-place layer behind this one would write over it.
-        handle = self.network.get_submodule(self._path).register_forward_hook(
-            lambda _module, _inputs, output: activations.append(output.clone())
-        )
-        try:
+        outputs: list[Tensor] = []
+
+        def note(output: Any) -> None:
+            # A copy: an in-place layer behind this one would write over it.
+            outputs.append(self._lay_out(output).clone())
+
+        with listening(self.network, [(self._path, note)]):
             self.network((images.float() / 255 - self.mean) / self.std)
-        finally:
-            handle.remove()
-        activation = activations[-1]
-        return activation[:, :, None, None] if activation.dim() == 2 else activation
+        return outputs[-1]
 
 
 def write_onnx(

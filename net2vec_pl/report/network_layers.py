@@ -18,22 +18,18 @@ from net2vec_pl.backbones.layers import (
     all_layers,
     resolve_layer,
     stride,
-    trace_layers,
 )
 from net2vec_pl.backbones.registry import architecture
-from net2vec_pl.errors import BackboneError
+from net2vec_pl.backbones.tracing import trace_layers
 from net2vec_pl.report.console import LastWords
 
-_WIDER = 64  # pixels by which an image grows to show strides, most of which divide it
 _GIVES = {
     "map": "maps",
-    "filters last": "maps with filters last",
     "vector": "vectors",
     "tokens": "tokens",
     "other": "something else",
 }
 _NOTES = {
-    "filters last": "A map with its filters last, as of Swin, cannot be read.",
     "vector": "A vector is read with target=classification only.",
     "tokens": "Tokens are no map: they cannot be read.",
 }
@@ -59,8 +55,6 @@ class Layer:
     @property
     def gives(self) -> str:
         """What it gives, one of ``_GIVES``."""
-        if self.info.filters_last:
-            return "filters last"
         if self.info.is_map:
             return "map"
         if self.info.is_vector:
@@ -72,11 +66,10 @@ class Layer:
         """Filters, places and stride, in words."""
         shape = self.info.shape or ()
         match self.gives:
-            case "filters last":
-                return str(shape[2]), f"{shape[0]} x {shape[1]}", ""
             case "map":
+                filters, height, width = self.info.laid_out
                 steps = dict.fromkeys(f"{step:.3g}" for step in self.stride or ())
-                return str(shape[0]), f"{shape[1]} x {shape[2]}", " x ".join(steps)
+                return str(filters), f"{height} x {width}", " x ".join(steps)
             case "vector":
                 return str(shape[0]), "vector", ""
             case "tokens":
@@ -110,8 +103,12 @@ def print_layers(
     """
     traced = trace_layers(network, size)
     read = _read(wanted, traced, model, vectors=vectors)
-    rows = list(_rows(network, traced, size, model))
-    named = architecture(model).layers.values() or all_layers({}, traced, vectors=vectors)
+    rows = list(_rows(traced, size, model))
+    named = (
+        architecture(model).layers.values()
+        or traced.names.values()
+        or all_layers({}, traced, vectors=vectors)
+    )
     among = {*traced} if everything else {*named, *read}
     shown = [row for row in rows if row.info.module_path in among]
     title = f"{model} on images of {size[0]} x {size[1]}"
@@ -135,19 +132,13 @@ def _read(wanted: Sequence[str | None], traced: Trace, model: str, *, vectors: b
     return [info.module_path for info in found]
 
 
-def _rows(network: nn.Module, traced: Trace, size: Size, model: str) -> Iterator[Layer]:
-    paths = architecture(model).layers
+def _rows(traced: Trace, size: Size, model: str) -> Iterator[Layer]:
+    paths = {**traced.names, **architecture(model).layers}
     names = dict.fromkeys(paths, "") | {path: name for name, path in paths.items()}
-    wider_size = (size[0] + _WIDER, size[1] + _WIDER)
-    try:
-        wider = trace_layers(network, wider_size)
-    except BackboneError:  # it takes images of one size only
-        wider, wider_size = traced, size
     for path, info in traced.items():
-        other = wider.get(path, info)
         if info.shape is not None:
-            known = info.is_map and other.is_map
-            steps = stride(info, size, other, wider_size) if known else None
+            wider, wider_size = traced.wider.get(path, info), traced.wider_size
+            steps = stride(info, size, wider, wider_size) if info.is_map else None
             yield Layer(names.get(path, path), info, steps)
 
 
@@ -163,9 +154,7 @@ def _table(rows: Sequence[Layer], marks: Mapping[str, str], title: str) -> Table
         path = row.info.module_path
         name = path if path == row.name else f"{row.name} ({path})".strip()
         values = ">= 0" if row.info.rectified else "any sign"
-        layout = row.gives if row.info.filters_last else ""
-        notes = ", ".join(filter(None, (marks.get(path), layout)))
-        cells = [escape(name), row.info.kind, *row.cells, values, notes]
+        cells = [escape(name), row.info.kind, *row.cells, values, marks.get(path, "")]
         table.add_row(*cells, style="bold" if path in marks else None)
     return table
 
@@ -183,7 +172,10 @@ def _notes(
         parts = [f"{words}: {counts[what]}" for what, words in _GIVES.items() if counts[what]]
         yield f"Hidden (show=all lists them): {', '.join(parts)}."
     idle = [path for path, _ in network.named_modules() if path and path not in traced]
-    empty = [path for path, info in traced.items() if info.shape is None]
+    empty = [path for path, info in traced.items() if info.shape is None and not info.parts]
+    if several := [path for path, info in traced.items() if info.parts]:
+        path, key = several[-1], next(iter(traced[several[-1]].parts))
+        yield f"Modules that give several tensors: {len(several)}. Name one, as layer={path}:{key}."
     if idle or empty:
         yield (
             f"Modules without output: {len(idle) + len(empty)} ({len(idle)} never called by "

@@ -226,9 +226,8 @@ class Broken(nn.Module):
 
 
 def test_a_layer_that_does_not_answer_each_image_by_itself_is_refused() -> None:
-    backbone = FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
-    with pytest.raises(BackboneError, match="must give one activation per image"):
-        backbone(images())
+    with pytest.raises(BackboneError, match="first axis does not go over the images"):
+        FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
 
 
 def test_a_network_that_breaks_on_the_way_can_be_read_up_to_there_but_has_no_last_layer() -> None:
@@ -280,18 +279,21 @@ def test_no_images_give_empty_answers_of_the_right_shape() -> None:
 def test_one_pass_ends_with_its_last_layer_and_leaves_no_hook() -> None:
     network = Tower()
     first = frozen("conv", network)
+    both = [first, first.at("second")]
     network.ran.clear()
-    read_layers([first, first.at("second")], images())
+    read_layers(both, images())
     assert network.ran == ["norm"]
-    read_layers([first.at("relu"), first.at("conv")], images())
-    assert network.ran == ["norm"]
+    early = [first.at("relu"), first.at("conv")]
+    network.ran.clear()
+    read_layers(early, images())
+    assert network.ran == []
     assert all(not module._forward_hooks for module in network.modules())
 
 
 def test_a_layer_of_several_that_answers_wrongly_is_named_and_no_hook_stays() -> None:
-    first = FrozenBackbone(Doubling(), "out", UNIT, (8, 8), model="doubling")
-    with pytest.raises(BackboneError, match=r"layer 'out' of doubling .* one activation per image"):
-        read_layers([first, first.at("out")], images())
+    first = FrozenBackbone(Tower(), "conv", UNIT, (8, 8), model="tower")
+    with pytest.raises(BackboneError, match=r"layer 'conv' of tower .* one activation per image"):
+        read_layers([first, first.at("second")], images(size=10))
     assert all(not module._forward_hooks for module in first.network.modules())
 
 
@@ -322,22 +324,23 @@ def test_paper_names_do_for_another_layer_too() -> None:
 
 
 class Wide(nn.Module):
-    """A layer that halves the image, and then one that answers twice as often as it was asked."""
+    """A layer that halves the image, and then one that answers twice when asked for four."""
 
     def __init__(self) -> None:
         super().__init__()
         self.small, self.out = nn.AvgPool2d(2), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(torch.cat([self.small(x), self.small(x)]))  # type: ignore[no-any-return]
+        small = self.small(x)
+        return self.out(torch.cat([small, small]) if len(x) == 4 else small)  # type: ignore[no-any-return]
 
 
 def test_of_several_layers_the_one_that_answers_wrongly_is_described() -> None:
     whole = FrozenBackbone(nn.Sequential(nn.Identity(), Wide()), "0", UNIT, (8, 8), model="wide")
     with pytest.raises(BackboneError) as caught:
-        read_layers([whole, whole.at("1.out")], images(3))
+        read_layers([whole, whole.at("1.out")], images(4))
     assert str(caught.value) == (
-        "layer '1.out' of wide gave [(6, 3, 4, 4)] for 3 images, but (3, 4, 4) for one: "
+        "layer '1.out' of wide gave [(8, 3, 4, 4)] for 4 images, but (3, 4, 4) for one: "
         "a layer must give one activation per image."
     )
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net2vec_pl.backbones import layers, trace_layers
+from net2vec_pl.backbones import trace_layers
 from net2vec_pl.backbones.layers import LayerInfo, all_layers, resolve_layer, stride
 from net2vec_pl.backbones.registry import architecture, build_network
 from net2vec_pl.errors import BackboneError
@@ -41,20 +41,19 @@ def test_a_map_that_does_not_grow_with_the_image_is_as_far_apart_as_it_divides_i
 
 
 @pytest.mark.parametrize("size", [(224, 224), (96, 160), (160, 96)])
-def test_a_map_with_its_filters_last_is_no_activation_map(size: tuple[int, int]) -> None:
+def test_a_map_with_its_filters_last_is_read_as_a_map(size: tuple[int, int]) -> None:
     torchvision = pytest.importorskip("torchvision")
     traced = trace_layers(torchvision.models.swin_t(weights=None), size)
     first, swapped = traced["features.0.0"], traced["features.0.1"]
     assert first.shape is not None
     assert first.is_map
-    assert swapped.filters_last
     assert swapped.shape == (*first.shape[1:], first.shape[0])
-    assert not swapped.is_map
+    assert swapped.laid_out == first.laid_out == first.shape
+    assert swapped.is_map
     assert not swapped.is_vector
-    with pytest.raises(BackboneError, match=r"filters last, for an image, not an activation map"):
-        resolve_layer("features.0.1", {}, traced, "swin_t")
-    assert "features" not in all_layers({}, traced)
-    assert resolve_layer(None, {}, traced, "swin_t")[0] == "permute"
+    assert resolve_layer("features.0.1", {}, traced, "swin_t") == ("features.0.1", swapped)
+    assert all_layers({}, traced) == ["stage.0", "stage.1", "stage.2", "stage.3", "norm"]
+    assert resolve_layer(None, {}, traced, "swin_t")[0] == "norm"
 
 
 def test_the_sign_is_that_of_the_answer_before_an_in_place_relu_writes_over_it() -> None:
@@ -102,17 +101,25 @@ def test_a_named_layer_behind_a_fault_is_not_called_unknown() -> None:
         resolve_layer("conv5", architecture("alexnet").layers, traced, "alexnet")
 
 
+class Nothing(nn.Module):
+    """Gives no tensor."""
+
+    def forward(self, image: Tensor) -> str:
+        return str(image.shape)
+
+
 class Noted(nn.Module):
-    """Gives a tuple, a vector, a map, a vector as a map, and runs its first layer again."""
+    """Gives no tensor, a tuple, a vector, maps, a vector as a map, and runs a layer again."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 2, 1)
         self.pair, self.pool = nn.Identity(), nn.AdaptiveAvgPool2d(1)
         self.flat, self.second = nn.Flatten(), nn.Conv2d(3, 4, 1)
+        self.none = Nothing()
 
     def forward(self, image: Tensor) -> Tensor:
-        self.first(image)
+        self.none(self.first(image))
         self.pair((image, image))
         self.second(image)
         self.flat(self.pool(image))
@@ -124,14 +131,15 @@ def test_a_trace_notes_shape_calls_and_kind_in_the_order_in_which_modules_finish
     traced = trace_layers(network, (4, 6))
     assert not network.training
     assert [(i.module_path, i.shape, i.calls, i.kind) for i in traced.values()] == [
-        ("pair", None, 1, "Identity"),
+        ("none", None, 1, "Nothing"),
+        ("pair", (3, 4, 6), 1, "Identity"),
         ("second", (4, 4, 6), 1, "Conv2d"),
         ("pool", (3, 1, 1), 1, "AdaptiveAvgPool2d"),
         ("flat", (3,), 1, "Flatten"),
         ("first", (2, 4, 6), 2, "Conv2d"),
     ]
-    assert [i.is_map for i in traced.values()] == [False, True, False, False, True]
-    assert [i.is_vector for i in traced.values()] == [False, False, True, True, False]
+    assert [i.is_map for i in traced.values()] == [False, True, True, False, False, True]
+    assert [i.is_vector for i in traced.values()] == [False, False, False, True, True, False]
 
 
 def test_a_trace_moves_no_statistics() -> None:
@@ -147,7 +155,7 @@ def test_a_layer_without_a_map_is_refused_with_what_it_gives_and_what_would_take
         "The last layer that does: 'first'."
     )
     for name, given, hint in (
-        ("pair", "no tensor", ""),
+        ("none", "no tensor", ""),
         ("flat", "an output of shape (3,)", " target=classification takes it."),
         ("pool", "an output of shape (3, 1, 1)", " target=classification takes it."),
     ):
@@ -157,7 +165,7 @@ def test_a_layer_without_a_map_is_refused_with_what_it_gives_and_what_would_take
     assert resolve_layer("flat", {}, traced, "noted", vectors=True) == ("flat", traced["flat"])
     assert resolve_layer("pool", {}, traced, "noted", vectors=True) == ("pool", traced["pool"])
     with pytest.raises(BackboneError, match="gives no tensor"):
-        resolve_layer("pair", {}, traced, "noted", vectors=True)
+        resolve_layer("none", {}, traced, "noted", vectors=True)
     assert resolve_layer(None, {}, traced, "noted", vectors=True) == ("first", traced["first"])
     assert resolve_layer("conv9", {"conv9": "second"}, traced, "noted") == (
         "conv9",
@@ -170,9 +178,3 @@ def test_a_fault_names_the_last_layers_that_were_reached() -> None:
     traced = trace_layers(network, (4, 4))
     with pytest.raises(BackboneError, match=r"The last it reached: 2, 3, 4\.$"):
         resolve_layer(None, {}, traced, "mine")
-
-
-def test_filters_are_last_only_where_the_last_axes_are_no_image() -> None:
-    assert layers._has_filters_last((7, 7, 9), (224, 224))
-    assert not layers._has_filters_last((7, 7, 7), (224, 224))
-    assert not layers._has_filters_last((1, 1, 9), (224, 224))

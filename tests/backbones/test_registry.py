@@ -9,7 +9,7 @@ from torch import nn
 
 from net2vec_pl.backbones import ARCHITECTURES, known_models, trace_layers
 from net2vec_pl.backbones.layers import LayerInfo, Trace, all_layers
-from net2vec_pl.backbones.registry import architecture, build_network
+from net2vec_pl.backbones.registry import architecture, build_custom, build_network
 from net2vec_pl.config.command_line import config_dir
 from net2vec_pl.errors import BackboneError
 
@@ -151,10 +151,38 @@ def test_layers_of_later_networks_are_the_ends_of_their_stages() -> None:
         assert dict(ARCHITECTURES[name].layers) == layers, name
 
 
-def test_googlenet_converts_the_usual_scaling_and_spares_its_auxiliary_classifiers() -> None:
-    known = architecture("googlenet")
-    assert known.kwargs == {"aux_logits": False, "transform_input": True, "init_weights": True}
-    assert known.spare_keys == ("aux1.", "aux2.")
-    assert {name for name, known in ARCHITECTURES.items() if known.kwargs or known.spare_keys} == {
-        "googlenet"
-    }
+class Built(nn.Module):
+    """A network that is made by a method of its class."""
+
+    def __init__(self, width: int = 1) -> None:
+        super().__init__()
+        self.width = width
+
+    @classmethod
+    def from_pretrained(cls, width: int) -> "Built":
+        return cls(10 * width)
+
+
+def test_a_method_of_a_class_is_a_target() -> None:
+    for target, width in ((f"{__name__}.Built", 3), (f"{__name__}.Built.from_pretrained", 30)):
+        network = build_custom(target, {"width": 3})
+        assert isinstance(network, Built)
+        assert network.width == width
+    with pytest.raises(BackboneError, match=r"_target_=torch.nn.Linear.forward, .*missing"):
+        build_custom("torch.nn.Linear.forward", {})
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("torch.nn.Linaer.make", r"unknown name in torch.nn 'Linaer'|cannot import 'torch.nn.Lin"),
+        ("torch.nn.Linear.make", r"unknown name in torch.nn.Linear 'make'"),
+        (f"{__name__}.Bilt.from_pretrained", r"'Bilt'. Did you mean 'Built'"),
+        (f"{__name__}.Built.from_pretraned", r"Did you mean 'from_pretrained'"),
+        ("no_such_package.Net.make", r"cannot import 'no_such_package.Net'"),
+        ("torch.no_such_module.Net", r"cannot import 'torch.no_such_module'"),
+    ],
+)
+def test_a_wrong_method_says_what_is_wrong(target: str, message: str) -> None:
+    with pytest.raises(BackboneError, match=message):
+        build_custom(target, {})

@@ -45,6 +45,14 @@ def test_anything_else_is_refused(given: object) -> None:
     with pytest.raises(ConfigError) as caught:
         InputScaling.parse(given)
     assert str(caught.value) == (
-        f"model.scaling={given} must be one of torchvision, paper, half, unit or "
+        f"model.scaling={given} must be one of own, torchvision, paper, half, unit or "
         "{mean: [r, g, b], std: [r, g, b]} with std above 0."
     )
+
+
+def test_the_plain_form_is_the_name_of_a_known_scaling_and_numbers_otherwise() -> None:
+    assert InputScaling.named("half").plain() == "half"
+    for name in ("custom", "half"):
+        own = InputScaling(name, (0.0, 0.1, 0.2), (1.0, 0.5, 0.25))
+        assert own.plain() == {"mean": [0.0, 0.1, 0.2], "std": [1.0, 0.5, 0.25]}
+        assert InputScaling.parse(own.plain()) == InputScaling.of("custom", own.mean, own.std)

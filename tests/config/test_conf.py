@@ -15,7 +15,7 @@ from support.wandb_server import grid
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from benchmarks.protocols import BEST
-from net2vec_pl.backbones import ARCHITECTURES, InputScaling
+from net2vec_pl.backbones import ARCHITECTURES, InputScaling, NetworkSpec
 from net2vec_pl.config import known as known_options
 from net2vec_pl.config.command_line import config_dir
 from net2vec_pl.config.plan import Plan
@@ -46,7 +46,7 @@ def test_every_file_composes(choice: str) -> None:
     for group in ("data", "model", "protocol", "trainer", "logger", "callbacks"):
         plain(config[group])
     Protocol.parse(plain(config.protocol))
-    InputScaling.parse(plain(config.model)["scaling"])
+    InputScaling.parse(NetworkSpec(plain(config.model)).plain["scaling"])
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -17,6 +17,7 @@ from captum.concept import TCAV
 from support import oracles
 from support.cli import read_table, run_cli
 from support.small_networks import Tower
+from support.token_networks import TinySwin, TinyViT
 from torch import Tensor, nn
 
 import net2vec_pl
@@ -157,6 +158,25 @@ def answers(path: Path, images: Tensor) -> tuple[Tensor, Tensor]:
     )
     logits, activation = session.run(None, {"images": images.numpy()})
     return torch.from_numpy(logits), torch.from_numpy(activation)
+
+
+@pytest.mark.parametrize("network", [TinyViT(prefix=3), TinySwin()])
+@pytest.mark.parametrize("target", ["segmentation", "classification"])
+@torch.no_grad()
+def test_a_model_lays_out_tokens_and_filters_that_come_last(
+    network: nn.Module, target: str, tmp_path: Path
+) -> None:
+    bank = made_up("block.1", network, target=target, input="raw", align_corners=False)
+    path, images = tmp_path / "bank.onnx", pixels(5)
+    bank.to_onnx(path)
+    (found,) = session_of(path).run(None, {"images": images.numpy()})
+    laid_out, conv = bank.backbone(images), bank.to_conv2d()
+    expected = (
+        conv(laid_out.mean((2, 3), keepdim=True)).flatten(1)
+        if target == "classification"
+        else enlarger(bank.backbone.shape[1:], MASK, align_corners=False)(conv(laid_out))
+    )
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 def enlarged(bank: Bank, logits: Tensor) -> Tensor:

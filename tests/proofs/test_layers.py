@@ -38,8 +38,8 @@ class Uneven(nn.Module):
 class Pair(nn.Module):
     """Gives no tensor."""
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"x": x}
+    def forward(self, x: Tensor) -> dict[str, int]:
+        return {"x": len(x)}
 
 
 OPTIONS = ["task=layers", "model=custom", f"model._target_={__name__}.Uneven"]

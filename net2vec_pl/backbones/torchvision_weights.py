@@ -1,0 +1,111 @@
+"""What comes with torchvision's weights: their file, the builder's arguments, the input scaling."""
+
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torchvision.models import WeightsEnum
+
+from net2vec_pl.backbones.scaling import InputScaling
+from net2vec_pl.errors import BackboneError
+
+_USUAL_SIZE = (224, 224)
+
+
+def named_weights(model: str) -> dict[str, WeightsEnum]:
+    """Return torchvision's weights of a model by name, ``DEFAULT`` among them; maybe none."""
+    try:
+        return dict(torchvision.models.get_model_weights(model).__members__)
+    except ValueError:
+        return {}
+
+
+def entry_of(model: str, weights: str | None) -> WeightsEnum | None:
+    """Find which of torchvision's weights are meant.
+
+    Args:
+        model: A model's name.
+        weights: The name of weights, or a file that is called as torchvision calls it.
+
+    Returns:
+        Their entry in torchvision's tables, or None where the weights are not torchvision's.
+    """
+    named = named_weights(model)
+    if weights is None or weights in named:
+        return named.get(weights or "")
+    of_file = {file_name(entry): entry for entry in named.values()}
+    return of_file.get(Path(weights).name)
+
+
+def builder_arguments(entry: WeightsEnum) -> dict[str, Any]:
+    """Return the arguments with which torchvision builds a network for some weights.
+
+    Only those are named that change what the network computes and that differ from the defaults.
+    """
+    kind, size = type(entry).__name__, entry.meta.get("min_size")
+    if kind == "Inception_V3_Weights":
+        return {"transform_input": True, "init_weights": True}
+    if kind.startswith("ViT_") and size != _USUAL_SIZE:
+        return {"image_size": size[0]}
+    return {}
+
+
+def own_scaling(model: str, weights: str | None) -> InputScaling:
+    """Return the input scaling that weights were trained with.
+
+    Args:
+        model: A model's name.
+        weights: Name or file of its weights.
+
+    Returns:
+        What torchvision says of its own weights; the usual scaling for all others.
+    """
+    usual = InputScaling.named("torchvision")
+    if (entry := entry_of(model, weights)) is None:
+        return usual
+    preset = entry.transforms()
+    own = InputScaling.of("custom", preset.mean, preset.std)
+    return usual if (own.mean, own.std) == (usual.mean, usual.std) else own
+
+
+def file_name(entry: WeightsEnum) -> str:
+    """Return what torchvision calls the file of some weights."""
+    return str(entry.url).rsplit("/", 1)[-1]
+
+
+def kept_file(entry: WeightsEnum) -> Path:
+    """Return where the file of some weights lies once it has been downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file_name(entry)
+
+
+def fetch(entry: WeightsEnum, model: str) -> Path:
+    """Download the file of some weights, unless it is there already.
+
+    Args:
+        entry: The weights.
+        model: The model's name, for messages.
+
+    Returns:
+        The file. A fresh one has been compared with the hash in its name.
+
+    Raises:
+        BackboneError: If it cannot be downloaded.
+    """
+    path = kept_file(entry)
+    if path.is_file():
+        return path
+    name, url = file_name(entry), entry.url
+    digest = torch.hub.HASH_REGEX.search(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), digest and digest.group(1))
+    except (URLError, OSError, RuntimeError) as error:
+        raise BackboneError(
+            f"the {entry.name} weights of {model} could not be downloaded ({error}). Put the file "
+            f"{name}, from {url}, into {path.parent}, or give its path: "
+            f"model.weights=/path/to/{name}. "
+            "model.weights=null probes the network with random weights."
+        ) from error
+    return path
