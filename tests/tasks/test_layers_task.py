@@ -59,25 +59,23 @@ def test_each_kind_of_module_is_told_apart(capsys: pytest.CaptureFixture[str]) -
     assert found == {
         "stem": ["Conv2d", "8", "16 x 8", "4", "any sign"],
         "act": ["ReLU", "8", "16 x 8", "4", ">= 0", "default"],
-        "last": ["Identity", "8", "16 x 8", ">= 0", "filters last"],
-        "tokens": ["Identity", "8", "128 tokens", ">= 0"],
+        "last": ["Identity", "8", "16 x 8", "4", ">= 0"],
+        "tokens": ["Identity", "8", "16 x 8", "4", ">= 0"],
+        "attention": ["MultiheadAttention", "8", "16 x 8", "4", "any sign"],
         "pool": ["AdaptiveAvgPool2d", "8", "vector", ">= 0"],
     }
-    assert "Tokens are no map: they cannot be read." in text
+    assert "Modules that give several tensors: 1. Name one, as layer=attention:0." in text
     # The projection of attention is a module that attention does not call.
-    assert "Modules without output: 3 (2 never called by the network, 1 return no tensor)" in text
+    assert "Modules without output: 2 (2 never called by the network, 0 return no tensor)" in text
 
 
 def test_a_network_without_names_shows_what_layer_all_reads_and_counts_the_rest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows, text = printed(capsys, *CUSTOM, "layer=act")
-    assert [row.split()[0] for row in rows] == ["act"]
+    assert [row.split()[0] for row in rows] == ["act", "tokens"]
     assert rows[0].endswith("chosen")
-    assert (
-        "Hidden (show=all lists them): maps: 1, maps with filters last: 1, vectors: 1, tokens: 1."
-        in text
-    )
+    assert "Hidden (show=all lists them): maps: 3, vectors: 1." in text
 
 
 @pytest.mark.parametrize("model", ["resnet18", "googlenet", "shapesnet"])
