@@ -139,6 +139,11 @@ class FrozenBackbone(nn.Module):
         return info.layout(tensor_of(output, info.key))
 
     @property
+    def signed(self) -> bool:
+        """Whether activations fall below zero: no ReLU stands at the end of the layer."""
+        return not self._info.rectified
+
+    @property
     def hooked(self) -> str:
         """Dotted path of the module, without the key of a tensor."""
         return self.module_path.partition(":")[0]

@@ -174,12 +174,16 @@ def _candidates(
     """Return the filters that may be a concept's best at a threshold of its own, as banks.
 
     They are those whose means inside and outside differ most, over their spread, and the best one
-    at the common threshold.
+    at the common threshold. Where activations have a sign, a filter may also tell a concept by
+    falling below its threshold: it is taken times -1.
     """
-    num_filters = scaled.difference.shape[1]
-    some = scaled.difference.topk(min(_CANDIDATES, num_filters), dim=1).indices.T
-    filters = torch.cat([some, baseline.best_filter().clamp(min=0)[None]])
-    banks: Tensor = torch.nn.functional.one_hot(filters, num_filters).double()
+    apart, signed = scaled.difference, job.backbone.signed
+    num_filters = apart.shape[1]
+    some = (apart.abs() if signed else apart).topk(min(_CANDIDATES, num_filters), dim=1).indices
+    sign = torch.where(signed & (apart.gather(1, some) < 0), -1, 1)
+    told = torch.nn.functional.one_hot(some, num_filters) * sign[:, :, None]
+    common = torch.nn.functional.one_hot(baseline.best_filter().clamp(min=0), num_filters)
+    banks: Tensor = torch.cat([told.transpose(0, 1), common[None]]).double()
     return banks
 
 

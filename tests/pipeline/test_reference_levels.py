@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from support.cli import QUICK, by_name, read_table, run_cli, without
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from net2vec_pl import learn
 from net2vec_pl.data import ShapesReader
 from net2vec_pl.functional.average_precision import bin_floors
 from net2vec_pl.pipeline import worth
@@ -205,3 +207,40 @@ def test_random_directions_differ_and_bins_of_logits_resolve_them(
     (weight,) = (one.weight for one in found)
     across = torch.corrcoef(weight) - torch.eye(len(weight))
     assert across.abs().max() < 0.5
+
+
+class Opponents(nn.Module):
+    """Differences of colours: activations of either sign.
+
+    Args:
+        sign: What they are multiplied by.
+        rectified: Whether a ReLU cuts them at 0.
+    """
+
+    def __init__(self, sign: float, *, rectified: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 8, stride=8, bias=False)
+        self.act = nn.ReLU() if rectified else nn.Identity()
+        mixed = torch.tensor([[1, -1, 0], [1, 0, -1], [0, 1, -1], [1, 1, -2]])
+        with torch.no_grad():
+            self.conv.weight.copy_(sign * mixed[:, :, None, None].expand(4, 3, 8, 8) / 64)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.act(self.conv(images))
+        return out
+
+
+def calibrated_single(sign: float, *, rectified: bool = False) -> dict[str, float]:
+    data = ShapesReader(num_images=60, image_size=32)
+    network = Opponents(sign, rectified=rectified)
+    bank = learn(network, "act", data=data, protocol="lda", seed=0)
+    return {r.name: r.val.value for r in bank.tables["probes"] if r.probe == worth.SINGLE_TUNED}
+
+
+def test_a_filter_tells_a_concept_from_either_side_where_activations_have_a_sign() -> None:
+    above, below = calibrated_single(1), calibrated_single(-1)
+    # What is best at the common threshold, where only high activations count, may be one more.
+    assert sum(abs(below[name] - above[name]) > 0.01 for name in above) <= 1
+    # Behind a ReLU a filter is one-sided: what falls below zero is cut off.
+    above, below = calibrated_single(1, rectified=True), calibrated_single(-1, rectified=True)
+    assert max(abs(above[name] - below[name]) for name in above) > 0.1
