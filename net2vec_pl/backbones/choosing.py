@@ -38,11 +38,13 @@ class Given:
         wider: The same for an image of another size; None if the network takes no such image.
         echo: How far it moves at each place when the lower half of the image changes, and when the
             right half does: of tokens, or of either layout of a map.
+        inner: Whether it comes from inside of attention or of a patch embedding.
     """
 
     shape: Shape
     wider: Shape | None = None
     echo: Mapping[str, Float[Tensor, "2 ..."]] = field(default_factory=dict)
+    inner: bool = False
 
     @property
     def stays(self) -> bool:
@@ -141,6 +143,8 @@ def _map_layout(given: Given, sizes: Sizes, counts: frozenset[int]) -> Layout | 
         return None
     if math.prod(shape[1:]) == 1:
         return maps
+    if given.stays and given.inner:  # windows, or scores, of which some look like a map
+        return None
     if not given.stays:
         return next((layout for layout in _AXES if _grows(layout, given, sizes)), None)
     images = [layout for layout in _AXES if _is_image(_cells(layout, shape), sizes.size)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from net2vec_pl.backbones.layouts import Layout, Tokens, class_token, laid_out_shape, maps
-from net2vec_pl.errors import BackboneError, unknown
+from net2vec_pl.errors import BackboneError, shorten, unknown
 
 _CLASS = "class"  # PATH:class is the class token of a layer of tokens
 
@@ -28,6 +28,8 @@ class LayerInfo:
         per_image: Whether the output's first axis goes over the images.
         parts: By its key, each of several tensors that the module gives.
         has_class: Whether the first token is a class token.
+        inner: Whether it stands inside of attention or of a patch embedding, where only those look
+            who name it.
     """
 
     module_path: str
@@ -40,6 +42,7 @@ class LayerInfo:
     per_image: bool = True
     parts: Mapping[str, "LayerInfo"] = field(default_factory=dict)
     has_class: bool = False
+    inner: bool = False
 
     @cached_property
     def laid_out(self) -> tuple[int, ...]:
@@ -66,7 +69,7 @@ class LayerInfo:
 
         A module that gives a tensor in a tuple or dict hands on what another gave.
         """
-        return not self.key and (self.layout is maps or self.is_norm)
+        return not self.key and not self.inner and (self.layout is maps or self.is_norm)
 
     @property
     def is_norm(self) -> bool:
@@ -149,7 +152,13 @@ def _default(traced: Trace, readable: list[str], model: str) -> str:
         raise BackboneError(f"no layer of {model} gives an activation map (K, h, w).")
     if traced.default is not None:
         return traced.default
-    return next((path for path in reversed(readable) if traced[path].is_an_end), readable[-1])
+    ends = [path for path in readable if not traced[path].inner]
+    if not ends:
+        raise BackboneError(
+            f"the blocks of {model} are not known, and what can be read are parts of them: give "
+            f"layer=NAME, one of {shorten(readable, 5)}."
+        )
+    return next((path for path in reversed(ends) if traced[path].is_an_end), ends[-1])
 
 
 def _part(info: LayerInfo, key: str, name: str, model: str) -> LayerInfo:
@@ -203,7 +212,8 @@ def all_layers(
     }
     names = {path: name for name, path in (paper_names or _in_depth(traced)).items()}
     if not names:
-        names = {path: path for path in _last_of_each_size(sizes)}
+        outer = {path: size for path, size in sizes.items() if not traced[path].inner}
+        names = {path: path for path in _last_of_each_size(outer)}
     return [names[path] for path in sizes if path in names]
 
 

@@ -1,5 +1,6 @@
 """Find out what a network's layers give, by running it on images of two sizes."""
 
+from collections.abc import Container
 from dataclasses import replace
 
 from torch import nn
@@ -27,9 +28,13 @@ def trace_layers(network: nn.Module, image_size: Size) -> Trace:
     """
     known = known_patches(network)
     notes, wider, wider_size = note_at_sizes(network, image_size, known.size)
-    layouts = _layouts(notes, wider, Sizes(image_size, wider_size), known)
+    inner = _inner(notes)
+    layouts = _layouts(notes, wider, Sizes(image_size, wider_size), known, inner)
     traced = Trace(
-        {path: _layer(path, noted, layouts, known) for path, noted in notes.modules.items()}
+        {
+            path: replace(_layer(path, noted, layouts, known), inner=path in inner)
+            for path, noted in notes.modules.items()
+        }
     )
     if notes.fault is not None:
         traced.fault = f"{type(notes.fault).__name__}: {notes.fault}"
@@ -47,10 +52,26 @@ def trace_layers(network: nn.Module, image_size: Size) -> Trace:
     return traced
 
 
-def _layouts(notes: Notes, wider: Notes, sizes: Sizes, known: Patches) -> dict[Key, Layout | None]:
+def _inner(notes: Notes) -> set[str]:
+    """Return the modules inside of attention, and those of a transformer's patch embedding.
+
+    A network without attention may call embedding what it likes.
+    """
+    kinds = {path: noted.kind.lower() for path, noted in notes.modules.items()}
+    attention = [path for path, kind in kinds.items() if "attention" in kind or "attn" in kind]
+    embedding = [path for path, kind in kinds.items() if "embed" in kind] if attention else []
+    around = tuple(f"{path}." for path in (*attention, *embedding))
+    return {path for path in kinds if path in embedding or path.startswith(around)}
+
+
+def _layouts(
+    notes: Notes, wider: Notes, sizes: Sizes, known: Patches, inner: Container[str]
+) -> dict[Key, Layout | None]:
     """Decide how each tensor of each module is laid out."""
     given = {
-        (path, key): Given(part.shape, _wider_shape(wider.modules.get(path), key), part.echo)
+        (path, key): Given(
+            part.shape, _wider_shape(wider.modules.get(path), key), part.echo, path in inner
+        )
         for path, noted in notes.modules.items()
         for key, part in noted.parts.items()
         if part.count == IMAGES
@@ -104,7 +125,8 @@ def _backbone_end(traced: Trace) -> str | None:
     trunk = traced.get(_TRUNK)
     if trunk is None or not (trunk.key or trunk.parts):
         return None
-    for inside in (f"{_TRUNK}.body.", f"{_TRUNK}."):  # without, and with a pyramid
+    # Without the pyramid, without the extra layers of an SSD, or all of it.
+    for inside in (f"{_TRUNK}.body.", f"{_TRUNK}.features.", f"{_TRUNK}."):
         maps = [path for path, info in traced.items() if path.startswith(inside) and info.is_map]
         if maps:
             return maps[-1]

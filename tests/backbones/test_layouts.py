@@ -1,5 +1,6 @@
 """Layers of transformers: laid out as a literal loop lays them out, or refused."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -292,3 +293,75 @@ def test_a_layer_that_answers_an_image_otherwise_is_refused(after: nn.Module) ->
     with pytest.raises(BackboneError, match=message):
         frozen(network, "first", (8, 8)).at("after")
     assert torch.equal(torch.rand(1), expected)
+
+
+class Windows(nn.Module):
+    """Attention in windows by hand: pixels of a window x windows x filters, of 49 x 64 x 64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.swap = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        tiles = x.unfold(2, 7, 7).unfold(3, 7, 7)  # (N, K, 8, 8, 7, 7)
+        self.swap(tiles.permute(0, 4, 5, 2, 3, 1).reshape(len(x), 49, 64, -1))
+        return x
+
+
+class WindowAttention(Windows):
+    """The same under the name that attention has."""
+
+
+def windowed(kind: type[nn.Module]) -> nn.Module:
+    stem = nn.Conv2d(3, 64, 4, stride=4)
+    return nn.Sequential(OrderedDict(stem=stem, mix=kind(), end=FixedSize(56)))
+
+
+class FixedSize(nn.Module):
+    """Takes maps of one size only, as attention in windows often does."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(len(x), -1, self.side, self.side)
+
+
+def test_windows_inside_of_attention_are_no_map() -> None:
+    traced = trace_layers(windowed(WindowAttention), (224, 224))
+    assert not traced["mix.swap"].is_map
+    assert traced["mix"].laid_out == traced["end"].laid_out == (64, 56, 56)
+    assert [*all_layers({}, traced)] == ["end"]
+
+
+def test_a_patch_embedding_is_never_the_default() -> None:
+    class PatchEmbed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.proj = nn.Conv2d(3, 8, 8, stride=8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.proj(x)
+            return out
+
+    class NoAttention(nn.Identity):
+        pass
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = PatchEmbed()
+            self.attention = NoAttention()
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            pooled = self.embed(x).mean((2, 3))
+            self.attention(pooled)
+            out: Tensor = self.head(pooled)
+            return out
+
+    traced = trace_layers(Odd(), (64, 64))
+    with pytest.raises(BackboneError, match=r"the blocks of odd are not known.*embed"):
+        resolve_layer(None, {}, traced, "odd")
+    assert resolve_layer("embed.proj", {}, traced, "odd")[1].laid_out == (8, 8, 8)
