@@ -15,7 +15,7 @@ from net2vec_pl.api.arguments import Arguments, check_arguments
 from net2vec_pl.api.data import GivenData, data_given
 from net2vec_pl.backbones import LiveNetwork
 from net2vec_pl.config import Config
-from net2vec_pl.config.command_line import choices as known_choices
+from net2vec_pl.config.command_line import model_choice
 from net2vec_pl.config.composed import composed
 from net2vec_pl.config.folder import save
 from net2vec_pl.config.plan import Plan
@@ -153,7 +153,7 @@ class Request:
         network = self.arguments["network"]
         if not isinstance(network, str):
             return "custom"
-        return network if network in known_choices("model") else "torchvision"
+        return model_choice(network)
 
     def _model(self) -> dict[str, Any]:
         of = self.arguments
@@ -162,7 +162,7 @@ class Request:
         if isinstance(of["network"], str):
             weights = None if of["weights"] is None else str(of["weights"])
             given = {"model.weights": weights, "model.scaling": of["scaling"]}
-            if self._model_choice == "torchvision":
+            if self._model_choice != of["network"]:
                 given["model.name"] = of["network"]
             return {name: value for name, value in given.items() if value is not None}
         return {f"model.{name}": value for name, value in self._live.plain.items()}

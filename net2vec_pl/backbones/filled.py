@@ -1,6 +1,7 @@
-"""Build a network and fill it with weights."""
+"""Build a network, of ours or of another library, and fill it with weights."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,8 +9,15 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from net2vec_pl.backbones.leftover import Leftover
+from net2vec_pl.backbones.libraries import DEFAULT, library_network
 from net2vec_pl.backbones.registry import build_custom, build_network
-from net2vec_pl.backbones.torchvision_weights import builder_arguments, entry_of
+from net2vec_pl.backbones.scaling import InputScaling
+from net2vec_pl.backbones.torchvision_weights import (
+    builder_arguments,
+    entry_of,
+    finish,
+    own_scaling,
+)
 from net2vec_pl.backbones.weights import load_weights
 from net2vec_pl.errors import BackboneError
 
@@ -26,12 +34,13 @@ def filled_network(
     """Build a network and fill it, as far as its weights fit.
 
     Args:
-        name: A registered name, a torchvision model, or any name for a network of your own.
-        weights: See :func:`~net2vec_pl.backbones.weights.load_weights`.
+        name: See :func:`built_network`.
+        weights: See :func:`~net2vec_pl.backbones.weights.load_weights`; of a network of another
+            library ``DEFAULT`` means the library's own.
         image_size: (H, W) of the images to come; lazy layers take their shapes from it.
         seed: Seed of the weights that are not loaded.
         target: Import path of a class or function that makes a ``torch.nn.Module``.
-        kwargs: Arguments for ``target``, or for torchvision's builder; None takes those with which
+        kwargs: Arguments for ``target``, or for the library's builder; None takes those with which
             torchvision builds the network for these weights.
 
     Returns:
@@ -40,14 +49,62 @@ def filled_network(
     Raises:
         BackboneError: If the network cannot be built, or the weights cannot be loaded.
     """
-    if kwargs is None and (entry := None if target else entry_of(name, weights)):
+    entry = None if target else entry_of(name, weights)
+    if kwargs is None and entry:
         kwargs = builder_arguments(entry)
+    library = None if target else library_network(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_custom(target, kwargs or {}) if target else build_network(name, kwargs)
-        leftover = load_weights(network, weights, model=name)
+        if library and weights == DEFAULT:
+            return library.build(image_size, kwargs or {}, pretrained=True)
+        network = built_network(name, image_size, target=target, kwargs=kwargs)
+        adapt = partial(library.adapted, network) if library else None
+        leftover = load_weights(network, weights, model=name, adapt=adapt)
+        if entry:
+            finish(network, entry)
         _finish_lazy_layers(network, image_size)
     return network, leftover
+
+
+def built_network(
+    name: str,
+    image_size: tuple[int, int],
+    *,
+    target: str | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Build a network with random weights from torch's generator.
+
+    Args:
+        name: A registered name, a torchvision model, ``timm/NAME``, ``hf/OWNER/NAME``, or any name
+            for a network of your own.
+        image_size: (H, W) of the images to come.
+        target: Import path of a class or function that makes a ``torch.nn.Module``.
+        kwargs: Arguments for ``target``, or for the library's builder.
+
+    Raises:
+        BackboneError: If there is no such network, or it cannot be built for such images.
+    """
+    if target:
+        return build_custom(target, kwargs or {})
+    if library := library_network(name):
+        return library.build(image_size, kwargs or {})[0]
+    return build_network(name, kwargs, image_size)
+
+
+def scaling_of(name: str, weights: str | None) -> InputScaling:
+    """Return the input scaling that a network was trained with.
+
+    Args:
+        name: Its name. Networks of timm and Hugging Face have a scaling of their own, whatever
+            their weights are.
+        weights: Name or file of its weights; torchvision's have a scaling each.
+
+    Raises:
+        BackboneError: If a library does not know the network, or its scaling.
+    """
+    library = library_network(name)
+    return library.scaling if library else own_scaling(name, weights)
 
 
 @torch.no_grad()

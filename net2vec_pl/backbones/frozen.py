@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from net2vec_pl.backbones.filled import filled_network
+from net2vec_pl.backbones.filled import filled_network, scaling_of
 from net2vec_pl.backbones.hooks import listening
 from net2vec_pl.backbones.layers import all_layers, resolve_layer
 from net2vec_pl.backbones.leftover import Leftover
@@ -19,7 +19,6 @@ from net2vec_pl.backbones.outputs import tensor_of
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.backbones.scaling import InputScaling
-from net2vec_pl.backbones.torchvision_weights import own_scaling
 from net2vec_pl.backbones.tracing import trace_layers
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.errors import BackboneError
@@ -253,13 +252,13 @@ def build_backbone(
     generator stays as it is.
 
     Args:
-        name: A registered name, a torchvision model, or any name for a network of your own.
+        name: See :func:`~net2vec_pl.backbones.filled.built_network`.
         image_size: (H, W) of the images to come.
         layer: A paper name or module path; None takes the last layer that gives an activation map.
         weights: See :func:`~net2vec_pl.backbones.weights.load_weights`.
         seed: Seed of the weights that are not loaded.
         target: Import path of a class or function that makes a ``torch.nn.Module``.
-        kwargs: Arguments for ``target``, or for torchvision's builder; None takes those with which
+        kwargs: Arguments for ``target``, or for the library's builder; None takes those with which
             torchvision builds the network for these weights.
         scaling: Input scaling; None takes the one that belongs to the weights.
         precision: Precision of the network's products.
@@ -275,7 +274,7 @@ def build_backbone(
     backbone = FrozenBackbone(
         network,
         layer,
-        scaling or own_scaling(name, weights),
+        scaling or scaling_of(name, weights),
         image_size,
         model=name,
         precision=precision,

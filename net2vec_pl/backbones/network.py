@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from net2vec_pl.backbones.filled import filled_network
+from net2vec_pl.backbones.filled import built_network, filled_network, scaling_of
 from net2vec_pl.backbones.frozen import FrozenBackbone, check_weights
 from net2vec_pl.backbones.leftover import Leftover
 from net2vec_pl.backbones.precision import Precision
-from net2vec_pl.backbones.registry import architecture, build_custom, build_network
+from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.backbones.scaling import OWN, InputScaling
-from net2vec_pl.backbones.torchvision_weights import builder_arguments, entry_of, own_scaling
+from net2vec_pl.backbones.torchvision_weights import builder_arguments, entry_of
 from net2vec_pl.errors import BackboneError, ConfigError
 
 LIVE = "live"
@@ -29,9 +29,10 @@ class NetworkSpec:
     Args:
         plain: ``name``, ``weights``, ``seed``, ``scaling`` and ``default_layer``; a network of your
             own has ``_target_``, its import path, and ``kwargs`` too. Plain JSON, as it stands in
-            the headers of banks. A scaling called ``own`` becomes that of the weights here, and
-            arguments with which torchvision builds the network for its weights are added as
-            ``kwargs``: both stay when the weights are others, random ones for instance.
+            the headers of banks. A scaling called ``own`` becomes that of the weights here, or of
+            the network where it is timm's or Hugging Face's. Arguments with which torchvision
+            builds the network for its weights are added as ``kwargs``. Both stay when the weights
+            are others, random ones for instance.
     """
 
     plain: Mapping[str, Any]
@@ -39,7 +40,7 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         found = {**self.plain}
         if found.get("scaling") == OWN:
-            found["scaling"] = own_scaling(self.name, self.weights).plain()
+            found["scaling"] = scaling_of(self.name, self.weights).plain()
         entry = None if "_target_" in found else entry_of(self.name, self.weights)
         if entry and (kwargs := builder_arguments(entry)):
             found["kwargs"] = {**kwargs, **found.get("kwargs", {})}
@@ -66,16 +67,17 @@ class NetworkSpec:
         other = self.seed if seed is None else seed
         return replace(self, plain={**self.plain, "weights": None, "seed": other})
 
-    def build(self) -> nn.Module:
+    def build(self, image_size: tuple[int, int]) -> nn.Module:
         """Build the network with random weights.
 
+        Args:
+            image_size: (H, W) of the images to come.
+
         Raises:
-            BackboneError: If there is no such network.
+            BackboneError: If there is no such network, or it cannot be built for such images.
         """
-        kwargs = self.plain.get("kwargs", {})
-        if target := self.plain.get("_target_"):
-            return build_custom(target, kwargs).float()
-        return build_network(self.name, kwargs).float()
+        target, kwargs = self.plain.get("_target_"), self.plain.get("kwargs", {})
+        return built_network(self.name, image_size, target=target, kwargs=kwargs).float()
 
     def fill(self, image_size: tuple[int, int]) -> tuple[nn.Module, Leftover]:
         """Build the network and fill it, as far as its weights fit.
@@ -202,13 +204,13 @@ class LiveNetwork(NetworkSpec):
                     value.copy_(noise * value.std(correction=0) + value.mean())
         return replace(self, plain={**self.plain, "seed": other}, network=network)
 
-    def build(self) -> nn.Module:
+    def build(self, image_size: tuple[int, int]) -> nn.Module:
         """Return a copy of the network."""
         return copied(self.network).float()
 
     def fill(self, image_size: tuple[int, int]) -> tuple[nn.Module, Leftover]:
         """Return a copy of the network, with its own weights."""
-        return self.build(), Leftover()
+        return self.build(image_size), Leftover()
 
 
 def copied(network: nn.Module) -> nn.Module:

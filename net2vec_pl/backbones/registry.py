@@ -1,7 +1,7 @@
 """Networks by name, with the layer names papers use.
 
-Every torchvision model can be built by its name; the ones registered here also know the paper's
-names for their layers. Any other ``torch.nn.Module`` is built from its import path.
+Every torchvision model of images can be built by its name; the ones registered here also know the
+paper's names for their layers. Any other ``torch.nn.Module`` is built from its import path.
 """
 
 import importlib
@@ -71,9 +71,20 @@ ARCHITECTURES: dict[str, Architecture] = {
 }  # fmt: skip
 
 
+# Networks with a backbone inside, for which torchvision has weights of their own.
+_DENSE = {
+    module: frozenset(torchvision.models.list_models(module=module))
+    for module in (torchvision.models.segmentation, torchvision.models.detection)
+}
+
+
 def known_models() -> list[str]:
-    """Return the registered names, then every other classification model of torchvision."""
-    others = torchvision.models.list_models(module=torchvision.models)
+    """Return the registered names, then every other model of torchvision that takes images.
+
+    Those are its models for classification, then for segmentation, then for detection.
+    """
+    modules = [torchvision.models, *_DENSE]
+    others = [name for module in modules for name in torchvision.models.list_models(module=module)]
     return [*ARCHITECTURES, *(name for name in others if name not in ARCHITECTURES)]
 
 
@@ -82,12 +93,23 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES.get(name, Architecture())
 
 
-def build_network(name: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
+def is_detector(name: str) -> bool:
+    """Return whether a model is one of torchvision's for detection, which scale their input."""
+    return name in _DENSE[torchvision.models.detection]
+
+
+def build_network(
+    name: str,
+    kwargs: Mapping[str, Any] | None = None,
+    image_size: tuple[int, int] = (800, 1333),
+) -> nn.Module:
     """Build a network with random weights.
 
     Args:
         name: A registered name or a torchvision model.
         kwargs: Further arguments for torchvision's builder, such as those that come with weights.
+        image_size: (H, W) of the images to come, for detectors would enlarge them; by default they
+            do.
 
     Raises:
         BackboneError: If no model has this name; near names are listed.
@@ -98,9 +120,19 @@ def build_network(name: str, kwargs: Mapping[str, Any] | None = None) -> nn.Modu
     if name not in known:
         raise BackboneError(unknown("model", name, known))
     network: nn.Module = torchvision.models.get_model(
-        name, weights=None, **{**architecture(name).kwargs, **(kwargs or {})}
+        name, weights=None, **{**_arguments(name, image_size), **(kwargs or {})}
     )
     return network
+
+
+def _arguments(name: str, image_size: tuple[int, int]) -> Mapping[str, Any]:
+    """Return arguments with which a model is built without a download, for images as they come."""
+    if not any(name in names for names in _DENSE.values()):
+        return architecture(name).kwargs
+    bare = {"weights_backbone": None}
+    if not is_detector(name) or name.startswith("ssd"):  # which have a size of their own
+        return bare
+    return {**bare, "min_size": min(image_size), "max_size": max(image_size)}
 
 
 def build_custom(target: str, kwargs: Mapping[str, Any]) -> nn.Module:

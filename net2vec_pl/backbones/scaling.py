@@ -44,6 +44,13 @@ class InputScaling:
         by_r, by_g, by_b = map(float, std)
         return cls(name, (r, g, b), (by_r, by_g, by_b))
 
+    @classmethod
+    def fitting(cls, mean: Sequence[float | int], std: Sequence[float | int]) -> "InputScaling":
+        """Return the scaling of a mean and a standard deviation, under its name if it has one."""
+        own = cls.of("custom", mean, std)
+        known = (s for s in _SCALINGS.values() if (s.mean, s.std) == (own.mean, own.std))
+        return next(known, own)
+
     def plain(self) -> str | dict[str, list[float]]:
         """Return what :meth:`parse` reads: the name of a known scaling, or the numbers."""
         if _SCALINGS.get(self.name) == self:

@@ -6,12 +6,16 @@ from urllib.error import URLError
 
 import torch
 import torchvision
+from torch import nn
 from torchvision.models import WeightsEnum
 
+from net2vec_pl.backbones.registry import is_detector
 from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.errors import BackboneError
 
 _USUAL_SIZE = (224, 224)
+# Detectors that were trained with norms that divide by the deviation alone.
+_WITHOUT_EPSILON = ("FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet")
 
 
 def named_weights(model: str) -> dict[str, WeightsEnum]:
@@ -49,7 +53,18 @@ def builder_arguments(entry: WeightsEnum) -> dict[str, Any]:
         return {"transform_input": True, "init_weights": True}
     if kind.startswith("ViT_") and size != _USUAL_SIZE:
         return {"image_size": size[0]}
+    if kind.startswith(("DeepLabV3", "FCN_")):
+        return {"aux_loss": True}
     return {}
+
+
+def finish(network: nn.Module, entry: WeightsEnum) -> None:
+    """Change what torchvision changes in some detectors once they have their weights."""
+    kind = type(entry).__name__.removesuffix("_ResNet50_FPN_Weights")
+    if kind in _WITHOUT_EPSILON and entry.name == "COCO_V1":
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
 
 
 def own_scaling(model: str, weights: str | None) -> InputScaling:
@@ -60,14 +75,15 @@ def own_scaling(model: str, weights: str | None) -> InputScaling:
         weights: Name or file of its weights.
 
     Returns:
-        What torchvision says of its own weights; the usual scaling for all others.
+        What torchvision says of its own weights; the usual scaling for all others. Detectors scale
+        their input themselves, from 0 to 1.
     """
-    usual = InputScaling.named("torchvision")
+    if is_detector(model):
+        return InputScaling.named("unit")
     if (entry := entry_of(model, weights)) is None:
-        return usual
+        return InputScaling.named("torchvision")
     preset = entry.transforms()
-    own = InputScaling.of("custom", preset.mean, preset.std)
-    return usual if (own.mean, own.std) == (usual.mean, usual.std) else own
+    return InputScaling.fitting(preset.mean, preset.std)
 
 
 def file_name(entry: WeightsEnum) -> str:

@@ -4,7 +4,9 @@ import hashlib
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,13 @@ _MISSHAPEN = re.compile(r"size mismatch for (\S+):")
 _log = logging.getLogger(__name__)
 
 
-def load_weights(network: nn.Module, weights: str | None, *, model: str) -> Leftover:
+def load_weights(
+    network: nn.Module,
+    weights: str | None,
+    *,
+    model: str,
+    adapt: Callable[[Any], Any] | None = None,
+) -> Leftover:
     """Fill a network in place, as far as the weights fit.
 
     Args:
@@ -40,6 +48,8 @@ def load_weights(network: nn.Module, weights: str | None, *, model: str) -> Left
             local file, see :func:`~net2vec_pl.backbones.weight_files.read_file`; or None to keep
             the random ones.
         model: The model's name, for torchvision and for messages.
+        adapt: Brings a state dict to the network as the library that built it does. It may raise
+            anything, and is used where more entries fit with it.
 
     Returns:
         What did not fit. Whoever reads a layer must ask it whether that layer can do without.
@@ -53,6 +63,8 @@ def load_weights(network: nn.Module, weights: str | None, *, model: str) -> Left
     what, own = f"weights {weights!r}", network.state_dict()
     content = _content(weights, model)
     found = find_state(content, own)
+    if adapt:
+        found = _adapted(found, content, own, adapt)
     if not found.tensors:
         raise BackboneError(f"model.weights={weights} holds no state dict.")
     if not found.fitting:
@@ -74,6 +86,19 @@ def load_weights(network: nn.Module, weights: str | None, *, model: str) -> Left
         },
         extra=tuple(name for name in extra if not _NEVER_NEEDED.search(name)),
     )
+
+
+def _adapted(
+    found: Found, content: Any, own: Mapping[str, Any], adapt: Callable[[Any], Any]
+) -> Found:
+    """Return what is found in a checkpoint once a library has changed it, if more fits then."""
+    for prefix, state in ((found.prefix, found.tensors), ("", content)):
+        with suppress(Exception):  # of a filter that is made for other files
+            other = find_state(adapt(state), own)
+            if other.fitting > found.fitting:
+                _log.info("the network's library changes weights so that they fit")
+                found = replace(other, prefix=prefix + other.prefix)
+    return found
 
 
 def _content(weights: str, model: str) -> Any:

@@ -154,13 +154,26 @@ def choices(group: str) -> list[str]:
 
 
 def _register_other_models(arguments: Iterable[str]) -> None:
-    """Let ``model=NAME`` mean any torchvision model; the registry refuses unknown names."""
-    given = [a.removeprefix("model=").split(",") for a in arguments if a.startswith("model=")]
-    plain = OmegaConf.load(config_dir() / "model" / "torchvision.yaml")
-    for name in {name for names in given for name in names} - set(choices("model")):
-        if re.fullmatch(r"[\w-]+", name):
+    """Let ``model=NAME`` mean any network by name; the registry refuses unknown ones."""
+    given = [a.removeprefix("model=") for a in arguments if a.startswith("model=")]
+    for name in {name for names in given for name in re.findall(r"[\w./~-]+", names)}:
+        if (choice := model_choice(name)) != name:
+            plain = OmegaConf.load(config_dir() / "model" / f"{choice}.yaml")
+            *folders, last = filter(None, name.split("/"))  # Hydra looks for it without empty ones
             node = OmegaConf.merge(plain, {"name": name})
-            ConfigStore.instance().store(group="model", name=name, node=node)
+            ConfigStore.instance().store(group="/".join(["model", *folders]), name=last, node=node)
+
+
+def model_choice(name: str) -> str:
+    """Return the choice of ``model=`` that a network by name belongs to.
+
+    Args:
+        name: A choice itself, ``timm/NAME``, ``hf/OWNER/NAME``, or a name of torchvision's.
+    """
+    known, (library, _, own) = choices("model"), name.partition("/")
+    if name in known:
+        return name
+    return library if own and library in known else "torchvision"
 
 
 def explain(error: Exception) -> str:

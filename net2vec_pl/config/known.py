@@ -103,7 +103,7 @@ def _check(group: str, options: DictConfig, known: Iterable[str]) -> None:
 
 
 def _check_model(model: DictConfig) -> None:
-    if "kwargs" in model and "_target_" not in {*model}:  # it may be missing
+    if "kwargs" in model and model.name == "shapesnet":
         raise ConfigError(
             f"model.kwargs: model={model.name} takes no arguments. They are those of your own "
             "network: model=custom model._target_=my_nets.MyNet '+model.kwargs.width=64'."

@@ -15,8 +15,8 @@ _LONGEST = 60
 
 
 def register_resolvers() -> None:
-    """Make ``layer_slug``, ``job_digest`` and ``sweep_name`` known to configurations."""
-    OmegaConf.register_new_resolver("layer_slug", layer_slug, replace=True)
+    """Make ``slug``, ``job_digest`` and ``sweep_name`` known to configurations."""
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver(
         "job_digest", lambda *, _root_: job_digest(_root_), replace=True
     )
@@ -24,16 +24,14 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True, use_cache=True)
 
 
-def layer_slug(layer: Any) -> str:
-    """Make a layer's name, a list of them, or none, fit for a folder name.
+def slug(name: Any) -> str:
+    """Make the name of a network or layer, a list of layers, or none, fit for a folder name.
 
     Example:
-        >>> layer_slug(["conv4", "a/b"]), layer_slug(None)
+        >>> slug(["conv4", "a/b"]), slug(None)
         ('conv4+a_b', 'last')
     """
-    names = (
-        layer if isinstance(layer, Iterable) and not isinstance(layer, str) else [layer or "last"]
-    )
+    names = name if isinstance(name, Iterable) and not isinstance(name, str) else [name or "last"]
     return _plain("+".join(map(str, names)))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from net2vec_pl.backbones.libraries import DEFAULT, library_network
 from net2vec_pl.backbones.torchvision_weights import kept_file, named_weights
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.config.plan import Plan
@@ -47,6 +48,12 @@ def _size(found: Found) -> tuple[int, int]:
 
 def _to_download(model: str, weights: str) -> str | None:
     """Return what a run would download, and where to; None if it would not."""
+    library = library_network(model) if weights == DEFAULT else None
+    if library and (source := library.to_download):
+        return (
+            f"the weights of {model} are not here; a run downloads {source}. Without a network "
+            "give model.weights=FILE"
+        )
     entry = named_weights(model).get(weights)
     if entry is None or (file := kept_file(entry)).is_file():
         return None

@@ -28,7 +28,7 @@ def layers(config: Config) -> None:
         raise ConfigError(unknown("value of show", str(config.show), _SHOW))
     plan = Plan(config)
     print_layers(
-        plan.network.build(),
+        plan.network.build(size),
         plan.network.name,
         size,
         plan.layers,

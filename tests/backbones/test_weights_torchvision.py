@@ -190,7 +190,7 @@ def test_random_weights_keep_the_arguments_and_the_scaling_of_the_trained_ones()
     given = {"name": "inception_v3", "weights": "DEFAULT", "seed": 0, "scaling": "own"}
     blank = NetworkSpec(given).with_random_weights(3)
     assert blank.weights is None
-    assert vars(blank.build())["transform_input"] is True
+    assert vars(blank.build((224, 224)))["transform_input"] is True
     large = NetworkSpec({**given, "name": "efficientnet_v2_l"})
     assert large.with_random_weights().plain["scaling"] == large.plain["scaling"]
 

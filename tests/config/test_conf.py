@@ -39,6 +39,8 @@ CHOICES = [
 def test_every_file_composes(choice: str) -> None:
     needed = {
         "model=torchvision": ["model.name=regnet_y_400mf"],
+        "model=timm": ["model.name=timm/resnet18", "model.scaling=unit"],
+        "model=hf": ["model.name=hf/owner/name", "model.scaling=unit"],
         "model=custom": ["model._target_=a.B"],
         "data=custom": ["data._target_=a.B"],
     }

@@ -109,6 +109,7 @@ def test_a_value_in_place_of_a_group_is_refused(group: str) -> None:
         [],
         ["data=broden", "cache=device", "logger=wandb", "+trainer.benchmark=true"],
         ["model=custom", "model._target_=a.B", "+model.kwargs.width=3", "cache=disk"],
+        ["model=resnet18", "+model.kwargs.num_classes=3"],
     ],
 )
 def test_what_is_known_passes(overrides: list[str]) -> None:

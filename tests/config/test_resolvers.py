@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from net2vec_pl.config.resolvers import (
     job_digest,
-    layer_slug,
     register_resolvers,
+    slug,
     sweep_name,
 )
 from net2vec_pl.options import quoted
@@ -71,11 +71,11 @@ def test_a_job_takes_the_name_over_that_its_sweep_had() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "slug"),
+    ("name", "expected"),
     [("conv5", "conv5"), (["b", "a"], "b+a"), (None, "last"), ("", "last"), ("a/b c", "a_b_c")],
 )
-def test_a_layer_makes_a_folder_name(layer: object, slug: str) -> None:
-    assert layer_slug(layer) == slug
+def test_a_name_makes_part_of_a_folder_name(name: object, expected: str) -> None:
+    assert slug(name) == expected
 
 
 @pytest.mark.parametrize(
