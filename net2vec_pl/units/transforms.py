@@ -143,9 +143,10 @@ class Encoder(Directions):
 class Factors(Units):
     r"""How much of each row of a dictionary an activation holds, none below zero.
 
-    The non-negative z of least :math:`\|x - D'z\|`, by so many steps of FISTA (Beck & Teboulle,
-    2009), which are plain products, so that gradients and ONNX go through. ``dictionary`` is
-    (U, K), each row of length 1.
+    The non-negative z of least :math:`\|x - D'z\|`, by a fixed number of steps of FISTA (Beck &
+    Teboulle, 2009), which starts over where it goes uphill (O'Donoghue & Candès, 2015). The steps
+    are plain products, so that gradients and ONNX go through. ``dictionary`` is (U, K), each row of
+    length 1.
     """
 
     words = "factors of a non-negative factorisation"
@@ -176,9 +177,11 @@ class Factors(Units):
         """Return z at every position."""
         towards = _times(self._scaled, activation)
         found = ahead = torch.zeros_like(towards)
-        pace = 1.0
+        pace = torch.ones_like(towards[:, :1])
         for _ in range(STEPS):
             before, found = found, (ahead - _times(self._gram, ahead) + towards).relu()
+            uphill = ((ahead - found) * (found - before)).sum(1, keepdim=True) > 0
+            pace = torch.where(uphill, 1.0, pace)
             last, pace = pace, (1 + (1 + 4 * pace**2) ** 0.5) / 2
             ahead = found + (last - 1) / pace * (found - before)
         return found
