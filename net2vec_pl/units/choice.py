@@ -47,9 +47,11 @@ class UnitChoice:
             if option not in KINDS[self.name]:
                 raise ConfigError(unknown(f"option of units={self.name}", option, KINDS[self.name]))
             fits, wanted = _VALUES[option]
-            optional = not (option == "seed" or (option, self.name) == ("count", "nmf"))
-            if not (value is None and optional) and not fits(value):
+            may_be_open = self.name == "sae" or (self.name, option) == ("pca", "count")
+            if not (value is None and may_be_open) and not fits(value):
                 raise ConfigError(f"units.{option}={value} must be {wanted}.")
+        if self.name == "sae" and self.options.get("file") is None:
+            raise ConfigError("units=sae needs the file of its weights: units.file=PATH.")
 
     @property
     def is_fitted(self) -> bool:

@@ -114,7 +114,12 @@ def test_overcomplete(tmp_path: Path) -> None:
 def test_two_linear_layers(tmp_path: Path) -> None:
     close(latents(tmp_path, LINEAR, activation="relu"), (X @ W.T + B).relu())
     centred = ((X - CENTRE) @ W.T + B).relu()
-    for name, given in {"bias": {}, "b_dec": {}, "decoder.bias": {"centred": True}}.items():
+    options: dict[str, dict[str, Any]] = {
+        "bias": {},
+        "b_dec": {},
+        "decoder.bias": {"centred": True},
+    }
+    for name, given in options.items():
         close(latents(tmp_path, {**LINEAR, name: CENTRE}, activation="relu", **given), centred)
     # As dictionary_learning keeps a top-k encoder, before and after a threshold was found.
     topk = {**LINEAR, "b_dec": CENTRE, "k": torch.tensor(2), "threshold": torch.tensor(-1.0)}
