@@ -25,9 +25,10 @@ from net2vec_pl.pipeline.launch import launched
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.options import RunOptions
 from net2vec_pl.pipeline.segmentation import Segmented, bank_file, segment
-from net2vec_pl.pipeline.setup import Subject, set_up
+from net2vec_pl.pipeline.setup import Setup, Subject, set_up
 from net2vec_pl.pipeline.side_by_side import num_cores, side_by_side
 from net2vec_pl.pipeline.trainers import quiet_lightning, trainer_from
+from net2vec_pl.pipeline.units import with_fitted_units
 from net2vec_pl.records import write_csv
 from net2vec_pl.report import (
     LayerTables,
@@ -131,10 +132,8 @@ def do_job(
     for question in questions:
         question.check(setup)
     _log.info("device %s, %d process(es)", device, processes.count())
-    stages = [
-        Stages(layer_folder(folder, backbone.layer, len(setup.backbones)), key_of(setup, backbone))
-        for backbone in setup.backbones
-    ]
+    setup = with_fitted_units(setup, _stages(setup))
+    stages = _stages(setup)
     found = zip(setup.backbones, stages, find_activations(setup, stages), strict=True)
     jobs = [LayerJob(setup, *one, log) for one in found]
     for question in questions:
@@ -149,6 +148,17 @@ def do_job(
         stage.finish()
     log.leave([stage.folder for stage in stages])
     return layers
+
+
+def _stages(setup: Setup) -> list[Stages]:
+    """Return the stages of every layer."""
+    return [
+        Stages(
+            layer_folder(setup.folder, backbone.layer, len(setup.backbones)),
+            key_of(setup, backbone),
+        )
+        for backbone in setup.backbones
+    ]
 
 
 def _layers(

@@ -210,15 +210,6 @@ def nearest_others(weight: Float64[np.ndarray, "C K"]) -> Int64[np.ndarray, "C"]
     return np.where(known.any(1), nearest, -1)
 
 
-def random_rotation(size: int, rng: Generator) -> Float64[Tensor, "K K"]:
-    """Draw an orthogonal matrix, all rotations and reflections being equally likely.
-
-    Stewart, *The efficient generation of random orthogonal matrices*, 1980.
-    """
-    q, r = np.linalg.qr(rng.normal(size=(size, size)))
-    return torch.from_numpy(np.asarray(q * np.sign(np.diagonal(r))))
-
-
 def standardised_difference(
     covariance: Float64[Tensor, "K K"],
     difference: Float64[Tensor, "C K"],

@@ -26,6 +26,7 @@ _ARGUMENT_OF = {
     "analysis": "analyses", "analysis.names": "analyses", "cache": "cache", "logger": "logger",
     "callbacks.progress": "progress", "trainer": "device", "trainer.accelerator": "device",
     "trainer.devices": "devices", "run": "folder", "run.dir": "folder", "run.resume": "folder",
+    "units": "units",
 }  # fmt: skip
 _NOT_HERE = ("task", "hydra", "experiment", "report")
 
@@ -101,6 +102,10 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "logger": (_is(str, Logger), "a logger of Lightning, or a name"),
     "folder": (_is(str, PathLike), "a path"),
     "weights": (_is(str, PathLike), "a file, or a name of torchvision's"),
+    "units": (
+        lambda value: isinstance(value, str | Mapping),
+        'a name, or a dict of it and its options, as in {"name": "pca", "count": 16}',
+    ),
     "scaling": (_is(str, Mapping), "a name, or {mean: [...], std: [...]}"),
     "options": (_is(Mapping), 'a dict by dotted name, as in {"protocol.epochs": 5}'),
     "progress": (lambda value: isinstance(value, bool), "True or False"),

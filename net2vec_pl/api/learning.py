@@ -49,6 +49,7 @@ def learn(  # type: ignore[overload-overlap]  # "all" is a str too
     on_error: Literal["raise", "skip"] = "raise",
     weights: str | PathLike[str] | None = None,
     scaling: str | Mapping[str, Sequence[float]] | None = None,
+    units: str | Mapping[str, Any] = "filters",
     protocol: str | Protocol = "paper",
     probe: str | type[Fitter] | None = None,
     target: Target = "segmentation",
@@ -83,6 +84,7 @@ def learn(
     on_error: Literal["raise", "skip"] = "raise",
     weights: str | PathLike[str] | None = None,
     scaling: str | Mapping[str, Sequence[float]] | None = None,
+    units: str | Mapping[str, Any] = "filters",
     protocol: str | Protocol = "paper",
     probe: str | type[Fitter] | None = None,
     target: Target = "segmentation",
@@ -116,6 +118,7 @@ def learn(
     on_error: Literal["raise", "skip"] = "raise",
     weights: str | PathLike[str] | None = None,
     scaling: str | Mapping[str, Sequence[float]] | None = None,
+    units: str | Mapping[str, Any] = "filters",
     protocol: str | Protocol = "paper",
     probe: str | type[Fitter] | None = None,
     target: Target = "segmentation",
@@ -166,6 +169,8 @@ def learn(
         scaling: How pixels become the network's input: ``"torchvision"``, ``"half"``, ``"unit"``
             or ``{"mean": [...], "std": [...]}``; the network's own if None, torchvision's for a
             live one.
+        units: What is probed at the layer: ``"filters"``, ``"rotation"``, ``"signed"``, ``"pca"``,
+            ``"nmf"`` or ``"sae"``; with options as in ``{"name": "sae", "file": PATH}``.
         protocol: Its name (``"paper"``, ``"best"``, ``"lda"``, …), or all of its options as an
             object.
         probe: What learns, in place of the protocol's: a name, or a class of your own.

@@ -74,11 +74,13 @@ class Request:
         of = self.arguments
         check_arguments(of)
         logger, protocol, analyses = of["logger"], of["protocol"], of["analyses"]
+        units = {"name": of["units"]} if isinstance(of["units"], str) else dict(of["units"])
         named = isinstance(analyses, str)
         choices = {
             "data": self.data.choice,
             "model": self._model_choice,
             "cache": of["cache"],
+            "units": str(units.pop("name", "filters")),
             "logger": logger if isinstance(logger, str) else "none",
             "analysis": analyses if named else "none",
             **({"protocol": protocol} if isinstance(protocol, str) else {}),
@@ -101,6 +103,7 @@ class Request:
             **({"protocol": protocol.plain()} if isinstance(protocol, Protocol) else {}),
             **({} if of["probe"] is None else {"protocol.probe": _path_of(of["probe"])}),
             **({} if of["layer"] is None else {"layer": of["layer"]}),
+            **{f"units.{name}": value for name, value in units.items()},
         }
         return composed(choices, values | dict(of["options"] or {}))
 
@@ -119,6 +122,7 @@ class Request:
             plan.reader if reader is None else reader,
             plan.concepts,
             plan.on_error,
+            plan.units,
         )
 
     @property

@@ -22,6 +22,7 @@ from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.backbones.tracing import trace_layers
 from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.errors import BackboneError
+from net2vec_pl.units import Units
 
 # Large batches of large maps cost a CPU more in fresh memory than they save.
 _CPU_CHUNK = 8
@@ -54,7 +55,8 @@ class FrozenBackbone(nn.Module):
         layer: Name of the layer, as given.
         module_path: Dotted path of its module, with ``:KEY`` behind it where it gives several
             tensors.
-        shape: (K, h, w) of the activation for images of ``image_size``.
+        units: What is read of the layer's filters; see :meth:`with_units`.
+        shape: (K, h, w) of the activation for images of ``image_size``; K is the number of units.
         digest: Digest of the network's weights.
 
     Raises:
@@ -75,6 +77,7 @@ class FrozenBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self._vectors, self._image_size = vectors, image_size
+        self.units = Units()
         self.model = model
         self.scaling = scaling
         self.network = network.requires_grad_(False).float().eval()
@@ -117,9 +120,28 @@ class FrozenBackbone(nn.Module):
         Raises:
             BackboneError: If the layer is unknown or gives no activation map.
         """
-        other = copy.copy(self)
+        other = self._twin(Units())
         other._choose(layer)
         _check_alike([other])
+        return other
+
+    def with_units(self, units: Units) -> "FrozenBackbone":
+        """Return the same network at the same layer, read in other units than its filters.
+
+        Args:
+            units: Take maps of the layer's filters.
+
+        Raises:
+            BackboneError: If they were made for another number of filters.
+        """
+        filters = self._info.laid_out[0]
+        if units.filters not in (None, filters):
+            raise BackboneError(
+                f"units={units.plain['name']} were made for a layer of {units.filters} filters, "
+                f"but {self.layer!r} of {self.model} has {filters}."
+            )
+        other = self._twin(units.to(self._mean.device))
+        other.shape = (units.number(filters), *self.shape[1:])
         return other
 
     def at_all(self) -> list["FrozenBackbone"]:
@@ -146,6 +168,13 @@ class FrozenBackbone(nn.Module):
     def hooked(self) -> str:
         """Dotted path of the module, without the key of a tensor."""
         return self.module_path.partition(":")[0]
+
+    def _twin(self, units: Units) -> "FrozenBackbone":
+        """Return a copy that shares the network and has units of its own."""
+        other = copy.copy(self)
+        other._modules = {**self._modules}  # the copy has the same dict
+        other.units = units
+        return other
 
     def _choose(self, layer: str | None) -> None:
         self.layer, self._info = resolve_layer(
@@ -199,13 +228,15 @@ def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
     ):
         first.network(scaled.contiguous(memory_format=torch.channels_last))
     for backbone, activations in zip(backbones, outputs, strict=True):
-        if not activations or activations[-1].shape != (len(images), *backbone.shape):
+        expected = backbone._info.laid_out
+        if not activations or activations[-1].shape != (len(images), *expected):
             given = [tuple(activation.shape) for activation in activations[-1:]]
             raise BackboneError(
                 f"layer {backbone.layer!r} of {backbone.model} gave {given} for {len(images)} "
-                f"images, but {backbone.shape} for one: a layer must give one activation per image."
+                f"images, but {expected} for one: a layer must give one activation per image."
             )
-    return [activations[-1].float() for activations in outputs]
+    pairs = zip(backbones, outputs, strict=True)
+    return [backbone.units(activations[-1].float()) for backbone, activations in pairs]
 
 
 @torch.no_grad()

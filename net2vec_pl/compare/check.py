@@ -54,6 +54,7 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
         *_protocols(settings),
         *_of_each_model("weights", settings, lambda e: str(e.header.get("weights_digest"))[:12]),
         *_of_each_model("input", settings, lambda e: _brief(e.header.get("input_transform", {}))),
+        _difference("units", settings, _units, BESIDE),
         _difference("package version", settings, _version, _VERSION),
     ]
     for group in groups:
@@ -77,6 +78,11 @@ def _data(entry: Entry) -> str:
 
 def _mask_size(entry: Entry) -> str:
     return "x".join(map(str, entry.header["data"].get("mask_size", ["?"])))
+
+
+def _units(entry: Entry) -> str:
+    units = entry.header.get("units", {"name": "filters"})
+    return _brief({name: value for name, value in units.items() if value is not None})
 
 
 def _version(entry: Entry) -> str:

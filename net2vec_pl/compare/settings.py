@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from jaxtyping import Float64
 
 from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.compare.entry import SCORES, Entry
+from net2vec_pl.units import told
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _measure(entry: Entry) -> Hashable:
 def _identity(entry: Entry) -> str:
     """Return all that a result depends on, but for its seed."""
     header = entry.header
-    names = ("weights_digest", "module_path", "layer", "input_transform", "protocol")
+    names = ("weights_digest", "module_path", "layer", "units", "input_transform", "protocol")
     decisive = {name: header.get(name) for name in names}
     version = header.get("versions", {}).get("net2vec_pl")
     others = [entry.model, header["data"]["digest"], version, entry.vocabulary]
@@ -196,16 +197,22 @@ def _pieces(entry: Entry, all_entries: Sequence[Entry]) -> dict[str, str]:
     sizes = several(e.header.get("input_transform") for e in same_model)
     size = header.get("input_transform", {}).get("image_size", [])
     vocabularies = several(e.vocabulary for e in all_entries)
+    units = several(e.header.get("units", {}) for e in all_entries)
     return {
         "data": str(header["data"]["name"]),
         "model": entry.model,
         "weights": f"weights {digest[:6]}" if weights else "",
         "layer": entry.layer,
+        "units": told(header.get("units", {}), _number(header)) or ("filters" if units else ""),
         "protocol": _protocol_piece(entry, all_entries),
         "input": "x".join(map(str, size)) if sizes else "",
         "concepts": entry.vocabulary.partition(",")[0] if vocabularies else "",
         "version": f"v{header.get('versions', {}).get('net2vec_pl', '?')}",
     }
+
+
+def _number(header: Mapping[str, Any]) -> int:
+    return int(header.get("activation_shape", [0])[0])
 
 
 def _protocol_piece(entry: Entry, all_entries: Sequence[Entry]) -> str:

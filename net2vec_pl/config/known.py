@@ -8,10 +8,12 @@ from omegaconf import DictConfig
 
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.units import KINDS
 
 _OPTIONS = (
     "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
     "trainer", "logger", "callbacks", "target", "analysis", "report", "beside",
+    "units",
 )  # fmt: skip
 _CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")
@@ -30,6 +32,7 @@ _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "custom": (*_CONCEPTS, "_target_", "kwargs"),
     },
     "cache": {"memory": ("max_gib",), "device": ("max_gib",), "disk": ("dir",), "none": ()},
+    "units": KINDS,
     "logger": {"csv": (), "tensorboard": (), "wandb": ("project", "mode"), "none": ()},
 }
 # Arguments of Lightning's Trainer that are not the user's, and what is to be said of them.

@@ -22,6 +22,7 @@ from net2vec_pl.protocol import CLOSED_FORM, NET2VEC, SUM, Protocol
 from net2vec_pl.studies import Question
 from net2vec_pl.studies.registry import possible
 from net2vec_pl.tracking import TrackingOptions, check_tracking
+from net2vec_pl.units import UnitChoice
 
 _log = logging.getLogger(__name__)
 _TARGETS = {
@@ -184,13 +185,25 @@ class Plan:
         return name_list("layer", self._config.layer) or [None]
 
     @cached_property
+    def units(self) -> UnitChoice:
+        """What is probed at a layer.
+
+        Raises:
+            ConfigError: If there are no such units, or an option cannot be used.
+        """
+        options = plain(self._config.units)
+        return UnitChoice(str(options.pop("name")), options)
+
+    @cached_property
     def subject(self) -> Subject:
         """Network and dataset.
 
         Raises:
             Net2VecError: If the dataset cannot be opened, or an option cannot be used.
         """
-        return Subject(self.network, self.layers, self.reader, self.concepts, self.on_error)
+        return Subject(
+            self.network, self.layers, self.reader, self.concepts, self.on_error, self.units
+        )
 
     @property
     def folder(self) -> str:

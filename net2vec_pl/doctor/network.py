@@ -8,6 +8,7 @@ from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.doctor.checks import Check, ok, warning
 from net2vec_pl.doctor.found import Found
+from net2vec_pl.units import told
 
 _STAND_IN = (224, 224)
 
@@ -31,13 +32,15 @@ def weights(plan: Plan, found: Found) -> Iterator[Check]:
 def layers(plan: Plan, found: Found) -> Iterator[Check]:
     """Freeze the network at its layers; their shapes do not depend on weights."""
     size = _size(found)
-    found.backbones = plan.network.with_random_weights().freeze(
+    filters = plan.network.with_random_weights().freeze(
         plan.layers, size, vectors="segmentation" not in found.targets
     )
+    found.backbones = [b.with_units(plan.units.units(b.shape[0])) for b in filters]
     for backbone in found.backbones:
-        filters, h, w = backbone.shape
+        number, h, w = backbone.shape
+        what = told(backbone.units.plain, number) or f"{number} filters"
         yield ok(
-            f"layer {backbone.layer} (module {backbone.module_path}): {filters} filters of "
+            f"layer {backbone.layer} (module {backbone.module_path}): {what} of "
             f"{h} x {w} on images of {size[0]} x {size[1]}"
         )
 

@@ -36,6 +36,7 @@ from net2vec_pl.records import Finding, Table
 from net2vec_pl.records.kinds import FolderTables
 from net2vec_pl.report import control_statements, hub_card
 from net2vec_pl.runs import BANK, CLASSIFIERS
+from net2vec_pl.units import told
 
 if TYPE_CHECKING:
     from captum.concept import CAV
@@ -278,7 +279,8 @@ class Bank:
     def __repr__(self) -> str:
         concepts, filters = self.file.weight.shape
         name, layer = self.header["model"]["name"], self.header["layer"]
-        return f"Bank({concepts} concepts over {filters} filters of {name} {layer})"
+        words = told(self.file.units.plain, filters) or f"{filters} filters"
+        return f"Bank({concepts} concepts over {words} of {name} {layer})"
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -406,7 +408,8 @@ class Bank:
         with ``bits``, ``(activation > bank.file.threshold[:, None, None]).float()``; with ``raw``
         the activation itself, for scales are part of the weights; with ``root`` its signed root,
         ``activation.abs().sqrt().copysign(activation)``. One of a bank that classifies takes means
-        over positions (N, K, 1, 1).
+        over positions (N, K, 1, 1). Of a bank over other units than filters, the activation is
+        ``bank.file.units(activation)``.
 
         Args:
             concepts: Names of the concepts wanted, in this order; all if None.

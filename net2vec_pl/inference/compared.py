@@ -123,7 +123,8 @@ def _scores(side: Side, names: Sequence[str]) -> dict[str, float]:
 def _cosines(bank: Side, other: Side, names: Sequence[str]) -> list[float]:
     def reads(file: BankFile) -> tuple[Any, ...]:
         header = file.header
-        return header["weights_digest"], header["module_path"], file.protocol.input, file.segments
+        layer = header["weights_digest"], header["module_path"], file.units.header
+        return *layer, file.protocol.input, file.segments
 
     if reads(bank.file) != reads(other.file):
         return [nan] * len(names)

@@ -19,6 +19,7 @@ from net2vec_pl.errors import ConfigError
 from net2vec_pl.functional.inputs import inverse_scale
 from net2vec_pl.probes import BankFile
 from net2vec_pl.runs.files import whole
+from net2vec_pl.units import told
 
 if TYPE_CHECKING:
     from captum.concept import CAV
@@ -52,7 +53,7 @@ def to_cavs(file: BankFile, rows: Sequence[int]) -> "dict[str, CAV]":
         rows: The concepts wanted.
 
     Raises:
-        ConfigError: If captum is not installed.
+        ConfigError: If captum is not installed, or the bank is not over filters.
     """
     try:
         from captum.concept import CAV, Concept
@@ -60,6 +61,11 @@ def to_cavs(file: BankFile, rows: Sequence[int]) -> "dict[str, CAV]":
         raise ConfigError(
             f"CAV objects need captum ({error}): pip install 'net2vec_pl[captum]'."
         ) from error
+    if not file.units.are_filters:
+        raise ConfigError(
+            f"a CAV is a direction over filters, and this bank's are over "
+            f"{told(file.units.plain, file.weight.shape[1])}."
+        )
     _, height, width = file.header["activation_shape"]
     cavs = {}
     for row, direction in zip(rows, _directions(file, rows), strict=True):

@@ -45,7 +45,7 @@ def network_of(
     else:
         backbone = _built(file, weights, options)
     _check_weights(file, backbone, weights, given=network is not None)
-    return backbone
+    return backbone.with_units(file.units)
 
 
 def _scaling(file: BankFile) -> InputScaling:

@@ -41,7 +41,7 @@ class PixelsToLogits(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self._path = backbone.network, backbone.hooked
-        self._lay_out = backbone.lay_out
+        self._lay_out, self._units = backbone.lay_out, backbone.units
         self._segments = file.segments
         self._input = file.protocol.input
         self.conv = to_conv2d(file, rows).requires_grad_(False)
@@ -84,7 +84,8 @@ class PixelsToLogits(nn.Module):
 
         with listening(self.network, [(self._path, note)]):
             self.network((images.float() / 255 - self.mean) / self.std)
-        return outputs[-1]
+        activation: Tensor = self._units(outputs[-1])
+        return activation
 
 
 def write_onnx(

@@ -7,6 +7,7 @@ from datetime import datetime
 from net2vec_pl.data import Selection
 from net2vec_pl.errors import shorten
 from net2vec_pl.studies.study import Study
+from net2vec_pl.units import told
 
 Made = dict[str, str | Sequence[str]]
 
@@ -20,7 +21,9 @@ def how_made(study: Study, shown: int) -> Made:
     """
     job = study.job
     setup, header = job.setup, job.header
-    filters, h, w = job.backbone.shape
+    number, h, w = job.backbone.shape
+    words = told(job.backbone.units.plain, number)
+    what = words or f"{number} filters"
     reader, rows = setup.reader, setup.scan.readable
     train = int(reader.is_train[rows].sum())
     transform = header["input_transform"]
@@ -30,8 +33,8 @@ def how_made(study: Study, shown: int) -> Made:
     return {
         "network": f"{header['model']['name']}, weights {header['model']['weights'] or 'random'} "
         f"(digest {header['weights_digest']})",
-        "layer": f"{layer}{f' ({path})' if path != layer else ''}: {filters} filters on a grid of "
-        f"{h} x {w}",
+        "layer": f"{layer}{f' ({path})' if path != layer else ''}: {what} on a grid of {h} x {w}",
+        **({"units": f"{words} in place of filters, and called so"} if words else {}),
         "input": f"{height} x {width} pixels, scaled as {transform['name']}",
         "data": f"{reader.name}: {train} train and {len(rows) - train} val images (digest "
         f"{setup.scan.digest}), masks {reader.mask_size[0]} x {reader.mask_size[1]}",

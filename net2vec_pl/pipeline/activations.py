@@ -279,5 +279,6 @@ def _key(setup: Setup, backbone: FrozenBackbone) -> CacheKey:
             "threshold_images": protocol.threshold_images,
             "data": setup.scan.digest,
             "images": len(setup.scan.readable),
+            **({} if backbone.units.are_filters else {"units": backbone.units.header}),
         }
     )

@@ -85,6 +85,7 @@ class Classified:
             header=job.header | {"target": "classification"},
             other_seeds=self.bank.weight[1:],
             other_biases=self.bank.bias[1:],
+            units=job.backbone.units,
         )
 
 

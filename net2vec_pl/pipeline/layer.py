@@ -263,6 +263,7 @@ def header_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
             "readable": len(setup.scan.readable),
             "unreadable": len(setup.scan.unreadable),
         },
+        **({} if backbone.units.are_filters else {"units": backbone.units.header}),
         "seed": setup.options.seed,
         "seeds": setup.options.seeds,
         "versions": {"net2vec_pl": __version__, "torch": _torch()},

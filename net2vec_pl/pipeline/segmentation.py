@@ -132,6 +132,7 @@ def bank_file(job: LayerJob, probe: SegmentationProbe) -> BankFile:
         scale=probe.scale.cpu() if probe.protocol.input != "bits" else None,
         other_seeds=weight[1:],
         other_biases=None if bias is None else bias[1:],
+        units=job.backbone.units,
     )
 
 

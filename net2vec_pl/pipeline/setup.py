@@ -26,6 +26,7 @@ from net2vec_pl.pipeline.progress import Progress
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.records import write_csv
 from net2vec_pl.records.run import SkippedRow
+from net2vec_pl.units import UnitChoice, told
 
 _TOLD = 3  # unreadable images in a warning
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Subject:
         reader: The dataset.
         concepts: Which of its concepts are probed.
         on_error: ``raise`` at an unreadable image, or ``skip`` it.
+        units: What is probed at a layer.
     """
 
     network: NetworkSpec
@@ -49,24 +51,29 @@ class Subject:
     reader: ConceptReader
     concepts: ConceptChoice = field(default_factory=ConceptChoice)
     on_error: str = "raise"
+    units: UnitChoice = field(default_factory=UnitChoice)
 
     def frozen(
         self, options: RunOptions, network: NetworkSpec | None = None
     ) -> list[FrozenBackbone]:
         """Build the network, or another one of its architecture, frozen at each layer.
 
+        Units that are fitted to train images are blank as yet; see
+        :func:`~net2vec_pl.pipeline.units.with_fitted_units`.
+
         Raises:
-            ConfigError: If a layer is named twice.
+            ConfigError: If a layer is named twice, or has no such units.
             BackboneError: If network, weights or layer cannot be had.
         """
         protocol = options.protocol
-        return (network or self.network).freeze(
+        backbones = (network or self.network).freeze(
             self.layers,
             self.reader.image_size,
             scaling="paper" if protocol.scaling == "paper" else None,
             precision=protocol.precision,
             vectors="segmentation" not in options.targets,
         )
+        return [b.with_units(self.units.units(b.shape[0])) for b in backbones]
 
     def select(self, scan: Scan, *, segmented: bool) -> Selection:
         """Choose the concepts that are probed, for which there are enough images.
@@ -214,8 +221,9 @@ def _stream(
 def _tell_backbones(backbones: Sequence[FrozenBackbone], protocol: Protocol) -> None:
     """Say which layers are read, and where the protocol deviates from the paper."""
     for backbone in backbones:
-        filters, h, w = backbone.shape
-        _log.info("%s at %s: %d filters, %dx%d", backbone.model, backbone.layer, filters, h, w)
+        number, h, w = backbone.shape
+        words = told(backbone.units.plain, number) or f"{number} filters"
+        _log.info("%s at %s: %s, %dx%d", backbone.model, backbone.layer, words, h, w)
     _log.info("protocol %s, tau %g", protocol.name, protocol.tau)
     for deviation in protocol.deviations():
         _log.info("  deviates from the paper: %s", deviation)

@@ -14,8 +14,10 @@ from torch import Tensor
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.errors import ConfigError, RunFolderError
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.units import units_from
 
 _MEANING = "The file is damaged, was edited, or was not written by a run of net2vec_pl."
+UNITS = "units."  # before the names of their tensors
 _TARGETS = ("segmentation", "classification")
 _LARGEST_SIDE, _LARGEST_SEED = 1 << 16, (1 << 32) - 1
 
@@ -64,6 +66,7 @@ def _faults(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterato
         return
     yield from _of_vocabulary(header["vocabulary"])
     yield from _of_tensors(header, protocol, tensors)
+    yield from _of_units(header, tensors)
 
 
 def _fault_of(field: _Field, header: Mapping[str, Any]) -> Iterator[str]:
@@ -132,6 +135,25 @@ def _of_tensors(
         ):
             given = " x ".join(map(str, tensor.shape)) or "a single number"
             yield f"its tensor {name} is {given}, but must be {wanted}, {told}"
+
+
+def _of_units(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    plain = header.get("units", {})
+    try:
+        units = units_from(plain, of_units(tensors))
+    except ValueError as error:
+        yield str(error)
+        return
+    wanted, k = units.filters, header["activation_shape"][0]
+    if wanted is not None and units.number(wanted) != k:
+        yield f"its units are {units.number(wanted)}, but activation_shape has {k}"
+    if "digest" in plain and plain["digest"] != units.header["digest"]:
+        yield "the tensors of its units are not those that its header names"
+
+
+def of_units(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of the units of a bank, by their own names."""
+    return {n.removeprefix(UNITS): value for n, value in tensors.items() if n.startswith(UNITS)}
 
 
 def vocabulary_of(rows: list[dict[str, Any]]) -> Vocabulary:
@@ -235,6 +257,7 @@ _FIELDS = (
     _Field("data.mask_size", f"two {_SIDE}: height, width", _are_sides(2)),
     _Field("data.readable", "a number of images", _is_count),
     _Field("data.unreadable", "a number of images", _is_count, optional=True),
+    _Field("units", _GROUP, _is_group, optional=True),
     _Field("seed", _SEED, _is_seed),
     _Field("seeds", "a whole number from 1", lambda v: _is_whole(v, 1), optional=True),
     _Field(

@@ -1,7 +1,7 @@
 """``bank.safetensors``: a bank, its thresholds, and a JSON header that says what they belong to."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.errors import RunFolderError
-from net2vec_pl.probes.bank_check import check_bank, vocabulary_of
+from net2vec_pl.probes.bank_check import UNITS, check_bank, of_units, vocabulary_of
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.runs.files import whole
+from net2vec_pl.units import Units, units_from
 
 FORMAT_VERSION = 1
 _HEADER = "net2vec_pl"
@@ -36,6 +37,7 @@ class BankFile:
         scale: What each filter's raw activations are divided by; None if the bank reads bits.
         other_seeds: The embeddings of further seeds, if several were trained.
         other_biases: Their biases, if the bank has any.
+        units: What stands in place of filters, if anything does.
     """
 
     weight: Float[Tensor, "C K"]
@@ -47,6 +49,7 @@ class BankFile:
     scale: Float[Tensor, "K"] | None = None
     other_seeds: Float[Tensor, "S C K"] | None = None
     other_biases: Float[Tensor, "S C"] | None = None
+    units: Units = field(default_factory=Units)
 
     @property
     def segments(self) -> bool:
@@ -67,6 +70,7 @@ class BankFile:
             value = getattr(self, name)
             if value is not None and len(value):
                 tensors[name] = value
+        tensors |= {f"{UNITS}{name}": value for name, value in self.units.tensors.items()}
         header = self.header | {
             "format_version": FORMAT_VERSION,
             "vocabulary": self.vocabulary.to_plain(),
@@ -110,4 +114,5 @@ class BankFile:
             scale=tensors.get("scale"),
             other_seeds=tensors.get("other_seeds"),
             other_biases=tensors.get("other_biases"),
+            units=units_from(header.get("units", {}), of_units(tensors)),
         )

@@ -18,6 +18,7 @@ from net2vec_pl.records import Finding, Record
 from net2vec_pl.report.page import templates
 from net2vec_pl.report.probes import KNOWN, nan_mean
 from net2vec_pl.runs.files import whole
+from net2vec_pl.units import told
 
 CONTROLS = "Is it real?"  # the question of findings that a card tells too
 _SHOWN = 5
@@ -96,6 +97,7 @@ def card_text(
         unscored=Counter(row["status"] for row in rows if not np.isfinite(row[first])),
         controls=controls,
         known=_known(rows),
+        units=told(bank.units.plain, bank.weight.shape[1]),
     )
 
 

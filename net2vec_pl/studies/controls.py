@@ -11,6 +11,8 @@ from net2vec_pl.analysis.intervals import MeanScores, bootstrap_set_iou
 from net2vec_pl.pipeline.activations import find_activations
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
+from net2vec_pl.pipeline.setup import Setup
+from net2vec_pl.pipeline.units import with_fitted_units
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import ControlMeansRow, ControlRow
@@ -56,7 +58,8 @@ class Controls(Question):
 
     def prepare(self, jobs: Sequence[LayerJob]) -> None:
         """Ask a network with random weights about all layers in one pass over the images."""
-        share_random_network(jobs[0])
+        if not jobs[0].setup.subject.units.is_trained:
+            share_random_network(jobs[0])
 
     def run(self, study: Study) -> None:
         """Do the same job on what can hold no answer."""
@@ -149,6 +152,9 @@ def _shuffled(study: Study) -> list[Control]:
 def _random_network(study: Study) -> list[Control]:
     """Do the whole job once more on the same architecture with random weights."""
     job = study.job
+    if job.setup.subject.units.is_trained:
+        text = "units=sae belong to the network they were trained on"
+        return [Control("random_network", text, None)]
     other: LayerJob = job.setup.shared[_RANDOM_NETWORK][job.backbone.module_path]
     if other.backbone.digest == job.backbone.digest:
         return [Control("random_network", "the network brings its own weights", None)]
@@ -183,15 +189,23 @@ def _random_jobs(job: LayerJob) -> dict[str, LayerJob]:
     # What it answers serves nobody later: no cache on disk.
     options = replace(job.setup.options, cache="memory")
     setup = replace(job.setup, backbones=backbones, options=options)
-    stages = [
+    setup = with_fitted_units(setup, _random_stages(setup))
+    stages = _random_stages(setup)
+    found = zip(setup.backbones, stages, find_activations(setup, stages), strict=True)
+    return {b.module_path: LayerJob(setup, b, stage, a) for b, stage, a in found}
+
+
+def _random_stages(setup: Setup) -> list[Stages]:
+    """Return the stages of every layer of a network with random weights."""
+    return [
         Stages(
-            layer_folder(setup.folder, backbone.layer, len(backbones)) / "state" / "random_network",
+            layer_folder(setup.folder, backbone.layer, len(setup.backbones))
+            / "state"
+            / "random_network",
             key_of(setup, backbone) | {"control": "random network"},
         )
-        for backbone in backbones
+        for backbone in setup.backbones
     ]
-    found = zip(backbones, stages, find_activations(setup, stages), strict=True)
-    return {b.module_path: LayerJob(setup, b, stage, a) for b, stage, a in found}
 
 
 def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:

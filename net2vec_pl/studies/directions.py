@@ -10,7 +10,6 @@ from torch import Tensor
 from net2vec_pl.analysis.closed_form import (
     cosines_between,
     nearest_others,
-    random_rotation,
     standardised_difference,
     unit_rows,
 )
@@ -21,6 +20,7 @@ from net2vec_pl.records.studies import DirectionSpreadRow, RandomDirectionRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.study import estimate, interval
 from net2vec_pl.studies.sums import LayerSums
+from net2vec_pl.units.rotation import random_rotation
 
 HOW_SURE = "How much does an embedding depend on the train images?"
 MORE_THAN_CHANCE = "Is a single filter better than any direction?"

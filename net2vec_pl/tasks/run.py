@@ -13,6 +13,7 @@ from net2vec_pl.report import LastWords, print_classified, print_summary
 from net2vec_pl.runs import REPORT, finished
 from net2vec_pl.runs.folder import tidy
 from net2vec_pl.tracking import job_log
+from net2vec_pl.units import told
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ def run(config: Config) -> None:
 def _tell(layer: LayerResult) -> None:
     """Print the tables and findings of a layer, and where its files are."""
     console, folder, tables = LastWords(), layer.job.folder, layer.tables
+    backbone = layer.job.backbone
+    if words := told(backbone.units.plain, backbone.shape[0]):
+        console.print(f"units: {words} in place of filters", markup=False, highlight=False)
     if tables.classification:
         print_classified(tables.classification, console)
     if tables.concepts:

@@ -14,11 +14,11 @@ from net2vec_pl.analysis.closed_form import (
     learning_curve,
     nearest_others,
     nested_weights,
-    random_rotation,
     standardised_difference,
 )
 from net2vec_pl.probes.closed_form import Scaled, lda, shrunk, solution
 from net2vec_pl.probes.moments import Moments
+from net2vec_pl.units.rotation import random_rotation
 
 K, N, C = 7, 300, 3
 Array = np.ndarray

@@ -29,18 +29,26 @@ from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference import Bank
 from net2vec_pl.probes import BankFile
 from net2vec_pl.protocol import Protocol
+from net2vec_pl.units import Units, units_from
 
 RunOf = Callable[[str], Path]
 SIZE, MASK = (32, 40), (17, 23)
 
 
 def made_up(
-    layer: str, network: nn.Module | None = None, *, target: str = "segmentation", **options: Any
+    layer: str,
+    network: nn.Module | None = None,
+    *,
+    target: str = "segmentation",
+    units: Units | None = None,
+    **options: Any,
 ) -> Bank:
     """Make a bank of five concepts on a layer of a small network."""
     network = Tower() if network is None else network
     scaling = InputScaling.named("torchvision")
     backbone = FrozenBackbone(network, layer, scaling, SIZE, vectors=target == "classification")
+    units = Units() if units is None else units
+    backbone = backbone.with_units(units)
     random = torch.Generator().manual_seed(1)
     filters = backbone.shape[0]
     noise = torch.randint(0, 256, (8, 3, *SIZE), dtype=torch.uint8, generator=random)
@@ -71,6 +79,7 @@ def made_up(
             "target": target,
         },
         scale=answers.std(dim=1) if protocol.input != "bits" else None,
+        units=units,
     )
     return Bank(file, network=network)
 
@@ -177,6 +186,40 @@ def test_a_model_lays_out_tokens_and_filters_that_come_last(
         else enlarger(bank.backbone.shape[1:], MASK, align_corners=False)(conv(laid_out))
     )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def some_units(name: str, filters: int) -> Units:
+    """Return units of a layer of so many filters."""
+    random = torch.Generator().manual_seed(4)
+    if name == "nmf":
+        dictionary = torch.rand(7, filters, generator=random)
+        rows = nn.functional.normalize(dictionary, dim=1)
+        return units_from({"name": name}, {"dictionary": rows})
+    weight = torch.randn(9, filters, generator=random)
+    if name == "rotation":
+        return units_from({"name": name}, {"weight": weight})
+    plain = {"name": "sae", "file": "a.safetensors", "activation": name, "k": 3}
+    tensors = {"bias": torch.randn(9, generator=random), "threshold": torch.full((9,), 0.1)}
+    return units_from(plain, {"weight": weight, **tensors})
+
+
+@pytest.mark.parametrize("name", ["rotation", "nmf", "topk", "jumprelu"])
+@torch.no_grad()
+def test_a_model_reads_units(name: str, tmp_path: Path) -> None:
+    filters = made_up("norm").file.weight.shape[1]
+    units = some_units(name, filters)
+    bank = made_up("norm", units=units, input="raw")
+    path, images = tmp_path / "bank.onnx", pixels(4)
+    bank.to_onnx(path)
+    (found,) = session_of(path).run(None, {"images": images.numpy()})
+    logits = enlarged(bank, bank.logits(images))
+    assert logits.abs().amax() > 0.1
+    np.testing.assert_allclose(found, logits, rtol=0, atol=1e-4 * float(logits.abs().amax()))
+    read = units(made_up("norm").backbone(images))
+    torch.testing.assert_close(bank.backbone(images), read, rtol=0, atol=1e-5)
+    torch.testing.assert_close(bank.to_conv2d()(read), bank.logits(images), rtol=0, atol=1e-4)
+    with pytest.raises(ConfigError, match="a CAV is a direction over filters"):
+        bank.to_cavs()
 
 
 def enlarged(bank: Bank, logits: Tensor) -> Tensor:
