@@ -162,7 +162,7 @@ class FrozenBackbone(nn.Module):
     @property
     def signed(self) -> bool:
         """Whether activations fall below zero: no ReLU stands at the end of the layer."""
-        return not self._info.rectified
+        return not self._info.rectified if self.units.signed is None else self.units.signed
 
     @property
     def hooked(self) -> str:

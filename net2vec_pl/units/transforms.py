@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,7 @@ class Units(nn.Module):
     """
 
     words = "filters"
+    signed: ClassVar[bool | None] = None  # whether values fall below zero; None: as filters do
 
     def __init__(
         self, plain: Mapping[str, Any] | None = None, tensors: Mapping[str, Tensor] | None = None
@@ -75,6 +76,7 @@ class Signed(Units):
     """
 
     words = "signed halves of filters"
+    signed = False
 
     def number(self, filters: int) -> int:
         """Return 2K."""
@@ -88,6 +90,7 @@ class Signed(Units):
 class Directions(Units):
     """Projections on directions: ``weight`` (U, K), and ``bias`` (U,) if there is one."""
 
+    signed = True
     weight: Tensor
 
     @property
@@ -126,6 +129,7 @@ class Encoder(Directions):
     """
 
     words = "latents"
+    signed = False
     threshold: Tensor
 
     def forward(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N U h w"]:
@@ -150,6 +154,7 @@ class Factors(Units):
     """
 
     words = "factors of a non-negative factorisation"
+    signed = False
     dictionary: Tensor
 
     def __init__(
