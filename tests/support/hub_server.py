@@ -196,8 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
             refs = [{"name": n, "ref": n, "targetCommit": oid} for n, oid in repo.refs.items()]
             return {"branches": refs[:1], "tags": refs[1:], "converts": []}
         oid = repo.refs.get("main", "")
-        files = [{"rfilename": path} for path in repo.commits.get(oid, ())]
-        return {"id": name, "sha": oid, "siblings": files}
+        siblings = [{"rfilename": path} for path in repo.commits.get(oid, ())]
+        return {"id": name, "sha": oid, "siblings": siblings}
 
     def _preupload(self, asked: dict[str, Any]) -> Any:
         modes = {
