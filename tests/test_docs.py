@@ -56,12 +56,12 @@ def test_every_command_of_a_page_composes(command: str) -> None:
     composed(*fixed)
     for override in swept:
         name, _, values = override.partition("=")
-        for value in values.split(","):
-            composed(*fixed, f"{name}={value}")
+        for choice in (f"{name}={value}" for value in values.split(",")):
+            composed(*fixed, *([] if _is_any_model(choice) else [choice]))
 
 
 def _is_any_model(override: str) -> bool:
-    """Any torchvision model is a choice of model=; the command line makes its configuration."""
+    """Any network by name is a choice of model=; the command line makes its configuration."""
     name, _, value = override.partition("=")
     return name == "model" and not (ROOT / "conf" / "model" / f"{value}.yaml").exists()
 

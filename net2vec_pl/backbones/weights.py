@@ -49,7 +49,7 @@ def load_weights(
             the random ones.
         model: The model's name, for torchvision and for messages.
         adapt: Brings a state dict to the network as the library that built it does. It may raise
-            anything, and is used where more entries fit with it.
+            anything, and is left out where fewer entries fit with it.
 
     Returns:
         What did not fit. Whoever reads a layer must ask it whether that layer can do without.
@@ -91,14 +91,16 @@ def load_weights(
 def _adapted(
     found: Found, content: Any, own: Mapping[str, Any], adapt: Callable[[Any], Any]
 ) -> Found:
-    """Return what is found in a checkpoint once a library has changed it, if more fits then."""
+    """Return what is found in a checkpoint once a library has changed it, unless less fits then."""
+    readings = []
     for prefix, state in ((found.prefix, found.tensors), ("", content)):
         with suppress(Exception):  # of a filter that is made for other files
             other = find_state(adapt(state), own)
-            if other.fitting > found.fitting:
-                _log.info("the network's library changes weights so that they fit")
-                found = replace(other, prefix=prefix + other.prefix)
-    return found
+            readings.append(replace(other, prefix=prefix + other.prefix))
+    best = max([*readings, found], key=lambda reading: reading.fitting)  # of equals, the first
+    if best.fitting > found.fitting:
+        _log.info("the network's library changes weights so that they fit")
+    return best
 
 
 def _content(weights: str, model: str) -> Any:

@@ -208,3 +208,56 @@ def test_random_googlenets_convert_the_usual_scaling_too() -> None:
     given = {"aux_logits": False, "transform_input": True, "init_weights": True}
     assert architecture("googlenet").kwargs == given
     assert vars(build_network("googlenet"))["transform_input"] is True
+
+
+# -------------------- segmentation and detection
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        ("deeplabv3_mobilenet_v3_large", "backbone.4"),
+        ("fasterrcnn_resnet50_fpn", "backbone.body.maxpool"),
+        ("retinanet_resnet50_fpn_v2", "backbone.body.maxpool"),
+        ("ssdlite320_mobilenet_v3_large", "backbone.features.0.2"),
+    ],
+)
+@torch.no_grad()
+def test_networks_with_a_backbone_inside_answer_as_torchvisions_own_builder_makes_them(
+    model: str, layer: str, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    entry = entry_named(model, "DEFAULT")
+    save_as_torchvision_does(model, entry, monkeypatch)
+    state = torch.load(kept_file(entry), weights_only=True)
+    for name, value in state.items():
+        if name.endswith("running_var"):
+            value.fill_(1e-4)  # so that an epsilon of 1e-5 shows
+    torch.save(state, kept_file(entry))
+    size = {"min_size": 96, "max_size": 128} if "rcnn" in model or "retina" in model else {}
+    reference = torchvision.models.get_model(model, weights=entry, **size).eval()
+    seen: list[Tensor] = []
+    reference.get_submodule(layer).register_forward_hook(lambda *given: seen.append(given[2]))
+
+    images = torch.randint(0, 256, (2, 3, 96, 128), dtype=torch.uint8)
+    backbone = build_backbone(name=model, weights="DEFAULT", layer=layer, image_size=(96, 128))
+    usual = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    reference(normalize(images / 255, *usual) if "deeplab" in model else images / 255)
+    torch.testing.assert_close(backbone(images), seen[0], rtol=1e-3, atol=1e-3)
+    assert backbone.scaling.name == ("torchvision" if "deeplab" in model else "unit")
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "shape"),
+    [
+        ("fcn_resnet50", "backbone.layer4", (2048, 8, 12)),
+        ("lraspp_mobilenet_v3_large", "backbone.16", (960, 4, 6)),
+        ("maskrcnn_resnet50_fpn", "backbone.body.layer4", (2048, 2, 3)),
+    ],
+)
+def test_such_networks_are_built_without_a_download_and_read_at_the_end_of_their_backbone(
+    model: str, layer: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: pytest.fail("a download"))
+    backbone = build_backbone(name=model, image_size=(64, 96))
+    assert (backbone.layer, backbone.shape) == (layer, shape)

@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from support.cli import run_cli
+from support.cli import composed, run_cli
 
 from net2vec_pl import cli
 from net2vec_pl.config import command_line
@@ -166,6 +166,39 @@ def test_networks_without_a_file_are_torchvisions_each_by_its_own_name() -> None
     names = [stored[f"{name}.yaml"].node.name for name in ("regnet_y_400mf", "shufflenet_v2_x0_5")]
     assert names == ["regnet_y_400mf", "shufflenet_v2_x0_5"]
     assert "vgg16.yaml" not in stored
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "{}",
+        "shapesnet,{},timm/vit_tiny_patch16_224",
+        "choice(shapesnet,{})",
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("timm/vit_small_patch14_dinov2.lvd142m", "timm"),
+        ("hf/facebook/dinov2-small", "hf"),
+        ("hf//tmp/saved/net_1", "hf"),
+        ("hf/./saved", "hf"),
+        ("deeplabv3_resnet50", "torchvision"),
+    ],
+)
+def test_a_network_of_a_library_is_a_choice_of_model(name: str, choice: str, values: str) -> None:
+    command_line._register_other_models(["-m", f"model={values.format(name)}"])
+    config = composed(f"model={name}")
+    file = OmegaConf.load(command_line.config_dir() / "model" / f"{choice}.yaml")
+    assert config.model == OmegaConf.merge(file, {"name": name})
+    assert re.fullmatch(r"runs/[\w.+-]+", config.run.dir)
+
+
+def test_the_choice_of_a_name_is_its_file_its_library_or_torchvision() -> None:
+    names = ["vgg16", "timm/resnet18", "hf/owner/name", "timm", "timm/", "tim/resnet18", "vit_b_16"]
+    assert [command_line.model_choice(name) for name in names] == [
+        "vgg16", "timm", "hf", "timm", "torchvision", "torchvision", "torchvision"
+    ]  # fmt: skip
 
 
 def test_conf_lies_at_the_top_of_a_checkout() -> None:

@@ -195,7 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "refs":
             refs = [{"name": n, "ref": n, "targetCommit": oid} for n, oid in repo.refs.items()]
             return {"branches": refs[:1], "tags": refs[1:], "converts": []}
-        return {"id": name}
+        oid = repo.refs.get("main", "")
+        siblings = [{"rfilename": path} for path in repo.commits.get(oid, ())]
+        return {"id": name, "sha": oid, "siblings": siblings}
 
     def _preupload(self, asked: dict[str, Any]) -> Any:
         modes = {
