@@ -60,7 +60,7 @@ def test_the_network_is_its_description_step_by_step() -> None:
     torch.manual_seed(0)
     network, image = ShapesViT().eval(), torch.randn(2, 3, 96, 96)
     torch.nn.init.normal_(network.cls_token)
-    state = network.state_dict()
+    state: dict[str, Tensor] = network.state_dict()
 
     def linear(x: Tensor, name: str) -> Tensor:
         return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
@@ -71,7 +71,7 @@ def test_the_network_is_its_description_step_by_step() -> None:
         return centred / spread * state[f"{name}.weight"] + state[f"{name}.bias"]
 
     def attention(x: Tensor, name: str) -> Tensor:
-        queries, keys, values = linear(x, f"{name}.qkv").split(96, dim=2)
+        queries, keys, values = linear(x, f"{name}.qkv").chunk(3, dim=2)
         heads = [
             (queries[..., h] @ keys[..., h].mT / 24**0.5).softmax(2) @ values[..., h]
             for h in (slice(24 * n, 24 * n + 24) for n in range(4))
