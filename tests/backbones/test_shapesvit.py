@@ -59,7 +59,9 @@ def test_the_shipped_accuracy_holds_on_fresh_pictures(
 def test_the_network_is_its_description_step_by_step() -> None:
     torch.manual_seed(0)
     network, image = ShapesViT().eval(), torch.randn(2, 3, 96, 96)
-    torch.nn.init.normal_(network.cls_token)
+    with torch.no_grad():
+        for value in network.parameters():  # norms and the class token start alike
+            value.add_(torch.randn(value.shape), alpha=0.1)
     state: dict[str, Tensor] = network.state_dict()
 
     def linear(x: Tensor, name: str) -> Tensor:
@@ -78,7 +80,18 @@ def test_the_network_is_its_description_step_by_step() -> None:
         ]
         return linear(torch.cat(heads, 2), f"{name}.proj")
 
-    patches = network.patch_embed(image) + state["pos_embed"]
+    def convolved(x: Tensor, name: str) -> Tensor:
+        weight = state[f"{name}.weight"]
+        return nn.functional.conv2d(x, weight, stride=2, padding=weight.shape[-1] // 2)
+
+    patches = image
+    for n in (0, 3):
+        keys = ("running_mean", "running_var", "weight", "bias")
+        numbers = [state[f"patch_embed.{n + 1}.{key}"] for key in keys]
+        convolution = convolved(patches, f"patch_embed.{n}")
+        patches = nn.functional.batch_norm(convolution, *numbers).relu()
+    patches = convolved(patches, "patch_embed.6") + state["patch_embed.6.bias"][:, None, None]
+    patches = patches + state["pos_embed"]
     patches = torch.stack([patches[:, :, n // 12, n % 12] for n in range(144)], 1)
     x = torch.cat([state["cls_token"].expand(2, 1, 96), patches], 1)
     for n in range(4):
