@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from support import shipped
+from support.cli import QUICK, by_name, run_cli, without
 from torch import Tensor, nn
 
 from net2vec_pl.backbones import FrozenBackbone
@@ -136,3 +138,13 @@ def test_an_object_in_a_corner_shows_in_that_corner_of_the_map(
     assert quarters.argmax() == 2 * down + right
     y, x = divmod(int(moved.argmax()), 12)
     assert (y // 6, x // 6) == (down, right)
+
+
+def test_a_run_learns_where_sky_and_grass_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["model=shapesvit", "protocol=lda", "data.names=[sky,grass]", "run.dir=out"]
+    quick = without(QUICK, "data.image_size", "protocol.epochs")
+    assert run_cli(monkeypatch, tmp_path, *quick, *words) == 0
+    rows = by_name(tmp_path / "out" / "concepts.csv")
+    assert all(float(rows[name]["multi_val"]) > 0.6 for name in ("sky", "grass"))
