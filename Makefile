@@ -8,7 +8,7 @@ MARKS ?= not slow and not gpu and not browser
 FAST := $(addprefix tests/,activations analysis backbones callbacks config data figures functional metrics probes records report runs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test quick test-slow test-browser lowest mutants notebooks docs lint types rooms pytest fast format shapesnet bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run test quick test-slow test-browser lowest mutants notebooks docs lint types rooms pytest fast format shapesnet shapesvit bench bench-growth bench-gpu bench-protocols clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,8 +87,11 @@ bench-protocols: $(STAMP) ## what each departure from the paper is worth, half a
 bench-gpu: $(STAMP) ## BRODEN's size on a CUDA device; says so where there is none
 	$(BIN)/python -m benchmarks.gpu
 
-shapesnet: $(STAMP) ## train the shipped network anew, some minutes
-	$(BIN)/python scripts/train_shapesnet.py
+shapesnet: $(STAMP) ## train the shipped convolutional network anew, some minutes
+	$(BIN)/python scripts/train_shapes_network.py shapesnet
+
+shapesvit: $(STAMP) ## train the shipped transformer anew, half an hour
+	$(BIN)/python scripts/train_shapes_network.py shapesvit
 
 clean: ## remove caches and build outputs; runs/ and .venv stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,6 +14,7 @@ import torchvision
 from torch import nn
 
 from net2vec_pl.backbones.shapesnet import ShapesNet
+from net2vec_pl.backbones.shapesvit import ShapesViT
 from net2vec_pl.errors import BackboneError, unknown
 
 
@@ -44,6 +45,9 @@ _RESNET = Architecture(layers={"conv1": "relu"} | {f"layer{n}": f"layer{n}" for 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "shapesnet": Architecture(layers={f"conv{n}": f"conv{n}" for n in range(1, 6)}),
+    "shapesvit": Architecture(
+        layers={f"block.{n}": f"blocks.{n}" for n in range(4)} | {"norm": "norm"}
+    ),
     "alexnet": Architecture(
         layers={name: f"features.{at}" for name, at in _ALEXNET_CONVS.items()}
         | {"fc6": "classifier.2", "fc7": "classifier.5", "fc8": "classifier.6"}
@@ -69,6 +73,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         | {"norm5": "features.norm5"}
     ),
 }  # fmt: skip
+
+_SHIPPED: dict[str, Callable[[], nn.Module]] = {"shapesnet": ShapesNet, "shapesvit": ShapesViT}
 
 
 # Networks with a backbone inside, for which torchvision has weights of their own.
@@ -114,8 +120,8 @@ def build_network(
     Raises:
         BackboneError: If no model has this name; near names are listed.
     """
-    if name == "shapesnet":
-        return ShapesNet()
+    if name in _SHIPPED:
+        return _SHIPPED[name]()
     known = known_models()
     if name not in known:
         raise BackboneError(unknown("model", name, known))

@@ -28,6 +28,8 @@ SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
                      "features.14.conv.0": (576, 14, 14), "features.18": (1280, 7, 7)},
     "densenet161": {"conv1": (96, 112, 112), "denseblock3": (2112, 14, 14), "norm5": (2208, 7, 7)},
     "shapesnet": {"conv1": (32, 112, 112), "conv5": (128, 28, 28)},
+    # Tokens: the class token and 28 x 28 patches.
+    "shapesvit": {"block.0": (785, 96), "block.3": (785, 96), "norm": (785, 96)},
 }  # fmt: skip
 # Layers that are read without a ReLU of their own: logits, concatenations and a norm.
 SIGNED = {"fc8", "norm5"}
@@ -144,6 +146,7 @@ def test_layers_of_later_networks_are_the_ends_of_their_stages() -> None:
         | {f"denseblock{n}": f"features.denseblock{n}" for n in (1, 2, 3, 4)}
         | {"norm5": "features.norm5"},
         "shapesnet": {f"conv{n}": f"conv{n}" for n in (1, 2, 3, 4, 5)},
+        "shapesvit": {f"block.{n}": f"blocks.{n}" for n in range(4)} | {"norm": "norm"},
     }
     for name in ("resnet18", "resnet50", "resnet152"):
         expected[name] = {"conv1": "relu"} | {f"layer{n}": f"layer{n}" for n in (1, 2, 3, 4)}

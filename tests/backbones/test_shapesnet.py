@@ -1,34 +1,22 @@
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
-from sklearn.metrics import average_precision_score
+from support import shipped
 from torch import nn
 
-from net2vec_pl.backbones import shapesnet
 from net2vec_pl.backbones.shapesnet import ShapesNet
 from net2vec_pl.data.shapes.reader import FORMAT_VERSION, ShapesReader
-
-WEIGHTS = Path(shapesnet.__file__).with_suffix(".safetensors")
 
 
 @pytest.fixture(scope="module")
 def metadata() -> dict[str, str]:
-    with safe_open(WEIGHTS, framework="pt") as file:
-        return dict(file.metadata())
+    return shipped.metadata_of("shapesnet")
 
 
 @pytest.fixture(scope="module")
-def trained() -> ShapesNet:
-    network = ShapesNet()
-    missing, extra = network.load_state_dict(load_file(WEIGHTS), strict=False)
-    assert not extra
-    assert all(name.endswith("num_batches_tracked") for name in missing)
-    return network.eval()
+def trained() -> nn.Module:
+    return shipped.trained("shapesnet")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +30,7 @@ def trained() -> ShapesNet:
     ],
 )
 def test_a_layer_is_read_by_its_name_after_its_relu(
-    trained: ShapesNet, layer: str, shape: tuple[int, int, int]
+    trained: nn.Module, layer: str, shape: tuple[int, int, int]
 ) -> None:
     seen: list[torch.Tensor] = []
     hook = trained.get_submodule(layer).register_forward_hook(lambda *a: seen.append(a[2]))
@@ -53,13 +41,13 @@ def test_a_layer_is_read_by_its_name_after_its_relu(
     assert seen[0].max() > 0.0
 
 
-def test_any_image_size_works(trained: ShapesNet) -> None:
+def test_any_image_size_works(trained: nn.Module) -> None:
     assert trained(torch.zeros(1, 3, 61, 130)).shape == (1, 54)
 
 
 def test_the_network_and_its_weights_stay_small() -> None:
     assert sum(p.numel() for p in ShapesNet().parameters()) < 250_000
-    assert WEIGHTS.stat().st_size < 1_000_000
+    assert shipped.weights_of("shapesnet").stat().st_size < 1_000_000
 
 
 def test_the_metadata_says_how_the_weights_were_made(metadata: dict[str, str]) -> None:
@@ -70,29 +58,10 @@ def test_the_metadata_says_how_the_weights_were_made(metadata: dict[str, str]) -
 
 
 def test_the_shipped_accuracy_holds_on_fresh_pictures(
-    trained: ShapesNet, metadata: dict[str, str]
+    trained: nn.Module, metadata: dict[str, str]
 ) -> None:
-    reader = ShapesReader(num_images=150, seed=77)
-    samples = [reader[row] for row in range(len(reader))]
-    images = torch.stack([sample.image for sample in samples])
-    with torch.inference_mode():
-        logits = trained((images / 255.0 - 0.5) / 0.25).numpy()
-    place = [category.name for category in reader.categories]
-    precisions = []
-    for column, name in enumerate(metadata["concepts"].split(",")):
-        concept = reader.vocabulary[reader.vocabulary.row(name)]
-        known = reader.annotated[:, [place.index(c) for c in concept.categories]].any(axis=1)
-        present = np.array(
-            [
-                bool((s.label_maps == concept.number).any())
-                or concept.number in [number for _, number in s.image_labels]
-                for s in samples
-            ]
-        )[known]
-        if present.any():
-            precisions.append(average_precision_score(present, logits[known, column]))
-    assert len(precisions) > 45
-    assert abs(np.mean(precisions) - float(metadata["mean_ap"])) < 0.06
+    found = shipped.mean_precision(trained, metadata["concepts"].split(","))
+    assert abs(found - float(metadata["mean_ap"])) < 0.06
 
 
 def test_the_network_is_its_description_step_by_step() -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 import net2vec_pl
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
+from net2vec_pl.backbones.shapesvit import ShapesViT
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.data.any_image import read_any_image
 from net2vec_pl.errors import BackboneError, ConfigError
@@ -169,7 +170,7 @@ def answers(path: Path, images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(logits), torch.from_numpy(activation)
 
 
-@pytest.mark.parametrize("network", [TinyViT(prefix=3), TinySwin()])
+@pytest.mark.parametrize("network", [TinyViT(prefix=3), TinySwin(), ShapesViT()])
 @pytest.mark.parametrize("target", ["segmentation", "classification"])
 @torch.no_grad()
 def test_a_model_lays_out_tokens_and_filters_that_come_last(

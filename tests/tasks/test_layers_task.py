@@ -78,7 +78,7 @@ def test_a_network_without_names_shows_what_layer_all_reads_and_counts_the_rest(
     assert "Hidden (show=all lists them): maps: 3, vectors: 1." in text
 
 
-@pytest.mark.parametrize("model", ["resnet18", "googlenet", "shapesnet"])
+@pytest.mark.parametrize("model", ["resnet18", "googlenet", "shapesnet", "shapesvit"])
 def test_a_run_reads_what_the_table_says_by_the_name_in_it(
     model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
