@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from net2vec_pl.backbones.leftover import Leftover
-from net2vec_pl.backbones.libraries import DEFAULT, library_network
+from net2vec_pl.backbones.libraries import DEFAULT, library_network, library_of
 from net2vec_pl.backbones.registry import build_custom, build_network
 from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.backbones.torchvision_weights import (
@@ -58,7 +58,8 @@ def filled_network(
         if library and weights == DEFAULT:
             return library.build(image_size, kwargs or {}, pretrained=True)
         network = built_network(name, image_size, target=target, kwargs=kwargs)
-        adapt = partial(library.adapted, network) if library else None
+        maker = library_of(network)
+        adapt = partial(maker.adapted, network) if maker else None
         leftover = load_weights(network, weights, model=name, adapt=adapt)
         if entry:
             finish(network, entry)

@@ -30,6 +30,7 @@ class HuggingFaceNetwork(LibraryNetwork):
     """
 
     prefix: ClassVar[str] = "hf"
+    package: ClassVar[str] = "transformers"
 
     @property
     def scaling(self) -> InputScaling:

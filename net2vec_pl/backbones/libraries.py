@@ -1,5 +1,7 @@
 """Networks that other libraries build by name: ``timm/NAME`` and ``hf/OWNER/NAME``."""
 
+from torch import nn
+
 from net2vec_pl.backbones.hf_networks import HuggingFaceNetwork
 from net2vec_pl.backbones.library import LibraryNetwork
 from net2vec_pl.backbones.timm_networks import TimmNetwork
@@ -19,3 +21,11 @@ def library_network(name: str) -> LibraryNetwork | None:
     """
     prefix, _, own = name.partition("/")
     return _LIBRARIES[prefix](own) if own and prefix in _LIBRARIES else None
+
+
+def library_of(network: nn.Module) -> LibraryNetwork | None:
+    """Find the library that a network's class comes from, whoever built it; maybe none."""
+    kind = type(network)
+    package = kind.__module__.partition(".")[0]
+    found = (library for library in _LIBRARIES.values() if library.package == package)
+    return next((library(kind.__name__) for library in found), None)

@@ -28,9 +28,11 @@ class LibraryNetwork(ABC):
 
     Attributes:
         prefix: What stands before it in our name, ``prefix/name``.
+        package: The Python package of the library.
     """
 
     prefix: ClassVar[str]
+    package: ClassVar[str]
 
     def __init__(self, name: str) -> None:
         self.name = name

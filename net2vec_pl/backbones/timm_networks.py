@@ -20,6 +20,7 @@ class TimmNetwork(LibraryNetwork):
     """``timm/NAME``; behind a dot the name may have a tag, which says whose weights are meant."""
 
     prefix: ClassVar[str] = "timm"
+    package: ClassVar[str] = "timm"
 
     @property
     def scaling(self) -> InputScaling:

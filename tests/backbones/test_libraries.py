@@ -18,7 +18,6 @@ timm = pytest.importorskip("timm")
 transformers = pytest.importorskip("transformers")
 
 DINO = "vit_small_patch14_dinov2.lvd142m"
-DINO_FILE = Path("/work/shared/weights/dinov2_vits14_timm_fp16.safetensors")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 WIDE = {**SMALL, "intermediate_size": 64}
 TEXT = {**WIDE, "vocab_size": 100, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
@@ -81,15 +80,21 @@ def test_a_file_of_another_size_is_fitted_as_timm_fits_it(
     assert backbone.layer == "norm"
 
 
-@pytest.mark.skipif(not DINO_FILE.exists(), reason="needs the weights of DINOv2 ViT-S/14")
+@pytest.mark.parametrize("by", ["name", "import path"])
 @torch.no_grad()
-def test_the_dinov2_for_518_pixels_reads_224_as_timm_does() -> None:
+def test_the_dinov2_for_518_pixels_reads_224_as_timm_does(by: str, shared: Path) -> None:
     from safetensors.torch import load_file
 
-    backbone = frozen(f"timm/{DINO}", str(DINO_FILE), side=224)
+    file = shared / "weights" / "dinov2_vits14_timm_fp16.safetensors"
+    if by == "name":
+        backbone = frozen(f"timm/{DINO}", str(file), side=224)
+    else:
+        kwargs = {"model_name": DINO, "img_size": 224}
+        plain = {"_target_": "timm.create_model", "kwargs": kwargs, "scaling": "torchvision"}
+        backbone = spec_of("mine", str(file), **plain).freeze([None], (224, 224))[0]
     live = timm.create_model(DINO, img_size=224).eval()
     adapt = sys.modules[type(live).__module__].checkpoint_filter_fn
-    live.load_state_dict(adapt({k: v.float() for k, v in load_file(DINO_FILE).items()}, live))
+    live.load_state_dict(adapt({k: v.float() for k, v in load_file(file).items()}, live))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     expected = live.forward_features(scaled(images(224), mean, std))[:, 1:]
     found = backbone(images(224))

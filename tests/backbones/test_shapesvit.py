@@ -88,10 +88,12 @@ def test_the_network_is_its_description_step_by_step() -> None:
 
     patches = image
     for n in (0, 3):
-        keys = ("running_mean", "running_var", "weight", "bias")
-        numbers = [state[f"patch_embed.{n + 1}.{key}"] for key in keys]
+        mean, var, weight, bias = (
+            state[f"patch_embed.{n + 1}.{key}"]
+            for key in ("running_mean", "running_var", "weight", "bias")
+        )
         convolution = convolved(patches, f"patch_embed.{n}")
-        patches = nn.functional.batch_norm(convolution, *numbers).relu()
+        patches = nn.functional.batch_norm(convolution, mean, var, weight, bias).relu()
     patches = convolved(patches, "patch_embed.6") + state["patch_embed.6.bias"][:, None, None]
     patches = patches + state["pos_embed"]
     patches = torch.stack([patches[:, :, n // 12, n % 12] for n in range(144)], 1)
