@@ -294,9 +294,11 @@ def test_what_hugging_face_lacks_of_a_layer_is_refused(tmp_path: Path) -> None:
     state = {k: v for k, v in network.state_dict().items() if "layer.1.norm1" not in k}
     network.save_pretrained(tmp_path, state_dict=state)
     transformers.ViTImageProcessor().save_pretrained(tmp_path)
-    said = refusal(f"hf/{tmp_path}", "DEFAULT")
-    assert said.startswith(f"weights do not match hf/{tmp_path}, and layer 'layernorm' needs it")
-    assert "encoder.layer.1.norm1.bias" in said
+    file = str(tmp_path / "model.safetensors")
+    for weights, what in (("DEFAULT", "weights"), (file, f"weights '{file}'")):
+        said = refusal(f"hf/{tmp_path}", weights)
+        assert said.startswith(f"{what} do not match hf/{tmp_path}, and layer 'layernorm' needs it")
+        assert "absent: encoder.layer.1.norm1." in said
     assert frozen(f"hf/{tmp_path}", "DEFAULT", layer="block.0").shape == (32, 4, 4)
 
 
