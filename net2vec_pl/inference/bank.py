@@ -476,7 +476,8 @@ class Bank:
         """Write all as ``.npz``, to be loaded without pickle.
 
         It holds ``weight`` (C, K), ``threshold`` (K,), ``names`` and ``categories`` (C,), the
-        header as JSON text, and ``bias`` (C,) and ``scale`` (K,) where the bank has them.
+        header as JSON text, ``bias`` (C,) and ``scale`` (K,) where the bank has them, and the
+        tensors of its units, named ``units.``, where these are not filters.
 
         Args:
             path: Path of the file.

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.functional.inputs import inverse_scale
 from net2vec_pl.probes import BankFile
+from net2vec_pl.probes.bank_check import UNITS
 from net2vec_pl.runs.files import whole
 from net2vec_pl.units import told
 
@@ -87,6 +88,7 @@ def to_numpy(file: BankFile, path: Path) -> None:
         path: Path of the file; keeps its name whatever it ends in.
     """
     tensors = {name: getattr(file, name) for name in ("weight", "threshold", "bias", "scale")}
+    tensors |= {f"{UNITS}{name}": value for name, value in file.units.tensors.items()}
     arrays = {name: value.numpy() for name, value in tensors.items() if value is not None}
     with whole(path) as part, part.open("wb") as stream:
         np.savez(

@@ -56,15 +56,15 @@ class Units(nn.Module):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """What is kept of it in a file."""
-        return dict(self.state_dict())
+        """What is kept of it in a file, on the CPU."""
+        return {name: value.cpu() for name, value in self.state_dict().items()}
 
     @cached_property
     def header(self) -> dict[str, Any]:
         """Plain description and digest of the tensors, for the header of a bank."""
         digest = blake2b(json.dumps(self.plain, sort_keys=True).encode(), digest_size=8)
         for name, value in sorted(self.tensors.items()):
-            digest.update(name.encode() + value.cpu().numpy().tobytes())
+            digest.update(name.encode() + value.numpy().tobytes())
         return self.plain | {"digest": digest.hexdigest()}
 
 

@@ -77,7 +77,7 @@ def test_the_bank_alone_gives_the_masks_that_the_run_scored(name: str, runs: Pat
         assert score == pytest.approx(float(scored[concept]["multi_val"]), abs=1e-9), concept
 
 
-def test_what_is_read_is_the_units_of_the_filters(runs: Path) -> None:
+def test_what_is_read_is_the_units_of_the_filters(runs: Path, tmp_path: Path) -> None:
     bank = net2vec_pl.load_bank(runs / "pca")
     images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     filters = net2vec_pl.load_bank(runs / "filters").backbone(images)
@@ -91,6 +91,8 @@ def test_what_is_read_is_the_units_of_the_filters(runs: Path) -> None:
         "| units | 12 principal components in place of filters |"
         in (runs / "pca" / "bank.md").read_text()
     )
+    bank.to_numpy(tmp_path / "bank.npz")
+    assert np.array_equal(np.load(tmp_path / "bank.npz")["units.bias"], kept["units.bias"])
     plain = net2vec_pl.load_bank(runs / "filters")
     assert "units" not in plain.header
     assert "units" not in (runs / "filters" / "bank.md").read_text()
@@ -307,6 +309,16 @@ def test_a_random_network_has_units_of_its_own_but_no_trained_ones(tmp_path: Pat
                 "units=sae belong to the network they were trained on"
             )
             assert rows["shuffled_masks"].status == "ok"
+
+
+def test_the_doctor_counts_units(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["task=doctor", "data.num_images=60", "units=pca", "units.count=5"]
+    assert run_cli(monkeypatch, tmp_path, *given) == 0
+    assert "(module conv5): 5 principal components of 12 x 12" in capsys.readouterr().out
+    assert run_cli(monkeypatch, tmp_path, *given[:3], "units.count=129") == 1
+    assert "units.count=129 must be from 1 to 128" in capsys.readouterr().out
 
 
 def test_units_are_logged(caplog: pytest.LogCaptureFixture) -> None:

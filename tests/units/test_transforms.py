@@ -100,7 +100,7 @@ def test_codes_of_factors_are_exact_and_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(found, exact, atol=1e-5)
     assert (exact == 0).mean() > 0.1
     codes, *_ = non_negative_factorization(
-        x, H=dictionary, n_components=5, update_H=False, max_iter=5000, tol=1e-9
+        x, H=dictionary, n_components=5, update_H=False, max_iter=5000, tol=1e-7
     )
     np.testing.assert_allclose(found, codes, atol=1e-3)
 
