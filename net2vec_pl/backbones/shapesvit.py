@@ -14,8 +14,8 @@ class ShapesViT(nn.Module):
     :class:`~net2vec_pl.backbones.shapesnet.ShapesNet` reads the mean and the largest one.
 
     The blocks are those of Dosovitskiy et al., *An Image is Worth 16x16 Words*, ICLR 2021,
-    https://arxiv.org/abs/2010.11929. Patches are embedded by three convolutions, which learn from
-    fewer pictures: Xiao et al., *Early Convolutions Help Transformers See Better*, NeurIPS 2021,
+    https://arxiv.org/abs/2010.11929. Patches are embedded by three convolutions, as in Xiao et al.,
+    *Early Convolutions Help Transformers See Better*, NeurIPS 2021,
     https://arxiv.org/abs/2106.14881.
 
     Args:

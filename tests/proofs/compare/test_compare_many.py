@@ -224,7 +224,11 @@ def test_one_run_alone_has_a_page_that_says_so(
     assert page.texts[0] == ("h1", "Runs on made up, compared")
     assert page.texts[1][1].startswith("Settings: 1. Entries: 1. ")
     assert page.under("What differs, and what is left out") == [
-        ("p", "The runs have data, concepts, protocol, weights and package version in common."),
+        (
+            "p",
+            "The runs have data, concepts, protocol and package version in common, "
+            "and runs of one network its weights.",
+        ),
         ("p", "No run is left out."),
     ]
     assert not (found.folder / "left_out.csv").exists()
