@@ -82,7 +82,7 @@ class LibraryNetwork(ABC):
             BackboneError: If there is no such network, or it cannot take such images.
         """
         network, leftover = self.create(image_size, kwargs, pretrained=pretrained)
-        own, patch = self.own_size(kwargs), known_patches(network).size or 1
+        own, patch = self.own_size(kwargs), _patch_side(network)
         if any(side % patch for side in image_size):
             down, up = (_multiples(image_size, patch, more) for more in (0, 1))
             raise BackboneError(
@@ -96,6 +96,17 @@ class LibraryNetwork(ABC):
                 "%s is made for images of %s; these are %s", self, *map(_worded, (own, image_size))
             )
         return network, leftover
+
+
+def _patch_side(network: nn.Module) -> int:
+    """Return the side of the patches that a network cuts images into; 1 if it cuts none.
+
+    Patches that overlap, or that come after other convolutions, cover images of any size.
+    """
+    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
+    side = known_patches(network).size
+    cuts = first is not None and first.stride == first.kernel_size == (side, side)
+    return side if side and cuts else 1
 
 
 def _worded(size: Size) -> str:

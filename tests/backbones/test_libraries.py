@@ -131,6 +131,10 @@ def test_convolutional_networks_of_timm_take_any_size_and_further_arguments() ->
     assert backbone.layer == "layer4"
 
 
+def test_patches_that_overlap_take_any_size() -> None:
+    assert frozen("timm/pvt_v2_b0", side=96).shape == (256, 3, 3)  # patches of 7 pixels, every 4
+
+
 def test_random_weights_are_those_of_the_seed() -> None:
     one = frozen("timm/vit_tiny_patch16_224", side=32)
     again, other = (frozen("timm/vit_tiny_patch16_224", side=32, seed=seed) for seed in (0, 1))
