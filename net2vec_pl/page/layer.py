@@ -23,6 +23,7 @@ from net2vec_pl.report.page import Link, PageTable, write_page
 from net2vec_pl.report.probes import nan_mean, probe_means
 from net2vec_pl.runs import REPORT
 from net2vec_pl.studies.study import Study, interval
+from net2vec_pl.units import told
 from net2vec_pl.version import __version__
 
 _LAYERS_NOTE = (
@@ -57,6 +58,7 @@ def leave_report(study: Study, tables: LayerTables, path: Path) -> None:
         figures=page_figures(study),
         command=job.setup.command,
         score="largest response anywhere" if study.segmentation else "mean response",
+        units=told(job.backbone.units.plain, job.backbone.shape[0]),
     )
     write_report(path, page)
 

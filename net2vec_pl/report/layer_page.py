@@ -125,6 +125,8 @@ class LayerPage:
         figures: Of ``figures/``.
         command: That made the run.
         score: What an image scores by, in words.
+        units: What stands in place of filters, such as ``16 principal components``; empty where
+            filters do.
     """
 
     title: str
@@ -138,6 +140,7 @@ class LayerPage:
     figures: Sequence[PageFigure]
     command: str
     score: str = "largest response anywhere"
+    units: str = ""
 
 
 def write_report(path: Path, page: LayerPage) -> None:

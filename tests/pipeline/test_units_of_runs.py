@@ -284,6 +284,7 @@ def test_several_layers_have_units_of_their_own(tmp_path: Path) -> None:
         assert banks[layer].backbone.with_units(Units()).shape[0] == filters
         page = (tmp_path / "run" / layer / "report.html").read_text()
         assert "7 principal components in place of filters" in page
+        assert "Here a filter is one of 7 principal components." in page
 
 
 def test_a_cache_on_disk_is_of_its_units(tmp_path: Path) -> None:
