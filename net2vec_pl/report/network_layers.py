@@ -177,7 +177,8 @@ def _notes(
         path, key = several[-1], next(iter(traced[several[-1]].parts))
         yield f"Modules that give several tensors: {len(several)}. Name one, as layer={path}:{key}."
     if idle or empty:
-        yield (
-            f"Modules without output: {len(idle) + len(empty)} ({len(idle)} never called by "
-            f"the network, {len(empty)} return no tensor)."
-        )
+        why = [
+            *([f"{len(idle)} never called by the network"] if idle else []),
+            *([f"{len(empty)} return no tensor"] if empty else []),
+        ]
+        yield f"Modules without output: {len(idle) + len(empty)} ({', '.join(why)})."

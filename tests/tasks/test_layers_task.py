@@ -66,7 +66,7 @@ def test_each_kind_of_module_is_told_apart(capsys: pytest.CaptureFixture[str]) -
     }
     assert "Modules that give several tensors: 1. Name one, as layer=attention:0." in text
     # The projection of attention is a module that attention does not call.
-    assert "Modules without output: 2 (2 never called by the network, 0 return no tensor)" in text
+    assert "Modules without output: 2 (2 never called by the network)." in text
 
 
 def test_a_network_without_names_shows_what_layer_all_reads_and_counts_the_rest(
