@@ -10,6 +10,8 @@ LIFELINE, CAUSE, DIGEST = "NET2VEC_LIFELINE", "NET2VEC_CAUSE", "NET2VEC_DIGEST"
 _SWEEP = "NET2VEC_SWEEP"
 _STDIN = 0
 _GRACE = 30.0  # seconds to write down what is done
+# Seconds between interrupts: Python loses one that arrives in a callback of its own, as of imports.
+_AGAIN = 2.0
 
 
 def is_job() -> bool:
@@ -57,6 +59,7 @@ def note_cause(message: str) -> None:
 def _watch() -> None:
     while os.read(_STDIN, 1):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
-    threading.Event().wait(_GRACE)
+    for _ in range(round(_GRACE / _AGAIN)):
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(_AGAIN)
     os._exit(130)
