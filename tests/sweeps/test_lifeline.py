@@ -11,8 +11,8 @@ DEAF_AT_FIRST = """
 import time
 from net2vec_pl.sweeps.lifeline import hold_lifeline
 hold_lifeline()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:  # as when it is lost in a callback
     print("lost", flush=True)
