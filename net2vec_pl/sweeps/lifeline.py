@@ -10,8 +10,6 @@ LIFELINE, CAUSE, DIGEST = "NET2VEC_LIFELINE", "NET2VEC_CAUSE", "NET2VEC_DIGEST"
 _SWEEP = "NET2VEC_SWEEP"
 _STDIN = 0
 _GRACE = 30.0  # seconds to write down what is done
-# Seconds between interrupts: Python loses one that arrives in a callback of its own, as of imports.
-_AGAIN = 2.0
 
 
 def is_job() -> bool:
@@ -25,6 +23,8 @@ def hold_lifeline() -> None:
     Standard input is a pipe of which the other holds the far end.
     """
     if os.environ.pop(LIFELINE, None):  # for this process alone, not for those it starts
+        # A shell starts what ends in & deaf to interrupts, and all that this starts in turn.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=_watch, daemon=True).start()
 
 
@@ -59,7 +59,6 @@ def note_cause(message: str) -> None:
 def _watch() -> None:
     while os.read(_STDIN, 1):
         pass
-    for _ in range(round(_GRACE / _AGAIN)):
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(_AGAIN)
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(_GRACE)
     os._exit(130)

@@ -7,25 +7,24 @@ import time
 
 from net2vec_pl.sweeps.lifeline import LIFELINE
 
-DEAF_AT_FIRST = """
-import time
+WAITS = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in what a shell starts in the background
 from net2vec_pl.sweeps.lifeline import hold_lifeline
 hold_lifeline()
 try:
     print("ready", flush=True)
     time.sleep(60)
-except KeyboardInterrupt:  # as when it is lost in a callback
-    print("lost", flush=True)
-time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
 """
 
 
-def test_a_job_that_loses_an_interrupt_ends_with_the_next_one() -> None:
+def test_a_job_of_a_sweep_in_the_background_ends_with_the_sweep() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", DEAF_AT_FIRST],
+        [sys.executable, "-c", WAITS],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         env=os.environ | {LIFELINE: "1"},
     ) as job:
         assert job.stdin is not None
@@ -35,4 +34,4 @@ def test_a_job_that_loses_an_interrupt_ends_with_the_next_one() -> None:
         job.stdin.close()
         job.wait(60)
         assert time.monotonic() - begin < 10  # what a new sweep waits for the folder
-        assert job.stdout.read() == b"lost\n"
+        assert job.stdout.read() == b"interrupted\n"
