@@ -74,7 +74,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }  # fmt: skip
 
-_SHIPPED: dict[str, Callable[[], nn.Module]] = {"shapesnet": ShapesNet, "shapesvit": ShapesViT}
+SHIPPED_NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "shapesnet": ShapesNet,
+    "shapesvit": ShapesViT,
+}
 
 
 # Networks with a backbone inside, for which torchvision has weights of their own.
@@ -120,8 +123,8 @@ def build_network(
     Raises:
         BackboneError: If no model has this name; near names are listed.
     """
-    if name in _SHIPPED:
-        return _SHIPPED[name]()
+    if name in SHIPPED_NETWORKS:
+        return SHIPPED_NETWORKS[name]()
     known = known_models()
     if name not in known:
         raise BackboneError(unknown("model", name, known))

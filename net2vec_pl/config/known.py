@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from net2vec_pl.backbones.registry import SHIPPED_NETWORKS
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.units import KINDS
@@ -106,7 +107,7 @@ def _check(group: str, options: DictConfig, known: Iterable[str]) -> None:
 
 
 def _check_model(model: DictConfig) -> None:
-    if "kwargs" in model and model.name == "shapesnet":
+    if "kwargs" in model and model.name in SHIPPED_NETWORKS:
         raise ConfigError(
             f"model.kwargs: model={model.name} takes no arguments. They are those of your own "
             "network: model=custom model._target_=my_nets.MyNet '+model.kwargs.width=64'."

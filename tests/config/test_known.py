@@ -88,6 +88,11 @@ def test_arguments_of_the_trainer_that_a_run_sets_are_refused_with_where_to_set_
             "model.kwargs: model=shapesnet takes no arguments. They are those of your own "
             "network: model=custom model._target_=my_nets.MyNet '+model.kwargs.width=64'.",
         ),
+        (
+            ["model=shapesvit", "+model.kwargs.width=3"],
+            "model.kwargs: model=shapesvit takes no arguments. They are those of your own "
+            "network: model=custom model._target_=my_nets.MyNet '+model.kwargs.width=64'.",
+        ),
     ],
 )
 def test_an_option_that_nothing_reads_is_refused(overrides: list[str], message: str) -> None:
