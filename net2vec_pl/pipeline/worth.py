@@ -17,7 +17,15 @@ from net2vec_pl.data import ConceptBatch, ConceptDataModule
 from net2vec_pl.pipeline.calibrated import bank_maps, thresholds_of, val_counts
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import SingleFilterBaseline
-from net2vec_pl.probes.closed_form import Scaled, Solution, lda, pattern, solution, standardised
+from net2vec_pl.probes.closed_form import (
+    Scaled,
+    Solution,
+    furthest_apart,
+    lda,
+    pattern,
+    solution,
+    standardised,
+)
 from net2vec_pl.probes.moments import Moments
 from net2vec_pl.report.probes import Contender
 from net2vec_pl.runs.stages import Tensors
@@ -28,7 +36,6 @@ from net2vec_pl.training.wide import WideCounts, WideScores
 EVERYTHING, POSITION, RANDOM = "everything", "position", "random direction"
 _REFERENCES = (EVERYTHING, POSITION, RANDOM)
 SINGLE, SINGLE_TUNED = "single filter", "single filter, calibrated"
-_CANDIDATES = 8  # single filters that are calibrated for each concept
 _WIDE_IMAGES = 2000  # val images of scores over all that are annotated
 
 
@@ -177,10 +184,8 @@ def _candidates(
     at the common threshold. Where activations have a sign, a filter may also tell a concept by
     falling below its threshold: it is taken times -1.
     """
-    apart, signed = scaled.difference, job.backbone.signed
-    num_filters = apart.shape[1]
-    some = (apart.abs() if signed else apart).topk(min(_CANDIDATES, num_filters), dim=1).indices
-    sign = torch.where(signed & (apart.gather(1, some) < 0), -1, 1)
+    num_filters = scaled.difference.shape[1]
+    some, sign = furthest_apart(scaled.difference, either_side=job.backbone.signed)
     told = torch.nn.functional.one_hot(some, num_filters) * sign[:, :, None]
     common = torch.nn.functional.one_hot(baseline.best_filter().clamp(min=0), num_filters)
     banks: Tensor = torch.cat([told.transpose(0, 1), common[None]]).double()

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from net2vec_pl.functional.inputs import inverse_scale
 from net2vec_pl.probes.moments import Moments, Sums
 
 Own = Callable[[int], Float64[Tensor, "K K"]]  # the covariance over a concept's own images
+_CANDIDATES = 8  # directions of which each concept's best is calibrated
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,28 @@ class Scaled:
     def scaled(self, covariance: Float64[Tensor, "K K"]) -> Float64[Tensor, "K K"]:
         """Return a covariance of x over its scale."""
         return covariance * self.inverse * self.inverse[:, None]
+
+
+def furthest_apart(
+    apart: Float64[Tensor, "C D"], *, either_side: bool
+) -> tuple[Int64[Tensor, "C n"], Float64[Tensor, "C n"]]:
+    """Return the directions that set inside and outside of each concept furthest apart.
+
+    Args:
+        apart: How much higher each direction is inside, in its own standard deviations.
+        either_side: Whether one that is lower inside may be taken, turned round.
+
+    Returns:
+        Which they are, at most 8, and what to multiply them with so that they are higher inside.
+
+    Example:
+        >>> furthest_apart(torch.tensor([[1.0, -2.0]]).double(), either_side=True)
+        (tensor([[1, 0]]), tensor([[-1.,  1.]], dtype=torch.float64))
+    """
+    most = min(_CANDIDATES, apart.shape[1])
+    number = (apart.abs() if either_side else apart).topk(most, dim=1).indices
+    turned = either_side & (apart.gather(1, number) < 0)
+    return number, torch.where(turned, -1.0, 1.0).double()
 
 
 def shrunk(covariance: Float64[Tensor, "*B K K"], shrinkage: float) -> Float64[Tensor, "*B K K"]:

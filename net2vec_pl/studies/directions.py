@@ -15,6 +15,7 @@ from net2vec_pl.analysis.closed_form import (
 )
 from net2vec_pl.analysis.intervals import mean_over_concepts, share_of
 from net2vec_pl.pipeline.calibrated import calibrated_biases, val_set_iou
+from net2vec_pl.probes.closed_form import furthest_apart
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import DirectionSpreadRow, RandomDirectionRow
 from net2vec_pl.runs.stages import Tensors
@@ -26,7 +27,6 @@ HOW_SURE = "How much does an embedding depend on the train images?"
 MORE_THAN_CHANCE = "Is a single filter better than any direction?"
 _RESAMPLES = 20
 _DIRECTIONS = 1000
-_CANDIDATES = 8  # directions of each kind that are calibrated for a concept
 _MIDDLE = (0.025, 0.975)
 _NONE = Estimate(float("nan"))
 _log = logging.getLogger(__name__)
@@ -192,6 +192,5 @@ def _candidates(
 ) -> tuple[Int64[Tensor, "n C"], Float64[Tensor, "n C K"]]:
     """Return the directions that set inside and outside furthest apart, higher inside."""
     apart = standardised_difference(sums.scaled.covariance, sums.difference, directions)
-    number = apart.abs().topk(min(_CANDIDATES, len(directions)), dim=1).indices
-    sign = torch.where(apart.gather(1, number) < 0, -1.0, 1.0)
+    number, sign = furthest_apart(apart, either_side=True)
     return number.T, (directions[number] * sign[:, :, None]).transpose(0, 1)
