@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from net2vec_pl.backbones.hooks import listening
 from net2vec_pl.errors import BackboneError, shorten
 
 _SHOWN = 4
@@ -109,26 +111,16 @@ class _Run:
 
     def is_spoilt(self, read: Callable[[], Tensor]) -> bool:
         """Read the layer, and return whether any value of it is NaN."""
-
-        def begin(path: str) -> Callable[..., None]:
-            return lambda *_: self._begun.add(path)
-
-        def end(path: str) -> Callable[..., None]:
-            return lambda *_: self._ended.add(path)
-
-        handles = []
-        for path, module in self._network.named_modules():
-            handles.append(module.register_forward_pre_hook(begin(path)))
-            handles.append(module.register_forward_hook(end(path)))
+        paths = [path for path, _ in self._network.named_modules()]
+        ears = [(path, lambda _, path=path: self._ended.add(path)) for path in paths]
+        starts = [(path, partial(self._begun.add, path)) for path in paths]
         try:
-            return bool(read().isnan().any())
+            with listening(self._network, ears, starts):
+                return bool(read().isnan().any())
         except BackboneError:
             raise
         except Exception:  # a network may refuse NaN in any way
             return True
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def has_used(self, name: str) -> bool:
         """Return whether the module of an entry took part.
