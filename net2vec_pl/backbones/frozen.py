@@ -120,10 +120,20 @@ class FrozenBackbone(nn.Module):
         Raises:
             BackboneError: If the layer is unknown or gives no activation map.
         """
-        other = self._twin(Units())
-        other._choose(layer)
-        _check_alike([other])
-        return other
+        return self.at_each([layer])[0]
+
+    def at_each(self, layers: Sequence[str | None]) -> list["FrozenBackbone"]:
+        """Return the same network, frozen at each of some layers, which are checked together.
+
+        Raises:
+            BackboneError: If a layer is unknown or gives no activation map.
+        """
+        others = [self._twin(Units()) for _ in layers]
+        for other, layer in zip(others, layers, strict=True):
+            other._choose(layer)
+        if others:
+            _check_alike(others)
+        return others
 
     def with_units(self, units: Units) -> "FrozenBackbone":
         """Return the same network at the same layer, read in other units than its filters.
@@ -151,7 +161,7 @@ class FrozenBackbone(nn.Module):
         """
         names = architecture(self.model).layers
         layers = all_layers(names, self._traced, vectors=self._vectors)
-        return [self.at(layer) for layer in layers]
+        return self.at_each(layers)
 
     def lay_out(self, output: Any) -> Float[Tensor, "N K h w"]:
         """Return the activation maps in what the layer's module returns."""

@@ -138,7 +138,7 @@ class NetworkSpec:
         if everywhere:
             backbones = _at_all(backbone)
         else:
-            backbones = [backbone, *(backbone.at(name) for name in layers[1:])]
+            backbones = [backbone, *backbone.at_each(layers[1:])]
             _refuse_repeated(layers, backbones)
         check_weights(backbones, leftover, image_size)
         return backbones
