@@ -14,21 +14,41 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from net2vec_pl.concepts import Category, Vocabulary
-from net2vec_pl.errors import DataError
+from net2vec_pl.errors import ConfigError, DataError
+
+UNKNOWN = -1
+"""In a label map: whether any concept of the map's category is here is unknown."""
 
 
 class UnreadableRowError(DataError):
     """One image that cannot be used; its text says which file and why, not which row."""
 
 
+def unknown_label(number: int) -> int:
+    """Return what a label map holds where only one concept is unknown, as in a crowd of it.
+
+    Args:
+        number: The concept's label number, 1 or more.
+
+    Example:
+        >>> unknown_label(7)
+        -8
+    """
+    return UNKNOWN - number
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image and all that is known about it.
 
+    A pixel is of a concept if any layer holds its number there. Otherwise it is unknown for the
+    concept if a layer of one of the concept's categories holds :data:`UNKNOWN` there, or any layer
+    holds :func:`unknown_label` of its number. All other pixels are not of the concept.
+
     Args:
         image: RGB, 0 to 255.
-        label_maps: Global label numbers at mask resolution, 0 where unlabelled. A pixel may carry a
-            label in each of the M layers; M may be 0.
+        label_maps: Global label numbers at mask resolution, 0 where unlabelled, negative where
+            unknown. A pixel may carry a label in each of the M layers; M may be 0.
         map_categories: The category of each layer, length M.
         image_labels: (category, number) of the labels that hold for the whole image.
     """
@@ -50,6 +70,8 @@ class ConceptReader(Dataset[Sample], ABC):
         is_train: Whether a row belongs to the train split, shape (N,); all others are val.
         annotated: Whether a row was annotated for a category at all, shape (N, len(categories)).
             What was never annotated is unknown, which is not the same as absent.
+        groups: A number per row, shape (N,): rows of one group, such as the frames of a film, are
+            on one side of the split and are resampled together. None: every row is its own group.
         image_size: (H, W) in pixels.
         mask_size: (sh, sw) in pixels.
     """
@@ -60,6 +82,7 @@ class ConceptReader(Dataset[Sample], ABC):
     image_names: list[str]
     is_train: npt.NDArray[np.bool_]
     annotated: npt.NDArray[np.bool_]
+    groups: npt.NDArray[np.int64] | None = None
     image_size: tuple[int, int]
     mask_size: tuple[int, int]
 
@@ -74,6 +97,24 @@ class ConceptReader(Dataset[Sample], ABC):
             UnreadableRowError: If a file of the row is absent, damaged, of another size or carries
                 unknown labels.
         """
+
+    def at_mask_size(self, size: tuple[int, int] | None) -> "ConceptReader":
+        """Return the same rows with masks of another size, to score at.
+
+        Args:
+            size: (sh, sw) in pixels; None for each row's own size, before it was resized. What the
+                rule of :class:`~net2vec_pl.data.resizing.Resizing` crops or pads is cropped or
+                padded there too, so masks always cover what the network sees.
+
+        Raises:
+            ConfigError: If the masks of this dataset exist at one size only.
+        """
+        if size == self.mask_size:
+            return self
+        raise ConfigError(
+            f"the masks of {self.name} exist at {self.mask_size[0]}x{self.mask_size[1]} only; "
+            "masks in files of their own (data=masks, coco, table) can be scored at other sizes."
+        )
 
     @abstractmethod
     def fingerprint(self, row: int) -> bytes:
