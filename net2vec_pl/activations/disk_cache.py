@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -12,9 +12,18 @@ import torch
 
 from net2vec_pl.data import BitBatch
 from net2vec_pl.data.datamodule import BatchSource
+from net2vec_pl.data.unknown import Areas
 from net2vec_pl.functional.ragged import owners
 
-_Item = tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]
+
+class _Item(NamedTuple):
+    """A row, where its bits are set, the concepts it contains, their packed masks, its areas."""
+
+    row: int
+    fired: npt.NDArray[np.int64]
+    concepts: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.uint8]
+    areas: Areas | None
 
 
 class DiskCache(BatchSource):
@@ -32,12 +41,14 @@ class DiskCache(BatchSource):
         self._concept[numbers] = np.arange(len(numbers))
         self._place: dict[int, tuple[int, int]] = {}
         self._ragged: list[dict[str, tuple[Any, Any]]] = []
+        self._unknown: list[_UnknownPart | None] = []
         for part, path in enumerate(self._paths):
             with h5py.File(path) as file:
                 self._place |= {row: (part, i) for i, row in enumerate(file["row"][:].tolist())}
                 self._ragged.append(
                     {n: (file[n]["start"][:], file[n]["number"][:]) for n in ("pairs", "whole")}
                 )
+                self._unknown.append(_UnknownPart.read(file, numbers))
                 self.threshold = torch.from_numpy(file["threshold"][:])
                 h, w = (int(n) for n in file["bits"].attrs["grid"])
                 self.shape = (file["bits"].shape[1], h, w)
@@ -47,7 +58,7 @@ class DiskCache(BatchSource):
         return len(self._place)
 
     def __getitem__(self, row: int) -> _Item:
-        """Return a row, where its bits are set, the concepts it contains and their packed masks."""
+        """Return what is kept of a row."""
         part, slot = self._place[row]
         file = self._opened()[part]
         _, h, w = self.shape
@@ -59,26 +70,29 @@ class DiskCache(BatchSource):
         masks = (maps[None] == number[:, None, None, None]).any(1)
         masks |= np.isin(number, self._labels(part, "whole", slot))[:, None, None]
         packed = np.packbits(masks.reshape(len(number), math.prod(self.mask_size)), axis=1)
-        return row, np.flatnonzero(bits.view(bool)), self._concept[number], packed
+        unknown = self._unknown[part]
+        areas = None if unknown is None else unknown.areas(file, row)
+        return _Item(row, np.flatnonzero(bits.view(bool)), self._concept[number], packed, areas)
 
     def collate(self, items: Sequence[_Item]) -> BitBatch:
         """Make a batch of items."""
         k, h, w = self.shape
         sh, sw = self.mask_size
-        lengths = np.array([len(concepts) for _, _, concepts, _ in items], dtype=np.int64)
+        lengths = np.array([len(item.concepts) for item in items], dtype=np.int64)
         none = np.empty(0, dtype=np.int64)
-        places = [index + i * (k * h * w) for i, (_, index, _, _) in enumerate(items)]
-        masks = [masks for *_, masks in items]
+        places = [item.fired + i * (k * h * w) for i, item in enumerate(items)]
+        masks = [item.masks for item in items]
         return BitBatch(
-            row=torch.tensor([row for row, *_ in items], dtype=torch.int64),
+            row=torch.tensor([item.row for item in items], dtype=torch.int64),
             image=torch.from_numpy(owners(lengths)),
-            concept=torch.from_numpy(np.concatenate([none, *(c for _, _, c, _ in items)])),
+            concept=torch.from_numpy(np.concatenate([none, *(item.concepts for item in items)])),
             places=torch.from_numpy(np.concatenate([none, *places])),
             shape=self.shape,
             packed_masks=torch.from_numpy(
                 np.concatenate([np.empty((0, -(-sh * sw // 8)), np.uint8), *masks])
             ),
             mask_size=self.mask_size,
+            areas=Areas.join([item.areas for item in items]),
         )
 
     def _labels(self, part: int, name: str, slot: int) -> npt.NDArray[np.int64]:
@@ -93,3 +107,43 @@ class DiskCache(BatchSource):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": []}
+
+
+class _UnknownPart:
+    """Where the unknown areas of a part lie in its file."""
+
+    def __init__(
+        self,
+        rows: npt.NDArray[np.int64],
+        stored: npt.NDArray[np.int64],
+        numbers: npt.NDArray[np.int64],
+    ) -> None:
+        self._order = np.argsort(rows, kind="stable")
+        self._rows = rows[self._order]
+        self._count = len(stored)
+        place = {number: i for i, number in enumerate(stored.tolist())}
+        self._columns = [place[number] for number in numbers.tolist()]
+
+    @classmethod
+    def read(cls, file: h5py.File, numbers: npt.NDArray[np.int64]) -> "_UnknownPart | None":
+        """Read which images have areas; None if none has."""
+        if "unknown" not in file:
+            return None
+        return cls(file["unknown/row"][:], file["unknown/number"][:], numbers)
+
+    def areas(self, file: h5py.File, row: int) -> Areas | None:
+        """Return the areas of one image that matter to the concepts of the cache."""
+        first, last = np.searchsorted(self._rows, [row, row + 1])
+        places = np.sort(self._order[first:last])
+        if not len(places):
+            return None
+        bits = np.unpackbits(file["unknown/concepts"][places], axis=1, count=self._count)
+        concepts = bits.view(np.bool_)[:, self._columns]
+        wanted = concepts.any(1)
+        if not wanted.any():
+            return None
+        return Areas(
+            torch.zeros(int(wanted.sum()), dtype=torch.int64),
+            torch.from_numpy(concepts[wanted]),
+            torch.from_numpy(file["unknown/pixels"][places][wanted]),
+        )

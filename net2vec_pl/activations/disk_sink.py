@@ -5,10 +5,19 @@ A part holds, of its images in the order of ``row``:
 ======================  =====================  =========================================
 ``row``, ``is_train``   (n,)                   row of the dataset; split
 ``bits``                (n, K, bytes) uint8    whether each filter fired at each position
-``label_maps``          (n, M, sh, sw) uint16  label numbers, 0 where unlabelled
+``label_maps``          (n, M, sh, sw) uint16  label numbers, 0 where unlabelled or unknown
 ``pairs/start, number`` (n + 1,), (p,)         the labels each image carries
 ``whole/start, number`` (n + 1,), (q,)         those that hold for the whole image
 ``threshold``           (K,) float32           T_k
+======================  =====================  =========================================
+
+and, if some of these images have unknown pixels, a group ``unknown`` with their A unknown areas:
+
+======================  =====================  =========================================
+``number``              (C,)                   label numbers of the dataset's concepts
+``row``                 (A,)                   row of the dataset
+``concepts``            (A, bytes) uint8       which of the concepts are unknown there
+``pixels``              (A, bytes) uint8       where, unless a label map has the concept
 ======================  =====================  =========================================
 """
 
@@ -24,6 +33,8 @@ from torch import Tensor
 
 from net2vec_pl.activations.survey import Sink
 from net2vec_pl.data import ImageBatch, Scan
+from net2vec_pl.data.unknown import Areas
+from net2vec_pl.functional.bits import pack_bits
 from net2vec_pl.functional.ragged import starts
 
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": False}
@@ -94,6 +105,8 @@ class _Part:
         self._slot[rows] = np.arange(len(rows))
         self._whole: dict[int, npt.NDArray[np.int64]] = {}
         self._rows = rows
+        self._numbers = None if scan.unknown is None else scan.unknown.numbers
+        self._unknown_row: list[npt.NDArray[np.int64]] = []
         self._file = file = h5py.File(path, "w", libver="latest")
         file["row"], file["is_train"] = rows, is_train[rows]
         first, last = np.searchsorted(scan.row, rows), np.searchsorted(scan.row, rows, "right")
@@ -118,7 +131,9 @@ class _Part:
         )
 
     def add_labels(self, batch: ImageBatch) -> None:
-        maps = batch.label_maps.cpu().numpy()
+        maps = batch.label_maps.clamp(min=0).cpu().numpy()
+        if batch.areas is not None:
+            self._add_areas(batch.areas, batch.row)
         if maps.shape[1] > self._label_maps.shape[1]:
             self._label_maps.resize(maps.shape[1], axis=1)
         for row, layers in zip(batch.row.tolist(), maps, strict=True):
@@ -129,6 +144,20 @@ class _Part:
         number = batch.number.cpu().numpy()
         for i, row in enumerate(batch.row.tolist()):
             self._whole[row] = number[whole & (image == i)].astype(np.int64)
+
+    def _add_areas(self, areas: Areas, rows: Int64[Tensor, "N"]) -> None:
+        values = {"concepts": pack_bits(areas.concepts.cpu()), "pixels": areas.packed.cpu()}
+        for name, value in values.items():
+            path, size = f"unknown/{name}", value.shape[1]
+            if path not in self._file:
+                self._file.create_dataset(
+                    path, (0, size), np.uint8, maxshape=(None, size), chunks=(64, size),
+                    **_COMPRESSION,
+                )  # fmt: skip
+            there = self._file[path]
+            there.resize(len(there) + len(value), axis=0)
+            there[-len(value) :] = value.numpy()
+        self._unknown_row.append(rows[areas.image].cpu().numpy())
 
     def add_fired(self, rows: npt.NDArray[np.int64], flat: npt.NDArray[np.int64]) -> None:
         k, h, w = self._shape
@@ -141,6 +170,9 @@ class _Part:
     def close(self, threshold: npt.NDArray[np.float32]) -> None:
         _write_ragged(self._file, "whole", [self._whole[row] for row in self._rows.tolist()])
         self._file["threshold"] = threshold
+        if self._unknown_row:
+            self._file["unknown/row"] = np.concatenate(self._unknown_row)
+            self._file["unknown/number"] = self._numbers
         self._file.close()
 
 

@@ -55,6 +55,7 @@ def count_single_filters(
                 batch.image[pairs] - first,
                 batch.concept[pairs],
                 cells,
+                batch.known(pairs),
             )
     processes.sum_over(counts.intersection)
     processes.sum_over(counts.union)
@@ -94,8 +95,8 @@ def count_chosen_filters(
         for first in range(0, len(filter_), _PAIRS_PER_CHUNK):
             pairs = slice(first, first + _PAIRS_PER_CHUNK)
             bits = fired[batch.image[pairs], filter_[pairs]]
-            masks = batch.masks(pairs)
-            both = torch.stack([masks, torch.ones_like(masks)], 1)
+            masks, known = batch.masks(pairs), batch.known(pairs)
+            both = torch.stack([masks, torch.ones_like(masks) if known is None else known], 1)
             overlaps = count_overlaps(cell_patterns(bits[:, None]), cells.count_patterns(both))
             inside, area = overlaps[:, 0].unbind(1)
             true = masks.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)

@@ -6,7 +6,7 @@ probe's inputs are the activations themselves, these too, in half precision.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from net2vec_pl.activations.disk_cache import DiskCache
 from net2vec_pl.activations.survey import Sink
 from net2vec_pl.data import BitBatch, ImageBatch
 from net2vec_pl.data.datamodule import BatchSource
+from net2vec_pl.data.unknown import AreaExchange, Areas
 from net2vec_pl.errors import BackboneError
 from net2vec_pl.functional.bits import pack_bits
 from net2vec_pl.functional.ragged import owners, places, starts
@@ -60,6 +61,10 @@ class Ragged:
         """Return where the elements of some keys' lists lie, one list after another."""
         return places(self._start[self._slot[keys]], self._lengths(keys))
 
+    def owners(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the key of each element of some keys' lists, one list after another."""
+        return np.repeat(keys, self._lengths(keys))
+
     def _lengths(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         lengths: npt.NDArray[np.int64] = np.diff(self._start)[self._slot[keys]]
         return lengths
@@ -90,6 +95,7 @@ class MemoryCache(BatchSource):
         shape: (K, h, w) of the layer.
         mask_size: (sh, sw) of the masks.
         dense: By row, its activations, if they are kept.
+        areas: By row, its unknown areas, of those that have some.
     """
 
     in_memory = True
@@ -101,8 +107,10 @@ class MemoryCache(BatchSource):
         shape: tuple[int, int, int],
         mask_size: tuple[int, int],
         dense: Ragged | None = None,
+        areas: Mapping[int, Areas] | None = None,
     ) -> None:
         self._fired, self._pairs, self._dense = fired, pairs, dense
+        self._areas = areas or {}
         self._shape, self._mask_size = shape, mask_size
 
     @classmethod
@@ -130,7 +138,12 @@ class MemoryCache(BatchSource):
                 torch.cat([batch.packed_masks for batch in batches]),
             ],
         )
-        return cls(bits.to(device), pairs.to(device), cache.shape, cache.mask_size)
+        areas = {
+            row: batch.areas.to(device)
+            for row, batch in zip(rows.tolist(), batches, strict=True)
+            if batch.areas is not None
+        }
+        return cls(bits.to(device), pairs.to(device), cache.shape, cache.mask_size, areas=areas)
 
     @property
     def has_activations(self) -> bool:
@@ -145,10 +158,13 @@ class MemoryCache(BatchSource):
     def num_bytes(self) -> int:
         """What the bits and the masks take; several layers share the masks."""
         kept = self._dense.num_bytes if self._dense else 0
-        return self._fired.num_bytes + self._pairs.num_bytes + kept
+        areas = sum(of_row.num_bytes for of_row in self._areas.values())
+        return self._fired.num_bytes + self._pairs.num_bytes + kept + areas
 
     def shuffled(self, rows: npt.NDArray[np.int64], seed: int) -> "MemoryCache":
         """Return the same answers with masks exchanged between images of the same concept.
+
+        What is unknown for the concept goes with its mask.
 
         Args:
             rows: The images that exchange masks; the others keep theirs.
@@ -158,11 +174,18 @@ class MemoryCache(BatchSource):
         concept, masks = pairs.values
         generator = np.random.default_rng(seed)
         places = pairs.places(rows)
-        of_place = concept.cpu().numpy()[places]
+        of_place, of_row = concept.cpu().numpy()[places], pairs.owners(rows)
+        owner = dict(zip(places.tolist(), of_row.tolist(), strict=True))
+        areas = AreaExchange(self._areas)
         for c in np.unique(of_place):
             mine = places[of_place == c]
-            masks[mine] = masks[generator.permutation(mine)]
-        return MemoryCache(self._fired, pairs, self._shape, self._mask_size, self._dense)
+            drawn = generator.permutation(mine)
+            masks[mine] = masks[drawn]
+            for place, other in zip(mine.tolist(), drawn.tolist(), strict=True):
+                areas.give(int(c), owner[other], owner[place])
+        return MemoryCache(
+            self._fired, pairs, self._shape, self._mask_size, self._dense, areas.exchanged()
+        )
 
     def collate(self, items: Sequence[int]) -> BitBatch:
         """Make a batch of some rows."""
@@ -181,6 +204,7 @@ class MemoryCache(BatchSource):
             packed_masks=masks,
             mask_size=self._mask_size,
             activation=None if self._dense is None else self._dense[rows][1][0],
+            areas=Areas.join([self._areas.get(row) for row in rows.tolist()]),
         )
 
 
@@ -207,6 +231,7 @@ class MemorySink(Sink):
         self._sizes: list[Tensor] = []
         self._concept: list[Tensor] = []
         self._masks: list[Tensor] = []
+        self._areas: dict[int, Areas] = {}
         self._fired: list[list[tuple[Tensor, Tensor]]] = [[] for _ in shapes]
         self._dense: list[Ragged] = []
         if dense_rows is not None:
@@ -221,7 +246,12 @@ class MemorySink(Sink):
             ]
 
     def add_pairs(self, batch: ImageBatch) -> None:
-        """Keep rows, concepts and masks of a batch."""
+        """Keep rows, concepts, masks and unknown areas of a batch."""
+        if batch.areas is not None:
+            kept = batch.areas.to(self._device)
+            for i, row in enumerate(batch.row.tolist()):
+                if (areas := kept.of_image(i)) is not None:
+                    self._areas[row] = areas
         self._rows.append(batch.row.cpu())
         self._sizes.append(torch.bincount(batch.image, minlength=len(batch.row)).cpu())
         self._concept.append(batch.concept.to(self._device))
@@ -268,7 +298,7 @@ class MemorySink(Sink):
             parts.clear()
             fired = _by_row(rows, row, index)
             dense = self._dense[layer] if self._dense else None
-            made.append(MemoryCache(fired, pairs, shape, self._mask_size, dense))
+            made.append(MemoryCache(fired, pairs, shape, self._mask_size, dense, self._areas))
         return made
 
 

@@ -131,6 +131,7 @@ class MomentSums:
             "own_count": zeros(f, c),
             "own_total": zeros(f, c, k),
             "place": zeros(c, h, w),
+            "own_place": zeros(c, h, w),
             "own_square": zeros(2, c if own else 0, k, k),
         }
 
@@ -177,24 +178,50 @@ class MomentSums:
         wanted = fold[image] != _LEFT_OUT
         if not wanted.any():
             return
-        shares = cell_shares(batch.masks(pairs)[wanted], (x.shape[2], x.shape[3]))
+        grid, known = (x.shape[2], x.shape[3]), batch.known(pairs)
+        shares = cell_shares(batch.masks(pairs)[wanted], grid)
+        counted = None if known is None else cell_shares(known[wanted], grid)
         image, concept, sums = image[wanted], concept[wanted], self._sums
         place = fold[image] * sums["inside"].shape[1] + concept
         here, at = torch.unique(image, return_inverse=True)  # only the images of these pairs
         maps = x[here]
-        positions = torch.full_like(place, x[0, 0].numel(), dtype=torch.float64)
-        products = DensePairScores(maps, at, concept).weight_gradients(shares)
+        scores = DensePairScores(maps, at, concept)
         sums["inside"].view(-1).index_add_(0, place, shares.sum((1, 2)))
-        sums["inside_total"].flatten(0, 1).index_add_(0, place, products)
-        sums["own_count"].view(-1).index_add_(0, place, positions)
-        sums["own_total"].flatten(0, 1).index_add_(0, place, maps.sum((2, 3))[at])
+        sums["inside_total"].flatten(0, 1).index_add_(0, place, scores.weight_gradients(shares))
         sums["place"].index_add_(0, concept, shares)
+        # What a concept's own positions weigh: 1, or the share of their pixels that is known.
+        weight = torch.ones_like(shares) if counted is None else counted
+        total = maps.sum((2, 3))[at] if counted is None else scores.weight_gradients(counted)
+        sums["own_count"].view(-1).index_add_(0, place, weight.sum((1, 2)))
+        sums["own_total"].flatten(0, 1).index_add_(0, place, total)
+        sums["own_place"].index_add_(0, concept, weight)
         if sums["own_square"].shape[1]:
             halves = (fold[here] >= len(sums["count"]) // 2).tolist()
             for one, (half, flat) in enumerate(zip(halves, maps.flatten(2), strict=True)):
-                square = flat @ flat.T
-                for c in concept[at == one].tolist():
-                    sums["own_square"][int(half), c] += square
+                mine = at == one
+                self._add_squares(
+                    int(half),
+                    flat,
+                    concept[mine],
+                    None if counted is None else counted[mine].flatten(1),
+                )
+
+    def _add_squares(
+        self,
+        half: int,
+        x: Float64[Tensor, "K positions"],
+        concept: Int64[Tensor, "q"],
+        weight: Float64[Tensor, "q positions"] | None,
+    ) -> None:
+        """Add one image to the squares of its concepts, each position by its weight, or by 1."""
+        squares = self._sums["own_square"][half]
+        if weight is None:
+            square = x @ x.T
+            for c in concept.tolist():
+                squares[c] += square
+        else:
+            for c, of_position in zip(concept.tolist(), weight, strict=True):
+                squares[c] += (x * of_position) @ x.T
 
     def moments(self, device: torch.device) -> Moments:
         """Return the sums over all processes, in the units of the features.

@@ -60,9 +60,11 @@ def count_upsampled_filters(
         for pairs, activation in zip(batch.pairs_by_image(), activations, strict=True):
             on = upsampled_above(enlarge, activation, thresholds).flatten(1).float()
             masks = batch.masks(pairs).flatten(1).float()
+            known = batch.known(pairs)
             # Whole numbers below 2^24 are exact in float32.
             inside = (masks @ on.T).long()
-            either = (masks.sum(1)[:, None] + on.sum(1)).long() - inside
+            area = on.sum(1) if known is None else known.flatten(1).float() @ on.T
+            either = (masks.sum(1)[:, None] + area).long() - inside
             concept = batch.concept[pairs]
             counts.intersection.index_add_(0, concept, inside)
             counts.union.index_add_(0, concept, either)
@@ -91,7 +93,7 @@ def count_chosen_upsampled(
         counts = torch.empty(len(filter_), 2, dtype=torch.int64, device=device)
         for pairs, activation in zip(batch.pairs_by_image(), activations, strict=True):
             on = upsampled_above(enlarge, activation[filter_[pairs]], thresholds[filter_[pairs]])
-            counts[pairs] = overlap(on, batch.masks(pairs))
+            counts[pairs] = overlap(on, batch.masks(pairs), batch.known(pairs))
         return counts * (filter_ >= 0)[:, None]  # -1 has read the last filter
 
     return count_pairs(stream, rows, count, device)

@@ -3,8 +3,8 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,14 @@ from torch import Tensor
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.reader import ConceptReader, Sample
 from net2vec_pl.data.scan import Scan
+from net2vec_pl.data.unknown import AreaFinder, Areas
 from net2vec_pl.functional.bits import unpack_bits
 from net2vec_pl.functional.fired import Fired
 from net2vec_pl.functional.ragged import owners, places, starts
 
 Batch = TypeVar("Batch", bound="ConceptBatch")
+
+_NOTHING = torch.iinfo(torch.int32).min  # a label number that no map holds
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,26 @@ class ConceptBatch(ABC):
         row: Which row of the dataset each image is.
         image: The image of each pair, in [0, N), rising.
         concept: The concept of each pair, a row of the vocabulary.
+        areas: Where concepts are unknown; None if no image has unknown pixels.
     """
 
     row: Int64[Tensor, "N"]
     image: Int64[Tensor, "P"]
     concept: Int64[Tensor, "P"]
+    areas: Areas | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def masks(self, pairs: slice) -> Bool[Tensor, "p sh sw"]:
         """Return the ground truth of some pairs: the union over layers and categories."""
+
+    def known(self, pairs: slice) -> Bool[Tensor, "p sh sw"] | None:
+        """Return which pixels count for some pairs: all of a mask do; None if all do."""
+        if self.areas is None:
+            return None
+        masks = self.masks(pairs)
+        size = masks.shape[1] * masks.shape[2]
+        unknown = self.areas.of_pairs(self.image[pairs], self.concept[pairs], size)
+        return None if unknown is None else masks | ~unknown.view(masks.shape)
 
     @abstractmethod
     def extended(self: Batch, image: Tensor, concept: Tensor, known: Tensor) -> Batch:
@@ -65,8 +79,8 @@ class ConceptBatch(ABC):
         """Put every tensor in pinned memory, as a DataLoader asks for CUDA."""
         return replace(self, **{k: v.pin_memory() for k, v in self._tensors().items()})
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {k: v for k, v in vars(self).items() if isinstance(v, Tensor)}
+    def _tensors(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if isinstance(v, Tensor | Areas)}
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class ImageBatch(ConceptBatch):
 
     Args:
         images: RGB, 0 to 255.
-        label_maps: Label numbers at mask resolution, 0 where unlabelled.
+        label_maps: Label numbers at mask resolution, 0 where unlabelled, negative where unknown.
         number: The label number of each pair's concept.
         whole: Whether the concept of the pair holds for the whole image.
     """
@@ -89,7 +103,7 @@ class ImageBatch(ConceptBatch):
         self, image: Int64[Tensor, "Q"], concept: Int64[Tensor, "Q"], known: Int64[Tensor, "P"]
     ) -> "ImageBatch":
         """Pair more concepts with the images; label numbers of nothing make empty masks."""
-        number = torch.full((len(image),), -1, dtype=torch.int32)
+        number = torch.full((len(image),), _NOTHING, dtype=torch.int32)
         whole = torch.zeros(len(image), dtype=torch.bool)
         number[known], whole[known] = self.number, self.whole
         return replace(self, image=image, concept=concept, number=number, whole=whole)
@@ -104,7 +118,7 @@ class ImageBatch(ConceptBatch):
             self,
             image=torch.arange(n, device=device),
             concept=torch.full((n,), concept, device=device),
-            number=torch.full((n,), -1, dtype=torch.int32, device=device),
+            number=torch.full((n,), _NOTHING, dtype=torch.int32, device=device),
             whole=torch.zeros(n, dtype=torch.bool, device=device),
         )
 
@@ -170,6 +184,8 @@ class PairIndex:
         concept = row_of[scan.number]
         keep = concept >= 0
         self.numbers = numbers
+        self.finder = AreaFinder(vocabulary)
+        self._unknown = scan.unknown
         self._concept = concept[keep]
         self._start = np.searchsorted(scan.row[keep], np.arange(num_rows + 1))
 
@@ -179,13 +195,16 @@ class PairIndex:
     ) -> "PairIndex":
         """Pair every image with all concepts of the categories it was annotated for.
 
+        An image that is unknown for a concept from edge to edge counts as not annotated for it.
+
         Args:
             index: The concepts in each image; they stay.
             vocabulary: The same concepts.
             reader: The dataset.
         """
         rows = np.arange(len(reader))
-        there = annotated_for(vocabulary, reader, rows) | index.present(rows)
+        annotated = annotated_for(vocabulary, reader, rows) & ~index.unknown(rows, whole=True)
+        there = annotated | index.present(rows)
         other = copy.copy(index)
         image, other._concept = there.nonzero()
         other._start = np.searchsorted(image, np.arange(len(reader) + 1))
@@ -207,6 +226,24 @@ class PairIndex:
         present = np.zeros((len(rows), len(self.numbers)), dtype=np.bool_)
         present[self.all_of(rows)] = True
         return present
+
+    def unknown(
+        self, rows: npt.NDArray[np.int64], *, whole: bool = False
+    ) -> Bool[np.ndarray, "N C"]:
+        """Return whether each of some images has pixels that are unknown for each concept.
+
+        Args:
+            rows: The images.
+            whole: Whether only images count that are unknown from edge to edge.
+        """
+        if self._unknown is None:
+            return np.zeros((len(rows), len(self.numbers)), dtype=np.bool_)
+        return self._unknown.of(self.numbers, rows, whole=whole)
+
+    def absent(self, rows: npt.NDArray[np.int64]) -> Bool[np.ndarray, "N C"]:
+        """Return whether each of some images is known to lack each concept."""
+        absent: npt.NDArray[np.bool_] = ~(self.present(rows) | self.unknown(rows))
+        return absent
 
     @property
     def pairs_per_image(self) -> npt.NDArray[np.int64]:
@@ -281,4 +318,5 @@ def collate(
         concept=torch.from_numpy(concept),
         number=torch.from_numpy(number).int(),
         whole=torch.tensor(whole, dtype=torch.bool),
+        areas=Areas.stack([index.finder.find(sample) for sample in samples], len(index.numbers)),
     )

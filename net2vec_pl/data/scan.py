@@ -5,7 +5,7 @@ any network runs. The same pass counts the pixels of every label (alpha and the 
 follow from them) and digests the content.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.unknown import Area, AreaFinder, UnknownRows
 from net2vec_pl.errors import ConfigError, DataError, unknown
 
 _SHOWN = 12
@@ -24,12 +25,14 @@ Track = Callable[[Iterable[list["RowFacts"]]], Iterable[list["RowFacts"]]]
 
 @dataclass(frozen=True)
 class RowFacts:
-    """What the scan learns of one row: label numbers, their pixels, a digest, or a fault."""
+    """What the scan learns of one row: its labels, what is unknown, a digest, or a fault."""
 
     row: int
     numbers: npt.NDArray[np.int64]
     pixels: npt.NDArray[np.int64]
+    known: npt.NDArray[np.int64]
     fingerprint: bytes
+    unknown: UnknownRows | None = None
     fault: str = ""
 
 
@@ -45,6 +48,8 @@ class Scan:
         readable: The rows that can be used, rising.
         unreadable: The others as (row, fault).
         digest: Digest of everything the dataset holds, hexadecimal.
+        known: Pixels of the image that are known for the label; None if all are, in every image.
+        unknown: Where which concepts have unknown pixels; None if nowhere.
     """
 
     row: npt.NDArray[np.int64]
@@ -53,6 +58,8 @@ class Scan:
     readable: npt.NDArray[np.int64]
     unreadable: tuple[tuple[int, str], ...]
     digest: str
+    known: npt.NDArray[np.int64] | None = None
+    unknown: UnknownRows | None = None
 
 
 def label_pixels(sample: Sample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -65,7 +72,7 @@ def label_pixels(sample: Sample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     maps = sample.label_maps
     counts: dict[int, int] = {}
     for layer in range(maps.shape[0]):
-        tally = torch.bincount(maps[layer].flatten())
+        tally = torch.bincount(maps[layer].flatten().clamp(min=0))
         for number in tally.nonzero().flatten().tolist():
             again = number in counts
             counts[number] = int((maps == number).any(0).sum()) if again else int(tally[number])
@@ -76,9 +83,30 @@ def label_pixels(sample: Sample) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     return numbers, np.array([counts[n] for n in sorted(counts)], dtype=np.int64)
 
 
+def known_pixels(
+    sample: Sample, numbers: npt.NDArray[np.int64], areas: Sequence[Area], of: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Count the pixels of one image that are known for each of its labels.
+
+    Args:
+        sample: The image.
+        numbers: Its label numbers.
+        areas: Its unknown areas.
+        of: The label number of each concept of an area.
+    """
+    maps = sample.label_maps
+    everywhere = {number for _, number in sample.image_labels}
+    known = dict.fromkeys(numbers.tolist(), maps.shape[1] * maps.shape[2])
+    for area in areas:
+        for number in {*of[area.concepts].tolist()} & {*known} - everywhere:
+            known[number] -= int((area.pixels & ~(maps == number).any(0)).sum())
+    return np.array([*known.values()], dtype=np.int64)
+
+
 class _Facts(Dataset[RowFacts]):
     def __init__(self, reader: ConceptReader) -> None:
         self.reader = reader
+        self._finder = AreaFinder(reader.vocabulary)
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -86,11 +114,16 @@ class _Facts(Dataset[RowFacts]):
     def __getitem__(self, row: int) -> RowFacts:
         fingerprint = self.reader.fingerprint(row)
         try:
-            numbers, pixels = label_pixels(self.reader[row])
+            sample = self.reader[row]
         except UnreadableRowError as error:
             none = np.zeros(0, dtype=np.int64)
-            return RowFacts(row, none, none, fingerprint, fault=str(error))
-        return RowFacts(row, numbers, pixels, fingerprint)
+            return RowFacts(row, none, none, none, fingerprint, fault=str(error))
+        numbers, pixels = label_pixels(sample)
+        areas = self._finder.find(sample)
+        of = self.reader.vocabulary.numbers
+        known = known_pixels(sample, numbers, areas, of)
+        unknown = UnknownRows.of_areas(row, areas, of) if areas else None
+        return RowFacts(row, numbers, pixels, known, fingerprint, unknown)
 
 
 def scan_files(
@@ -122,6 +155,7 @@ def scan_files(
         digest.update(fact.fingerprint)
     readable = np.array([fact.row for fact in facts if not fact.fault], dtype=np.int64)
     used = [fact for fact in facts if not fact.fault]
+    unknown_rows = [fact.unknown for fact in used if fact.unknown is not None]
     return Scan(
         row=np.repeat(readable, [len(fact.numbers) for fact in used]),
         number=np.concatenate([fact.numbers for fact in used]),
@@ -129,6 +163,8 @@ def scan_files(
         readable=readable,
         unreadable=unreadable,
         digest=digest.hexdigest(),
+        known=np.concatenate([fact.known for fact in used]) if unknown_rows else None,
+        unknown=UnknownRows.join(unknown_rows) if unknown_rows else None,
     )
 
 

@@ -22,8 +22,8 @@ class Considered:
         n_train: Readable train images that contain it.
         n_val: Readable val images that contain it.
         status: ``ok`` if it is probed, otherwise why not.
-        alpha: 1 - the mean share of a train image it covers; NaN without train images. Net2Vec,
-            section 3.2.
+        alpha: 1 - the mean share of a train image it covers, of pixels that are known; NaN without
+            train images. Net2Vec, section 3.2.
     """
 
     concept: Concept
@@ -110,17 +110,19 @@ def _count(reader: ConceptReader, scan: Scan, asked: Vocabulary) -> list[Conside
     n_train = np.bincount(scan.number[entry_is_train], minlength=length)
     n_val = np.bincount(scan.number[~entry_is_train], minlength=length)
     # Integer sums, one division: alpha does not depend on the order of images.
-    pixels = np.zeros(length, dtype=np.int64)
+    pixels, known = np.zeros((2, length), dtype=np.int64)
     np.add.at(pixels, scan.number[entry_is_train], scan.pixels[entry_is_train])
     area = reader.mask_size[0] * reader.mask_size[1]
+    of_entry = np.full_like(scan.pixels, area) if scan.known is None else scan.known
+    np.add.at(known, scan.number[entry_is_train], of_entry[entry_is_train])
     return [
         Considered(
             concept=c,
             n_train=int(n_train[c.number]),
             n_val=int(n_val[c.number]),
             status=PROBED,
-            alpha=1 - float(pixels[c.number]) / (area * n)
-            if (n := int(n_train[c.number]))
+            alpha=1 - float(pixels[c.number]) / int(known[c.number])
+            if n_train[c.number]
             else np.nan,
         )
         for c in asked

@@ -31,6 +31,7 @@ def example_strip(
     captions: Sequence[str],
     title: str,
     truth: Bool[np.ndarray, "n _h _w"] | None = None,
+    unknown: Bool[np.ndarray, "n _h _w"] | None = None,
     axes: Axes | None = None,
 ) -> Figure:
     """Show images side by side, plain and then once per mask, dark outside it.
@@ -41,6 +42,7 @@ def example_strip(
         captions: Above each image, such as its percentile and score.
         title: Title of the figure, such as the concept.
         truth: Where the concept is, drawn as an outline in every row.
+        unknown: Where it is unknown whether the concept is there, hatched in every row.
         axes: Where to draw; a new figure if None.
     """
     n, rows = len(images), 1 + len(masks)
@@ -59,6 +61,8 @@ def example_strip(
         for column in range(n):
             axis = panels[row * n + column]
             axis.imshow(dim_outside(images[column], shown[column]))
+            if unknown is not None:
+                _hatch(axis, unknown[column], images.shape[2:])
             if truth is not None:
                 _outline(axis, truth[column], images.shape[2:])
     for axis, caption in zip(panels, captions, strict=False):
@@ -69,13 +73,28 @@ def example_strip(
 def _outline(axis: Axes, mask: Bool[np.ndarray, "h w"], size: tuple[int, ...]) -> None:
     if not mask.any():
         return
-    # A frame of background closes outlines at the border; samples lie in the middle of their cells.
-    framed = np.pad(mask.astype(np.float64), 1)
+    axis.contour(*_framed(mask, size), levels=[0.5], colors=_OUTLINE, linewidths=1.0)
+    axis.set(xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
+
+
+def _hatch(axis: Axes, mask: Bool[np.ndarray, "h w"], size: tuple[int, ...]) -> None:
+    if not mask.any():
+        return
+    axis.contourf(*_framed(mask, size), levels=[0.5, 1.5], colors="none", hatches=["////"])
+    axis.set(xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
+
+
+def _framed(
+    mask: Bool[np.ndarray, "h w"], size: tuple[int, ...]
+) -> tuple[Float[np.ndarray, "_w"], Float[np.ndarray, "_h"], Float[np.ndarray, "_h _w"]]:
+    """Return x, y and values of a mask on an image of a size, with a frame of background.
+
+    The frame closes outlines at the border; samples lie in the middle of their cells.
+    """
     y, x = (
         (np.arange(-1, m + 1) + 0.5) * s / m - 0.5 for m, s in zip(mask.shape, size, strict=True)
     )
-    axis.contour(x, y, framed, levels=[0.5], colors=_OUTLINE, linewidths=1.0)
-    axis.set(xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
+    return x, y, np.pad(mask.astype(np.float64), 1)
 
 
 def score_histograms(

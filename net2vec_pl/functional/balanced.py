@@ -43,17 +43,27 @@ class BalancedSampler:
         present: Which image of one split carries which concept.
         numbers: Label number of each concept.
         seed: Seed of all draws, at least 0.
+        absent: Which image is known to lack which concept; all that do not carry it if None.
 
     Attributes:
         count: Examples a draw has of each concept, twice the size of its smaller class.
     """
 
-    def __init__(self, present: Bool[np.ndarray, "N C"], numbers: Sequence[int], seed: int) -> None:
+    def __init__(
+        self,
+        present: Bool[np.ndarray, "N C"],
+        numbers: Sequence[int],
+        seed: int,
+        absent: Bool[np.ndarray, "N C"] | None = None,
+    ) -> None:
         self._present = np.ascontiguousarray(present.T)
+        self._absent = ~self._present if absent is None else np.ascontiguousarray(absent.T)
         self._numbers = numbers
         self._seed = seed
-        positives = self._present.sum(1, dtype=np.int64)
-        self.count = 2 * np.minimum(positives, len(present) - positives)
+        positives, negatives = (
+            flags.sum(1, dtype=np.int64) for flags in (self._present, self._absent)
+        )
+        self.count = 2 * np.minimum(positives, negatives)
 
     def draw(self, epoch: int = 0) -> Examples:
         """Draw the examples of an epoch, anew for each."""
@@ -72,27 +82,33 @@ class BalancedSampler:
             return np.zeros(0, np.int64)
         # NumPy takes [seed, number] for [seed, number, 0], and the former draws initial weights.
         random = np.random.default_rng([self._seed, self._numbers[concept], epoch + 1])
-        row = self._present[concept]
         chosen = [
             some if len(some) == size else random.choice(some, size, replace=False, shuffle=False)
-            for some in (np.flatnonzero(row), np.flatnonzero(~row))
+            for some in (
+                np.flatnonzero(self._present[concept]),
+                np.flatnonzero(self._absent[concept]),
+            )
         ]
         return random.permutation(np.concatenate(chosen))
 
 
-def missing_class(present: Bool[np.ndarray, "N C"], images: str) -> list[str]:
+def missing_class(
+    present: Bool[np.ndarray, "N C"], images: str, absent: Bool[np.ndarray, "N C"] | None = None
+) -> list[str]:
     """Say of each concept why these images cannot teach or test it; nothing if they can.
 
     Args:
         present: Which image carries which concept.
         images: What the images are called, as in ``"val images"``.
+        absent: Which image is known to lack which concept; all that do not carry it if None.
 
     Example:
         >>> missing_class(np.array([[True, False, True], [True, False, False]]), "val images")
         ['no val images without it', 'no val images with it', '']
     """
-    counts = present.sum(0)
+    lacking = ~present if absent is None else absent
+    pairs = zip(present.any(0).tolist(), lacking.any(0).tolist(), strict=True)
     return [
-        f"no {images} with it" if not n else f"no {images} without it" if n == len(present) else ""
-        for n in counts.tolist()
+        f"no {images} with it" if not some else "" if others else f"no {images} without it"
+        for some, others in pairs
     ]

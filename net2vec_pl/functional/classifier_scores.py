@@ -46,6 +46,7 @@ def score_classifiers(
     present: Bool[np.ndarray, "N C"],
     annotated: Bool[np.ndarray, "N C"],
     balanced: Examples,
+    absent: Bool[np.ndarray, "N C"] | None = None,
 ) -> ClassificationScores:
     """Score classifiers over the images of a split.
 
@@ -54,13 +55,15 @@ def score_classifiers(
         present: Which image carries which concept.
         annotated: Which image is annotated for the concept's category.
         balanced: The balanced examples, the same for all that is compared.
+        absent: Which image is known to lack which concept; all that do not carry it if None.
     """
-    found = [_score(one, present, annotated, balanced) for one in logits]
+    lacking = ~present if absent is None else absent
+    found = [_score(one, present, lacking, annotated, balanced) for one in logits]
     accuracy, ap, auc, ap_annotated, auc_annotated = map(torch.stack, zip(*found, strict=True))
-    reason = missing_class(present, "val images")
+    reason = missing_class(present, "val images", lacking)
     narrow = [
         why or ("" if negatives else "no annotated val images without it")
-        for why, negatives in zip(reason, (annotated & ~present).any(0).tolist(), strict=True)
+        for why, negatives in zip(reason, (annotated & lacking).any(0).tolist(), strict=True)
     ]
     untrained = accuracy.isnan().all(0).tolist()
     return ClassificationScores(
@@ -82,6 +85,7 @@ def _or_untrained(reasons: list[str], untrained: list[bool]) -> list[str]:
 def _score(
     logits: Float[Tensor, "N C"],
     present: Bool[np.ndarray, "N C"],
+    absent: Bool[np.ndarray, "N C"],
     annotated: Bool[np.ndarray, "N C"],
     balanced: Examples,
 ) -> list[Float64[Tensor, "C"]]:
@@ -91,11 +95,11 @@ def _score(
     ranked = []
     for start in range(0, max(1, logits.shape[1]), chunk):
         some = slice(start, start + chunk)
-        true, covered = (
+        true, lacking, covered = (
             torch.from_numpy(np.ascontiguousarray(flags[:, some].T)).to(logits.device)
-            for flags in (present, annotated)
+            for flags in (present, absent, annotated)
         )
-        ranked.append(ranking_scores(logits[:, some].T, true, [~true, ~true & covered]))
+        ranked.append(ranking_scores(logits[:, some].T, true, [lacking, lacking & covered]))
     scores = [balanced_accuracy(logits, balanced), *torch.cat(ranked, 1)]
     return [score.masked_fill(none, torch.nan).cpu() for score in scores]
 

@@ -36,9 +36,16 @@ def set_iou(intersection: Int64[Tensor, "*C"], union: Int64[Tensor, "*C"]) -> Fl
 
 
 def overlap(
-    predicted: Bool[Tensor, "P sh sw"], mask: Bool[Tensor, "P sh sw"]
+    predicted: Bool[Tensor, "P sh sw"],
+    mask: Bool[Tensor, "P sh sw"],
+    known: Bool[Tensor, "P sh sw"] | None = None,
 ) -> Int64[Tensor, "P 2"]:
     """Count the pixels of each pair of maps that are in both, and in either.
+
+    Args:
+        predicted: One map.
+        mask: The other.
+        known: The pixels that count, all of the mask among them; all pixels if None.
 
     Example:
         >>> import torch
@@ -47,6 +54,8 @@ def overlap(
     """
     # Whole numbers below 2^24 are exact in float32, and summed ten times faster than bits.
     called, true = predicted.view(torch.uint8).float(), mask.view(torch.uint8).float()
+    if known is not None:
+        called.mul_(known.view(torch.uint8))
     total = called.flatten(1).sum(1) + true.flatten(1).sum(1)
     inside = called.mul_(true).flatten(1).sum(1)
     return torch.stack([inside, total - inside], 1).long()

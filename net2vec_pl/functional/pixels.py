@@ -6,6 +6,7 @@ chunk stays in the cache of the processor. Every chunk works in the same few buf
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +23,30 @@ _log = logging.getLogger(__name__)
 PAIRS_PER_CHUNK = {"cpu": 64, "cuda": 1024}
 
 Masks = Callable[[slice], Bool[Tensor, "p sh sw"]]
+Known = Callable[[slice], Bool[Tensor, "p sh sw"] | None]
+
+
+def everything(_: slice) -> None:
+    """Say of any pairs that all their pixels are known."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Upsampled logits of some pairs in one bank, beside the truth.
+
+    Args:
+        bank: Which bank.
+        pairs: Which pairs.
+        logits: Valid until the next come.
+        mask: Where the concept is.
+        known: The pixels that count; all if None.
+    """
+
+    bank: int
+    pairs: slice
+    logits: Float[Tensor, "p sh sw"]
+    mask: Bool[Tensor, "p sh sw"]
+    known: Bool[Tensor, "p sh sw"] | None
 
 
 class PixelPass(nn.Module):
@@ -66,6 +91,7 @@ class PixelPass(nn.Module):
         masks: Masks,
         alpha: Float[Tensor, "G P"],
         *,
+        known: Known = everything,
         wanted: bool = True,
     ) -> tuple[Float[Tensor, "G P"] | None, Float[Tensor, "G P h w"]]:
         """Return each pair's loss in each of G banks, and its gradient on the grid.
@@ -74,6 +100,7 @@ class PixelPass(nn.Module):
             logits: On the grid.
             masks: Gives the ground truth of some of the pairs.
             alpha: Weight of the positive pixels, one per bank and pair.
+            known: Gives the pixels of some of the pairs that count.
             wanted: Whether the loss is; gradients alone cost less.
         """
         loss, gradient = torch.empty_like(alpha), torch.empty_like(logits)
@@ -81,11 +108,14 @@ class PixelPass(nn.Module):
         for pairs in self._chunks(logits.shape[1]):
             bits = masks(pairs)
             mask = self._buffer("mask", bits.shape).copy_(bits.view(torch.uint8))
-            outside = mask[0].numel() - mask.flatten(1).sum(1) if wanted else None
+            counted = known(pairs)
+            outside = _outside(mask, counted) if wanted else None
             for group in range(len(logits)):
                 if group == 0 or not alike:
                     room = self._buffer("signed", mask.shape)
                     signed = signed_weights(mask, alpha[group, pairs], out=room)
+                    if counted is not None:
+                        signed.mul_(counted)  # no weight, so neither loss nor gradient
                 work = self._by_kernel if self._compiled else self._descend_chunk
                 value, gradient[group, pairs] = work(logits[group, pairs], signed, wanted)
                 if value is not None and outside is not None:
@@ -94,20 +124,19 @@ class PixelPass(nn.Module):
         return loss if wanted else None, gradient
 
     def against(
-        self, logits: Float[Tensor, "G P h w"], masks: Masks
-    ) -> Iterator[tuple[int, slice, Float[Tensor, "p sh sw"], Bool[Tensor, "p sh sw"]]]:
-        """Yield upsampled logits beside their masks: bank, pairs, logits, masks.
-
-        Logits are valid until the next come.
+        self, logits: Float[Tensor, "G P h w"], masks: Masks, known: Known = everything
+    ) -> Iterator[Compared]:
+        """Yield upsampled logits beside their masks, chunk by chunk in every bank.
 
         Args:
             logits: On the grid, in each of G banks.
             masks: Gives the ground truth of some of the pairs.
+            known: Gives the pixels of some of the pairs that count.
         """
         for pairs in self._chunks(logits.shape[1]):
-            mask = masks(pairs)
+            mask, counted = masks(pairs), known(pairs)
             for group in range(len(logits)):
-                yield group, pairs, self._upsample(logits[group, pairs]), mask
+                yield Compared(group, pairs, self._upsample(logits[group, pairs]), mask, counted)
 
     def enlarge(self, maps: Float[Tensor, "P h w"]) -> Float[Tensor, "P sh sw"]:
         """Upsample maps, into memory of their own."""
@@ -175,3 +204,13 @@ class PixelPass(nn.Module):
     def _chunks(self, num_pairs: int) -> list[slice]:
         size = self.chunk_size
         return [slice(i, i + size) for i in range(0, num_pairs, size)]
+
+
+def _outside(
+    mask: Float[Tensor, "p sh sw"], known: Bool[Tensor, "p sh sw"] | None
+) -> Float[Tensor, "p"]:
+    """Count the pixels outside each mask that count."""
+    inside = mask.flatten(1).sum(1)
+    if known is None:
+        return mask[0].numel() - inside
+    return known.flatten(1).sum(1) - inside

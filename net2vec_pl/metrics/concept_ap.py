@@ -32,6 +32,7 @@ class ConceptAP(Metric):
         logits: Float[Tensor, "P sh sw"],
         mask: Bool[Tensor, "P sh sw"],
         concept: Int64[Tensor, "P"],
+        known: Bool[Tensor, "P sh sw"] | None = None,
     ) -> None:
         """Count the pixels of some pairs.
 
@@ -39,12 +40,14 @@ class ConceptAP(Metric):
             logits: Upsampled logits.
             mask: Ground truth.
             concept: The concept of each pair, in [0, C).
+            known: The pixels that count; all if None.
         """
         # Only the concepts at hand, or a chunk of pairs would cost as much as all concepts.
         present, which = torch.unique(concept, return_inverse=True)
         cell = logit_bins(logits).add_(mask.view(torch.uint8), alpha=NUM_BINS)
         cell.add_((2 * NUM_BINS * which.int())[:, None, None])
-        found = torch.bincount(cell.flatten(), minlength=len(present) * 2 * NUM_BINS)
+        counted = cell.flatten() if known is None else cell[known]
+        found = torch.bincount(counted, minlength=len(present) * 2 * NUM_BINS)
         self.counts.index_add_(0, present, found.view(-1, 2, NUM_BINS))
 
     def summed(self) -> Int64[Tensor, "C 2 bins"]:

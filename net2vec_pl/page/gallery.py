@@ -17,7 +17,7 @@ from net2vec_pl.report.packing import mask_samples
 from net2vec_pl.studies.looks import directions, single_masks
 from net2vec_pl.studies.study import Study
 
-EMBEDDING, FILTER, TRUTH = "embedding", "best filter", "ground truth"
+EMBEDDING, FILTER, TRUTH, UNSURE = "embedding", "best filter", "ground truth", "unknown"
 _MOST = 400  # images; their small copies are a quarter of a page that is still quick to open
 _OF_EACH_CONCEPT = 4
 _IMAGES_AT_ONCE = 16
@@ -30,18 +30,20 @@ class Gallery:
     Args:
         pictures: The images.
         present: Whether each contains each concept.
+        sure: Whether it is known if each contains each concept.
         scores: Direction -> how much every image responds along it, on raw activations: anywhere,
             or on average where nothing is segmented, for classifiers read means.
         largest: The largest activation of every filter in every image.
         image: The image of each pair.
         concept: The concept of each pair.
         masks: ``ground truth``, ``best filter``, ``embedding`` -> masks of the pairs, made small;
-            empty where nothing is segmented.
+            empty where nothing is segmented. ``unknown`` -> pixels that do not count.
         iou: ``best filter``, ``embedding`` -> image IoU of each pair at the full size of masks.
     """
 
     pictures: list[UInt8[np.ndarray, "3 H W"]]
     present: Bool[np.ndarray, "M C"]
+    sure: Bool[np.ndarray, "M C"]
     scores: dict[str, Float[np.ndarray, "M C"]]
     largest: Float[np.ndarray, "M K"]
     image: Int64[np.ndarray, "P"]
@@ -79,6 +81,7 @@ def gallery(study: Study) -> Gallery:
     return Gallery(
         pictures=album.pictures,
         present=index.present(chosen),
+        sure=index.present(chosen) | index.absent(chosen),
         scores={EMBEDDING: scores[:, : len(embedding)], FILTER: scores[:, len(embedding) :]},
         largest=torch.cat(album.largest).numpy(),
         image=torch.cat(album.image).numpy(),
@@ -145,10 +148,12 @@ def _look(study: Study, batch: ImageBatch, vectors: Tensor, album: _Album) -> No
             FILTER: single_masks(study, activation, batch.image, batch.concept),
             EMBEDDING: study.segmented.probe.masks(batch),
         }
-    for name, mask in masks.items():
+    known = batch.known(slice(None))
+    unsure = torch.zeros_like(masks[TRUTH]) if known is None else ~known
+    for name, mask in {**masks, UNSURE: unsure}.items():
         album.masks.setdefault(name, []).append(_small(mask).cpu())
-        if name != TRUTH:
-            counts = overlap(mask, masks[TRUTH])
+        if name in (FILTER, EMBEDDING):
+            counts = overlap(mask, masks[TRUTH], known)
             album.iou.setdefault(name, []).append(set_iou(*counts.unbind(1)).cpu())
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from net2vec_pl.analysis import clusters
 from net2vec_pl.analysis.examples import choose, score_histogram
 from net2vec_pl.analysis.space import cosines, unit_rows
-from net2vec_pl.page.gallery import EMBEDDING, FILTER, Gallery
+from net2vec_pl.page.gallery import EMBEDDING, FILTER, UNSURE, Gallery
 from net2vec_pl.records import Cell
 from net2vec_pl.records.run import FilterRow
 from net2vec_pl.records.studies import SubsetRow
@@ -92,7 +92,11 @@ class Views:
         return [
             Example(
                 int(seen.image[pair]),
-                {name: masks[pair] for name, masks in seen.masks.items()},
+                {
+                    name: masks[pair]
+                    for name, masks in seen.masks.items()
+                    if name != UNSURE or masks[pair].any()
+                },
                 "IoU: "
                 + ", ".join(f"{name} {seen.iou[name][pair]:.2f}" for name in (EMBEDDING, FILTER)),
             )
@@ -105,7 +109,9 @@ class Views:
             scores = of_all[:, concept]
             if not np.isfinite(scores).any():  # no such direction
                 continue
-            counts = score_histogram(scores, self.seen.present[:, concept], _BINS)
+            sure = self.seen.sure[:, concept]
+            present = self.seen.present[sure, concept]
+            counts = score_histogram(scores[sure], present, _BINS)
             chosen = choose(scores, _PERCENTILES)
             pictures = zip(
                 chosen.image.tolist(),

@@ -29,6 +29,7 @@ class Images:
     Args:
         pooled: Mean activation of each filter.
         present: Whether an image carries a concept.
+        absent: Whether it is known to lack a concept.
         annotated: Whether an image is annotated for the concept's category.
         is_train: Whether an image is of the train split.
         vocabulary: The concepts.
@@ -36,6 +37,7 @@ class Images:
 
     pooled: Float[Tensor, "N K"]
     present: Bool[np.ndarray, "N C"]
+    absent: Bool[np.ndarray, "N C"]
     annotated: Bool[np.ndarray, "N C"]
     is_train: Bool[np.ndarray, "N"]
     vocabulary: Vocabulary
@@ -49,9 +51,10 @@ class Images:
     def score(self, bank: ClassificationBank | SingleClassifiers) -> ClassificationScores:
         """Score classifiers on val."""
         val = ~self.is_train
-        balanced = BalancedSampler(self.present[val], self.numbers, _VAL_SEED).draw()
+        present, absent = self.present[val], self.absent[val]
+        balanced = BalancedSampler(present, self.numbers, _VAL_SEED, absent).draw()
         logits = bank.logits(self.pooled[torch.from_numpy(val)])
-        return score_classifiers(logits, self.present[val], self.annotated[val], balanced)
+        return score_classifiers(logits, present, self.annotated[val], balanced, absent)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ def classify(job: LayerJob) -> Classified:
     one = torch.nn.functional.one_hot(largest, images.pooled.shape[1]).bool()[None]
     top = train_classifiers(job, images, "classifiers-top", seed=seeds[0], mask=one)
     train = images.is_train
-    best = best_single_classifiers(images.pooled[torch.from_numpy(train)], images.present[train])
+    best = best_single_classifiers(
+        images.pooled[torch.from_numpy(train)], images.present[train], images.absent[train]
+    )
     scores = [images.score(b) for b in (bank, top, best)]
     selection = job.setup.classified
     assert selection is not None
@@ -141,6 +146,7 @@ def train_classifiers(
             seed=seed,
             layer=job.backbone.module_path,
             mask=mask,
+            absent=images.absent[train],
         )
         job.fitter(epochs=protocol.epochs).fit(probe, None)
         return dict(vars(probe.bank()))
@@ -154,9 +160,11 @@ def _images(job: LayerJob) -> Images:
     assert job.activations.pooled is not None
     reader, rows = setup.reader, setup.scan.readable
     vocabulary = selection.vocabulary
+    index = PairIndex(vocabulary, setup.scan, len(reader))
     return Images(
         pooled=job.activations.pooled[torch.from_numpy(rows)],
-        present=PairIndex(vocabulary, setup.scan, len(reader)).present(rows),
+        present=index.present(rows),
+        absent=index.absent(rows),
         annotated=annotated_for(vocabulary, reader, rows),
         is_train=reader.is_train[rows],
         vocabulary=vocabulary,

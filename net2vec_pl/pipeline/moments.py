@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def _key_of(setup: Setup) -> dict[str, Any]:
         "train": setup.stream.train_rows.tolist(),
         "folds": _num_folds(setup),
         "own": _own(setup),
+        "sums": [field.name for field in fields(Moments)],
     }
 
 

@@ -72,8 +72,12 @@ def kept_bytes(setup: Setup, *, raw: bool = False) -> int:
     rows, (sh, sw) = pair_rows(setup), setup.reader.mask_size
     pairs = int(setup.stream.index.pairs_per_image[rows].sum())
     values = len(rows) * sum(math.prod(b.shape) for b in setup.backbones)
+    unknown = setup.scan.unknown
+    areas = 0 if unknown is None else int(np.isin(unknown.row, rows).sum())
     bits = 4 * values * setup.options.protocol.tau
-    return round(bits + pairs * (-(-sh * sw // 8) + 8) + 2 * values * raw)
+    mask = -(-sh * sw // 8)
+    of_area = mask + 8 + len(setup.selection.probed)
+    return round(bits + pairs * (mask + 8) + areas * of_area + 2 * values * raw)
 
 
 def storage_device(setup: Setup) -> torch.device:

@@ -202,8 +202,7 @@ def _random(job: LayerJob, scaled: Scaled) -> Solution:
 
 def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
     """Every pixel, and where the concept lies in train images on average."""
-    images = (moments.sums.own_count / moments.place[0].numel())[:, None, None]
-    share = (moments.place / images).nan_to_num(0.0)
+    share = (moments.place / moments.own_place).nan_to_num(0.0)
     highest = share.amax((1, 2), keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
     place = (share / highest).float().to(job.setup.device)  # bins of logits are around 1
 

@@ -20,8 +20,9 @@ class Sums:
         square: Sum of x x'.
         inside: Sum of f, over the images that contain the concept.
         inside_total: Sum of f x, over the same.
-        own_count: Positions of the images that contain the concept.
-        own_total: Sum of x over these.
+        own_count: Positions of the images that contain the concept, each by the share of its
+            pixels that is known.
+        own_total: Sum of x over these, weighted likewise.
     """
 
     count: Float64[Tensor, ""]
@@ -82,8 +83,9 @@ class Moments:
         own_count: By fold.
         own_total: By fold.
         place: Sum of f at each position of the grid, over all folds.
-        own_square: Sum of x x' over the images that contain each concept, of each half of the
-            folds; empty where no probe wants it.
+        own_place: Sum of the shares that are known, likewise.
+        own_square: Sum of x x' over the images that contain each concept, weighted as
+            ``own_total``, of each half of the folds; empty where no probe wants it.
     """
 
     count: Float64[Tensor, "F"]
@@ -94,6 +96,7 @@ class Moments:
     own_count: Float64[Tensor, "F C"]
     own_total: Float64[Tensor, "F C K"]
     place: Float64[Tensor, "C h w"]
+    own_place: Float64[Tensor, "C h w"]
     own_square: Float64[Tensor, "halves some K K"]
 
     @property
@@ -113,7 +116,12 @@ class Moments:
         middle = self.num_folds // 2
         folds = slice(middle) if number == 0 else slice(middle, None)
         by_fold = {field.name: getattr(self, field.name)[folds] for field in fields(Sums)}
-        return Moments(**by_fold, place=self.place, own_square=self.own_square[number : number + 1])
+        return Moments(
+            **by_fold,
+            place=self.place,
+            own_place=self.own_place,
+            own_square=self.own_square[number : number + 1],
+        )
 
     @cached_property
     def sums(self) -> Sums:

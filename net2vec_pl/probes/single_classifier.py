@@ -52,7 +52,9 @@ class SingleClassifiers:
 
 
 def best_single_classifiers(
-    pooled: Float[Tensor, "N K"], present: Bool[np.ndarray, "N C"]
+    pooled: Float[Tensor, "N K"],
+    present: Bool[np.ndarray, "N C"],
+    absent: Bool[np.ndarray, "N C"] | None = None,
 ) -> SingleClassifiers:
     """Fit every filter to every concept on the train images, and choose.
 
@@ -63,8 +65,10 @@ def best_single_classifiers(
         pooled: Activations of the train images, averaged over space. Filters that are the same
             everywhere have no classifier.
         present: Which of them carries which concept.
+        absent: Which is known to lack which concept; all that do not carry it if None.
     """
-    reason = missing_class(present, "train images")
+    lacking = ~present if absent is None else absent
+    reason = missing_class(present, "train images", lacking)
     values = pooled.double()
     center = values.mean(0)
     scale = (values - center).square().mean(0).sqrt()
@@ -78,8 +82,10 @@ def best_single_classifiers(
     chunk = max(1, _FLOATS_AT_ONCE // max(1, standard.numel()))
     for start in range(0, len(able), chunk):
         some = able[start : start + chunk]
-        positive = torch.from_numpy(present.T[some]).to(pooled.device)
-        fit = fit_single(standard, positive)
+        positive, negative = (
+            torch.from_numpy(flags.T[some]).to(pooled.device) for flags in (present, lacking)
+        )
+        fit = fit_single(standard, positive, negative)
         accuracy, loss = fit.accuracy.cpu().numpy(), fit.loss.double().cpu().numpy().round(4)
         tied = np.where(accuracy == accuracy.max(1, keepdims=True), loss, np.inf)
         best = torch.from_numpy(tied.argmin(1)).to(pooled.device)
@@ -116,7 +122,11 @@ class SingleFits:
     accuracy: Float64[Tensor, "C K"]
 
 
-def fit_single(standard: Float[Tensor, "K N"], positive: Bool[Tensor, "C N"]) -> SingleFits:
+def fit_single(
+    standard: Float[Tensor, "K N"],
+    positive: Bool[Tensor, "C N"],
+    negative: Bool[Tensor, "C N"] | None = None,
+) -> SingleFits:
     r"""Fit sigmoid(a x + b) for every concept and filter, the classes weighing the same.
 
     .. math:: \min_{a,b} \tfrac12 \operatorname{mean}_{+} \log(1 + e^{-z})
@@ -130,8 +140,10 @@ def fit_single(standard: Float[Tensor, "K N"], positive: Bool[Tensor, "C N"]) ->
     Args:
         standard: Activations by filter, each of mean 0 and standard deviation 1.
         positive: Images that carry each concept, some but not all.
+        negative: Images that lack it, at least one; all others if None.
     """
-    shares = positive / positive.sum(1, keepdim=True), ~positive / (~positive).sum(1, keepdim=True)
+    negative = ~positive if negative is None else negative
+    shares = (of / of.sum(1, keepdim=True) for of in (positive, negative))
     heads, tails = (share.to(standard.dtype)[:, :, None] / 2 for share in shares)
     a, b = standard.new_zeros(2, len(positive), len(standard))
     for _ in range(_STEPS):
@@ -142,7 +154,7 @@ def fit_single(standard: Float[Tensor, "K N"], positive: Bool[Tensor, "C N"]) ->
     z = torch.addcmul(b[:, :, None], a[:, :, None], standard)
     losses = nn.functional.softplus(-z) @ heads + nn.functional.softplus(z) @ tails
     loss = losses[:, :, 0] + RIDGE / 2 * a**2
-    return SingleFits(a, b, loss, _class_accuracy(z, positive))
+    return SingleFits(a, b, loss, _class_accuracy(z, positive, negative))
 
 
 def _newton(
@@ -168,9 +180,9 @@ def _newton(
 
 
 def _class_accuracy(
-    z: Float[Tensor, "C K N"], positive: Bool[Tensor, "C N"]
+    z: Float[Tensor, "C K N"], positive: Bool[Tensor, "C N"], negative: Bool[Tensor, "C N"]
 ) -> Float64[Tensor, "C K"]:
-    classes = ((z > 0, positive), (z < 0, ~positive))
+    classes = ((z > 0, positive), (z < 0, negative))
     # Counts are exact in single precision up to 16 million images.
     shares = [
         (right.to(z.dtype) @ of.to(z.dtype)[:, :, None])[:, :, 0].double() / of.sum(1, keepdim=True)

@@ -38,6 +38,7 @@ class SingleFilterCounts:
         image: Int64[Tensor, "P"],
         concept: Int64[Tensor, "P"],
         cells: BilinearCells,
+        known: Bool[Tensor, "P sh sw"] | None = None,
     ) -> None:
         """Count some images: their bits against the masks of the concepts they contain.
 
@@ -47,15 +48,23 @@ class SingleFilterCounts:
             image: The image of each pair, in [0, N), rising.
             concept: The concept of each pair.
             cells: Cells of the grid on the masks.
+            known: The pixels of each pair that count, all of its mask among them; all if None.
         """
         sizes = torch.bincount(image, minlength=len(fired))
         place = torch.arange(len(image), device=image.device) - (sizes.cumsum(0) - sizes)[image]
-        width = int(sizes.max()) + 1  # the last mask is the whole picture: it gives a filter's area
+        # A filter's area is its overlap with all that counts: mostly the whole picture, once.
+        most = int(sizes.max())
+        width = most + (1 if known is None else most)
         table = masks.new_zeros(len(fired), width, *masks.shape[1:])
-        table[:, -1] = True
         table[image, place] = masks
+        if known is None:
+            table[:, -1] = True
+            of_area = torch.full_like(place, most)
+        else:
+            of_area = most + place
+            table[image, of_area] = known
         overlaps = count_overlaps(cell_patterns(fired), cells.count_patterns(table))
-        inside, area = overlaps[image, :, place], overlaps[image, :, -1]
+        inside, area = overlaps[image, :, place], overlaps[image, :, of_area]
         true = masks.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
         self.intersection.index_add_(0, concept, inside)
         self.union.index_add_(0, concept, true[:, None] + area - inside)

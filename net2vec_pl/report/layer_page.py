@@ -32,7 +32,7 @@ class Example:
     Args:
         picture: Which of the page's pictures it is.
         masks: ``ground truth``, ``best filter``, ``embedding`` -> mask, at any resolution; a name
-            is absent where there is no such mask.
+            is absent where there is no such mask. ``unknown`` is drawn as stripes over the others.
         caption: Such as the IoU of each mask.
     """
 

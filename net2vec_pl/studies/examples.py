@@ -60,9 +60,15 @@ class Examples(Question):
         embedding, single = directions(study)
         scores = _scores(study, val, torch.cat([embedding, single]))
         found = {_EMBEDDING: scores[:, : len(embedding)], _FILTER: scores[:, len(embedding) :]}
-        present = job.activations.stream.index.present(val)
+        index = job.activations.stream.index
+        present = index.present(val)
+        # An image that may or may not contain a concept is left out.
+        sure = present | index.absent(val)
         ranked = {
-            name: [retrieval(values[:, c], present[:, c]) for c in range(len(job.vocabulary))]
+            name: [
+                retrieval(values[sure[:, c], c], present[sure[:, c], c])
+                for c in range(len(job.vocabulary))
+            ]
             for name, values in found.items()
         }
         study.write(
@@ -75,7 +81,9 @@ class Examples(Question):
         best = study.segmented.scores[0].val.tolist()
         for c in chosen_concepts(self.concepts, job.vocabulary.names, best):
             of_concept = {name: values[:, c] for name, values in found.items()}
-            _draw_scores(study, c, of_concept, {n: r[c] for n, r in ranked.items()}, present[:, c])
+            of_sure = {name: values[sure[:, c]] for name, values in of_concept.items()}
+            results = {n: r[c] for n, r in ranked.items()}
+            _draw_scores(study, c, of_sure, results, present[sure[:, c], c])
             _draw_images(study, c, choose(of_concept[_EMBEDDING], _PERCENTILES), val)
         aucs = {n: np.array([r.auc for r in results]) for n, results in ranked.items()}
         _tell(study, aucs, self.replicates)
@@ -159,19 +167,21 @@ def _draw_images(study: Study, concept: int, chosen: Choice, val: np.ndarray) ->
     if not len(chosen.image) or not processes.is_first():
         return
     name = study.job.vocabulary.names[concept]
-    images, masks, truth = _masks(study, concept, val[chosen.image])
+    images, masks, truth, unsure = _masks(study, concept, val[chosen.image])
     captions = [
         f"{percentile:.0f} %: {score:.2f}"
         for percentile, score in zip(chosen.percentile, chosen.score, strict=True)
     ]
     title = f"{name}, by percentile of its score"
-    study.draw(f"examples_{_slug(name)}", example_strip, images, masks, captions, title, truth)
+    study.draw(
+        f"examples_{_slug(name)}", example_strip, images, masks, captions, title, truth, unsure
+    )
 
 
 def _masks(
     study: Study, concept: int, rows: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Return images, the masks of the embedding and of the best filter, and the ground truth."""
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Return images, masks of the embedding and the best filter, ground truth, what is unknown."""
     job = study.job
     reader = job.setup.reader
     samples = [reader[row] for row in rows.tolist()]
@@ -179,14 +189,17 @@ def _masks(
     batch = collate(rows.tolist(), samples, job.setup.stream.index, *size)
     number = int(job.vocabulary.numbers[concept])
     truth = (batch.label_maps == number).any(1).numpy()
-    asked = batch.about(concept).to(job.setup.device)
+    about = batch.about(concept)
+    known = about.known(slice(None))
+    unsure = np.zeros_like(truth) if known is None else ~(known.numpy() | truth)
+    asked = about.to(job.setup.device)
     assert isinstance(asked, ImageBatch)
     activation = respond(job.backbone, asked)
     masks = {
         _EMBEDDING: study.segmented.probe.masks(asked).cpu().numpy(),
         _FILTER: single_masks(study, activation, asked.image, asked.concept).cpu().numpy(),
     }
-    return batch.images.numpy(), masks, truth
+    return batch.images.numpy(), masks, truth, unsure
 
 
 def _slug(name: str) -> str:

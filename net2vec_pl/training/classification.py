@@ -94,6 +94,7 @@ class ClassificationProbe(pl.LightningModule):
         seed: Seed of draws and initial vectors.
         layer: Module path of the layer; initial vectors follow from it too.
         mask: The filters that each classifier may use; by default one per concept uses all.
+        absent: Which images are known to lack which concept; all that do not carry it if None.
 
     Raises:
         DataError: If an activation is not finite.
@@ -109,15 +110,18 @@ class ClassificationProbe(pl.LightningModule):
         seed: int,
         layer: str = "",
         mask: Bool[Tensor, "G C K"] | None = None,
+        absent: Bool[np.ndarray, "N C"] | None = None,
     ) -> None:
         super().__init__()
         _check_finite(pooled)
         self.automatic_optimization = False  # concepts step on their own
         self.protocol = protocol
-        count = BalancedSampler(present, numbers, seed).count
+        lacking = ~present if absent is None else absent
+        count = BalancedSampler(present, numbers, seed, lacking).count
         self.order = np.argsort(-count, kind="stable")
         ordered = [numbers[c] for c in self.order]
-        self.sampler = BalancedSampler(present[:, self.order], ordered, seed)
+        flags = present[:, self.order], lacking[:, self.order]
+        self.sampler = BalancedSampler(flags[0], ordered, seed, flags[1])
         start = initial_rows(ordered, pooled.shape[1], seed, layer)
         allowed = torch.ones(1, *start.shape, dtype=torch.bool) if mask is None else mask
         allowed = allowed.cpu()[:, self.order].transpose(0, 1).contiguous()

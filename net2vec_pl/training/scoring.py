@@ -42,10 +42,10 @@ def score_maps(
     """
     rows = rows_of(len(maps), num_concepts, batch.concept)
     counts = torch.empty(*rows.shape, 2, dtype=torch.int64, device=maps.device)
-    for bank, pairs, upsampled, mask in pixels.against(maps, batch.masks):
-        counts[bank, pairs] = overlap(upsampled > 0, mask)
+    for one in pixels.against(maps, batch.masks, batch.known):
+        counts[one.bank, one.pairs] = overlap(one.logits > 0, one.mask, one.known)
         if ap is not None:
-            ap.update(upsampled, mask, rows[bank, pairs])
+            ap.update(one.logits, one.mask, rows[one.bank, one.pairs], one.known)
     return counts
 
 
@@ -127,14 +127,16 @@ def thresholds_on(
         batch = batch.to(device, non_blocking=True)
         logits = maps(batch)
         of_pairs = rows_of(num_banks, num_concepts, batch.concept)
-        for bank, pairs, upsampled, mask in pixels.against(logits, batch.masks):
-            concept = of_pairs[bank, pairs]
+        for one in pixels.against(logits, batch.masks, batch.known):
+            upsampled, mask, known = one.logits, one.mask, one.known
+            concept = of_pairs[one.bank, one.pairs]
             if counted is not None:
-                mine = counted[bank, batch.row[batch.image[pairs]]]
+                mine = counted[one.bank, batch.row[batch.image[one.pairs]]]
                 if not mine.any():
                     continue
                 upsampled, mask, concept = upsampled[mine], mask[mine], concept[mine]
-            metric.update(upsampled, mask, concept)
+                known = None if known is None else known[mine]
+            metric.update(upsampled, mask, concept, known)
     counts = metric.summed()
     found = best_threshold(counts[:, 1], counts[:, 0])
     return found[0].view(num_banks, -1).cpu(), found[1].view(num_banks, -1).cpu()

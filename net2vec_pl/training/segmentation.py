@@ -114,10 +114,11 @@ class SegmentationProbe(pl.LightningModule):
         scores = self._scores(batch)
         logits, rows = self._logits(scores, batch), self._rows(batch)
         if self.protocol.weighting == "iou":
-            for bank, pairs, maps, mask in self.pixels.against(logits, batch.masks):
-                self.train_iou.update(overlap(predict(maps), mask), rows[bank, pairs])
+            for one in self.pixels.against(logits, batch.masks, batch.known):
+                counts = overlap(predict(one.logits), one.mask, one.known)
+                self.train_iou.update(counts, rows[one.bank, one.pairs])
         loss, gradient = self.pixels.descend(
-            logits, batch.masks, self.alpha[rows], wanted=self.tells_loss
+            logits, batch.masks, self.alpha[rows], known=batch.known, wanted=self.tells_loss
         )
         of_parameters = [torch.cat([scores.weight_gradients(g) for g in gradient])]
         if self.bank.bias is not None:
@@ -137,7 +138,9 @@ class SegmentationProbe(pl.LightningModule):
         """Return the gradient of every pair's loss with respect to its row of the first bank."""
         scores = self._scores(batch)
         logits, rows = self._logits(scores, batch)[:1], self._rows(batch)[:1]
-        _, gradient = self.pixels.descend(logits, batch.masks, self.alpha[rows], wanted=False)
+        _, gradient = self.pixels.descend(
+            logits, batch.masks, self.alpha[rows], known=batch.known, wanted=False
+        )
         return scores.weight_gradients(gradient[0])
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from net2vec_pl import processes
@@ -21,7 +21,8 @@ class WideScores:
         annotated: Set IoU over these images, whether or not they contain the concept.
         argmax: IoU of the concept where the concept of highest logit in its category is predicted,
             over the pixels with a label of the category; its mean over concepts is what papers on
-            semantic segmentation call mIoU.
+            semantic segmentation call mIoU. Where a concept is unknown, it is not predicted; where
+            no concept of the category is known to be absent but some are unknown, nothing counts.
     """
 
     annotated: Float64[Tensor, "B C"]
@@ -53,27 +54,46 @@ class WideCounts:
         """
         for pairs in batch.pairs_by_image():
             masks = batch.masks(pairs).flatten(1)
+            counted = batch.known(pairs)
+            known = torch.ones_like(masks) if counted is None else counted.flatten(1)
             category = self._category[batch.concept[pairs]]
             for bank, of_bank in enumerate(maps[:, pairs]):
                 logits = pixels.enlarge(of_bank).flatten(1)
-                self._alone(bank, batch.concept[pairs], logits, masks)
+                self._alone(bank, batch.concept[pairs], logits, masks, known)
                 for number in torch.unique(category):
                     mine = category == number
-                    self._among(bank, batch.concept[pairs][mine], logits[mine], masks[mine])
+                    self._among(
+                        bank, batch.concept[pairs][mine], logits[mine], masks[mine], known[mine]
+                    )
 
     def scores(self) -> WideScores:
         """Return the scores over all processes; NaN where nothing was counted."""
         counts = processes.sum_over(self._counts).cpu()
         return WideScores(set_iou(*counts[:2]), set_iou(*counts[2:]))
 
-    def _alone(self, bank: int, concept: Int64[Tensor, "p"], logits: Tensor, masks: Tensor) -> None:
-        called = logits > 0
+    def _alone(
+        self,
+        bank: int,
+        concept: Int64[Tensor, "p"],
+        logits: Tensor,
+        masks: Bool[Tensor, "p pixels"],
+        known: Bool[Tensor, "p pixels"],
+    ) -> None:
+        called = (logits > 0) & known
         self._counts[0, bank, concept] += (called & masks).sum(1)
         self._counts[1, bank, concept] += (called | masks).sum(1)
 
-    def _among(self, bank: int, concept: Int64[Tensor, "p"], logits: Tensor, masks: Tensor) -> None:
-        labelled = masks.any(0)
-        logits, masks = logits[:, labelled], masks[:, labelled]
+    def _among(
+        self,
+        bank: int,
+        concept: Int64[Tensor, "p"],
+        logits: Tensor,
+        masks: Bool[Tensor, "p pixels"],
+        known: Bool[Tensor, "p pixels"],
+    ) -> None:
+        compared = masks.any(0) & (known.all(0) | (known & ~masks).any(0))
+        logits = logits[:, compared].masked_fill(~known[:, compared], -torch.inf)
+        masks = masks[:, compared]
         if not masks.shape[1]:
             return
         winner = logits.argmax(0)

@@ -615,7 +615,7 @@ def test_a_cache_takes_a_thirtieth_of_the_float32_activations(tmp_path: Path) ->
     assert taken <= forecast_bytes(n, shape, mask, 4)
     cache = DiskCache([path], np.arange(1200))
     for row in (0, n - 1):
-        _, index, concept, _ = cache[row]
+        index, concept = cache[row].fired, cache[row].concepts
         assert index.tolist() == np.flatnonzero(bits[row].numpy()).tolist()
         assert concept.tolist() == present[row].tolist()
         masks = cache.collate([cache[row]]).masks(slice(None)).numpy()

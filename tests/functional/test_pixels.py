@@ -151,7 +151,8 @@ def test_upsampled_logits_come_in_chunks_in_order(size: int) -> None:
     expected = interpolate(logits[None], MASK, mode="bilinear", align_corners=True)[0]
     both, seen = torch.stack([logits, -logits]), []
     pixels = pixel_pass(pairs_per_chunk=size)
-    for bank, pairs, maps, mask in pixels.against(both, masks.__getitem__):
+    for one in pixels.against(both, masks.__getitem__):
+        bank, pairs, maps, mask = one.bank, one.pairs, one.logits, one.mask
         torch.testing.assert_close(maps, (1 - 2 * bank) * expected[pairs])
         assert torch.equal(mask, masks[pairs])
         seen += [(bank, pair) for pair in range(10)[pairs]]

@@ -170,7 +170,22 @@
     brush.stroke();
   }
 
-  function panel(number, mask, truth, label) {
+  // Stripes over what is unknown.
+  function hatch(brush, mask, width, height) {
+    brush.fillStyle = "#c0c0c0";
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++)
+        if ((x + y) % 8 < 2 && mask.has(Math.floor((y * mask.height) / height), Math.floor((x * mask.width) / width)))
+          brush.fillRect(x, y, 1, 1);
+  }
+
+  // The masks of an example to be shown, and those drawn over all of them.
+  function sorted(example) {
+    const all = example.masks.map(unpack), named = (name) => all.find((mask) => mask.name === name);
+    return { masks: all.filter((mask) => mask.name !== "unknown"), truth: named("ground truth"), unsure: named("unknown") };
+  }
+
+  function panel(number, mask, truth, unsure, label) {
     const canvas = make("canvas", { width: 224, height: 224, role: "img", "aria-label": label, "aria-busy": "true" });
     picture(number).then((image) => {
       const [width, height] = [224, Math.round((224 * image.naturalHeight) / image.naturalWidth)];
@@ -178,6 +193,7 @@
       const brush = canvas.getContext("2d");
       brush.drawImage(image, 0, 0, width, height);
       if (mask) dimOutside(brush, mask, width, height);
+      if (unsure) hatch(brush, unsure, width, height);
       if (truth) outline(brush, truth, width, height);
       canvas.removeAttribute("aria-busy");
     });
@@ -185,10 +201,10 @@
   }
 
   function exampleFigure(example, name) {
-    const masks = example.masks.map(unpack), truth = masks.find((mask) => mask.name === "ground truth");
+    const { masks, truth, unsure } = sorted(example);
     const panels = [null, ...masks].map((mask) => {
       const label = mask ? mask.name : "picture";
-      return make("div", {}, label, panel(example.picture, mask, truth, `${name}: ${label}. ${example.caption}`));
+      return make("div", {}, label, panel(example.picture, mask, truth, unsure, `${name}: ${label}. ${example.caption}`));
     });
     return make("figure", { class: "example" }, make("div", { class: "panels" }, ...panels), make("figcaption", {}, example.caption));
   }
@@ -200,9 +216,8 @@
     const most = Math.min(order.length, 6);
     const chosen = Array.from({ length: most }, (_, i) => order[Math.round((i * (order.length - 1)) / Math.max(most - 1, 1))]);
     byId("overview").append(...chosen.map((c) => {
-      const { picture: number, masks } = typical(c), maps = masks.map(unpack);
-      const [found, truth] = ["embedding", "ground truth"].map((name) => maps.find((mask) => mask.name === name));
-      return make("figure", {}, panel(number, found, truth, `${names[c]}: mask of the embedding`),
+      const { masks, truth, unsure } = sorted(typical(c)), found = masks.find((mask) => mask.name === "embedding");
+      return make("figure", {}, panel(typical(c).picture, found, truth, unsure, `${names[c]}: mask of the embedding`),
         make("figcaption", {}, link("concept", names[c]), ` ${read(score(concepts[c], multi))}`));
     }));
     for (const id of ["overview", "overview-note"]) byId(id).hidden = !chosen.length;
@@ -300,9 +315,10 @@
     const c = conceptOf.get(name), concept = concepts[c];
     if (!concept) return show("Not found", "", [], make("p", {}, unknown(name)));
     const examples = concept.examples.map((example) => exampleFigure(example, name));
+    const striped = concept.examples.some((example) => sorted(example).unsure) ? " Stripes are pixels where it is unknown." : "";
     show(name, score(concept, "category"), steps(byId("concept-table"), c, "concept", (i) => names[i]),
       numbers(columns, concept.row),
-      part("On val images that contain it", note("From the best segmented to the worst. Dark is what lies outside a mask; the yellow line is the ground truth."),
+      part("On val images that contain it", note("From the best segmented to the worst. Dark is what lies outside a mask; the yellow line is the ground truth." + striped),
         examples.length ? make("div", { class: "columns" }, ...examples) : note("No example was kept of this concept.")),
       part("How images score", ...scoreParts(concept)),
       make("div", { class: "columns" },
