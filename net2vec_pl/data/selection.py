@@ -22,7 +22,7 @@ class Considered:
         n_train: Readable train images that contain it.
         n_val: Readable val images that contain it.
         status: ``ok`` if it is probed, otherwise why not.
-        alpha: 1 - the mean share of a train image it covers, of pixels that are known; NaN without
+        alpha: 1 - the mean share that it covers of the known pixels of a train image; NaN without
             train images. Net2Vec, section 3.2.
     """
 
@@ -109,21 +109,24 @@ def _count(reader: ConceptReader, scan: Scan, asked: Vocabulary) -> list[Conside
     length = int(max(asked.numbers.max(initial=0), scan.number.max(initial=0))) + 1
     n_train = np.bincount(scan.number[entry_is_train], minlength=length)
     n_val = np.bincount(scan.number[~entry_is_train], minlength=length)
-    # Integer sums, one division: alpha does not depend on the order of images.
-    pixels, known = np.zeros((2, length), dtype=np.int64)
-    np.add.at(pixels, scan.number[entry_is_train], scan.pixels[entry_is_train])
+    # Integer sums over images with as many known pixels, and one division for each such number:
+    # alpha does not depend on the order of images.
     area = reader.mask_size[0] * reader.mask_size[1]
-    of_entry = np.full_like(scan.pixels, area) if scan.known is None else scan.known
-    np.add.at(known, scan.number[entry_is_train], of_entry[entry_is_train])
+    known = np.full_like(scan.pixels, area) if scan.known is None else scan.known
+    alike, which = np.unique(
+        np.stack([scan.number, known], 1)[entry_is_train], axis=0, return_inverse=True
+    )
+    pixels = np.zeros(len(alike), dtype=np.int64)
+    np.add.at(pixels, which, scan.pixels[entry_is_train])
+    share = np.zeros(length)
+    np.add.at(share, alike[:, 0], pixels / (alike[:, 1] * n_train[alike[:, 0]]))
     return [
         Considered(
             concept=c,
             n_train=int(n_train[c.number]),
             n_val=int(n_val[c.number]),
             status=PROBED,
-            alpha=1 - float(pixels[c.number]) / int(known[c.number])
-            if n_train[c.number]
-            else np.nan,
+            alpha=1 - float(share[c.number]) if n_train[c.number] else np.nan,
         )
         for c in asked
     ]

@@ -107,7 +107,7 @@ def missing_class(
         ['no val images without it', 'no val images with it', '']
     """
     lacking = ~present if absent is None else absent
-    pairs = zip(present.any(0).tolist(), lacking.any(0).tolist(), strict=True)
+    pairs = zip(np.any(present, axis=0).tolist(), np.any(lacking, axis=0).tolist(), strict=True)
     return [
         f"no {images} with it" if not some else "" if others else f"no {images} without it"
         for some, others in pairs
