@@ -66,7 +66,7 @@ def groups_by_name(
         >>> groups_by_name(["a_1.jpg", "a_2.jpg", "b_1.jpg"], "^([^_]+)_").tolist()
         [0, 0, 1]
     """
-    given = f"{option}={pattern!r}"
+    given = f"{option}='{pattern}'"
     if pattern == FOLDER:
         found: list[str | None] = [str(PurePosixPath(name).parent) for name in names]
     else:
@@ -81,7 +81,7 @@ def groups_by_name(
         )
     count = len({*found})
     if count == 1 or count == len(names):
-        says = f"one group, {found[0]!r}" if count == 1 else "groups of one image each"
+        says = f"one group, {found[0]!r}," if count == 1 else "groups of one image each"
         raise ConfigError(
             f"{given} makes {says} of the {len(names)} images (such as "
             f"{shorten(map(repr, names), _SHOWN)}), which says nothing. {_HELP}"
