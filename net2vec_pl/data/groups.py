@@ -180,12 +180,24 @@ def over_images(num_groups: int | None) -> str:
 
     Example:
         >>> over_images(None), over_images(40)
-        ('over images', 'over images, resampled by 40 groups')
+        ('over images', 'over images resampled by 40 groups')
     """
-    if num_groups is None:
-        return "over images"
-    few = ", so few that they are too short" if num_groups < FEW else ""
-    return f"over images, resampled by {num_groups} groups{few}"
+    return "over images" if num_groups is None else f"over images resampled by {num_groups} groups"
+
+
+def if_few(num_groups: int | None) -> str:
+    """Say what few groups do to intervals; empty where there are enough, or none.
+
+    Args:
+        num_groups: Groups that are resampled; None where images are.
+
+    Example:
+        >>> if_few(3), if_few(10), if_few(None)
+        (' Intervals over so few groups are too short, and tests seldom decide.', '', '')
+    """
+    if num_groups is None or num_groups >= FEW:
+        return ""
+    return " Intervals over so few groups are too short, and tests seldom decide."
 
 
 def _compiled(given: str, pattern: str) -> re.Pattern[str]:

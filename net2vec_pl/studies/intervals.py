@@ -109,7 +109,7 @@ def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
         f"Combinations score {interval(means.multi.array())} in mean val set IoU, the best "
         f"single filters {interval(means.single.array())}: a gain of "
         f"{interval(means.gain.array())} over {means.n_concepts} concepts (95 % intervals "
-        f"{study.over_images}).",
+        f"{study.over_images}).{study.if_few}",
     )
     study.find(
         QUESTION,

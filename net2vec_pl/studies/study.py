@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from net2vec_pl import processes
 from net2vec_pl.analysis.clusters import Layout
 from net2vec_pl.analysis.intervals import Interval
-from net2vec_pl.data.groups import over_images
+from net2vec_pl.data.groups import if_few, over_images
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.pipeline.classification import Classified
 from net2vec_pl.pipeline.layer import LayerJob
@@ -73,6 +73,11 @@ class Study:
     def over_images(self) -> str:
         """What intervals on val are over, in words: images, or groups of them."""
         return over_images(self.job.setup.num_val_groups)
+
+    @property
+    def if_few(self) -> str:
+        """What to add where they are over few groups; else empty."""
+        return if_few(self.job.setup.num_val_groups)
 
     @property
     def by_groups(self) -> str:

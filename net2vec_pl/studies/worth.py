@@ -56,7 +56,7 @@ def _tell(
     """Say how many concepts are known, what the levels score, and whether several filters help."""
     own, probes = means[0], [m for m in means if m.role == "probe"]
     most = max(probes, key=lambda m: m.known)
-    _tell_known(study, rows, most, _BY_TEST.format(over=study.over_images))
+    _tell_known(study, rows, most, _BY_TEST.format(over=study.over_images) + study.if_few)
     if most is not own:
         _tell_known(study, rows, own)
     study.find(
@@ -112,7 +112,7 @@ def _tell_several(
         f"{drawn.single.value:.3f}{also}. The best combination, {first.name}, scores "
         f"{drawn.multi.value:.3f}: a gain of {interval(drawn.gain.array())} (95 % interval "
         f"{study.over_images}). By a paired test it is better for {verdict.count(MULTI)} of "
-        f"{drawn.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.",
+        f"{drawn.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.{study.if_few}",
     )
 
 

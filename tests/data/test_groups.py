@@ -14,6 +14,7 @@ from net2vec_pl.data.dataset_split import train_rows
 from net2vec_pl.data.groups import (
     doubts_of,
     groups_by_name,
+    if_few,
     num_val_groups,
     numbered,
     over_images,
@@ -120,8 +121,9 @@ def test_names_of_films_without_groups_are_told() -> None:
 
 def test_intervals_say_what_they_are_over() -> None:
     assert over_images(None) == "over images"
-    assert over_images(10) == "over images, resampled by 10 groups"
-    assert over_images(9) == "over images, resampled by 9 groups, so few that they are too short"
+    assert over_images(10) == "over images resampled by 10 groups"
+    assert if_few(None) == if_few(10) == ""
+    assert if_few(9) == " Intervals over so few groups are too short, and tests seldom decide."
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.integers(0, 9))
