@@ -36,7 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 def folds_of(
-    train_rows: npt.NDArray[np.int64], num_rows: int, num_folds: int
+    train_rows: npt.NDArray[np.int64],
+    num_rows: int,
+    num_folds: int,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> Int64[Tensor, "rows"]:
     """Give every train image a fold: stretches of neighbours, as frames of a film mostly are.
 
@@ -44,6 +47,8 @@ def folds_of(
         train_rows: The train images, rising.
         num_rows: Rows of the dataset.
         num_folds: F.
+        groups: The group of each row of the dataset; a group is in one fold. None if each image
+            is its own.
 
     Returns:
         The fold of each row of the dataset; -1 for those that are not train images.
@@ -51,11 +56,38 @@ def folds_of(
     Example:
         >>> folds_of(np.array([0, 1, 2, 4]), 5, 2).tolist()
         [0, 0, 1, -1, 1]
+        >>> folds_of(np.array([0, 1, 2, 4]), 5, 2, np.array([0, 0, 0, 1, 1])).tolist()
+        [0, 0, 0, -1, 1]
     """
     fold = torch.full((num_rows,), -1)
     place = np.arange(len(train_rows))
-    fold[torch.from_numpy(train_rows)] = torch.from_numpy(place * num_folds // max(len(place), 1))
+    if groups is None:
+        of_train = place * num_folds // max(len(place), 1)
+    else:
+        of_train = _folds_of_groups(groups[train_rows], num_folds)
+    fold[torch.from_numpy(train_rows)] = torch.from_numpy(of_train)
     return fold
+
+
+def _folds_of_groups(group: npt.NDArray[np.int64], num_folds: int) -> npt.NDArray[np.int64]:
+    """Give whole groups a fold, in the order of their first images, by the images before them.
+
+    No fold stays empty if there are enough groups, however large one of them is.
+    """
+    _, first, number, size = np.unique(
+        group, return_index=True, return_inverse=True, return_counts=True
+    )
+    order, count = np.argsort(first), len(first)
+    before = (size[order].cumsum() - size[order]) * num_folds // max(len(group), 1)
+    of_group = np.arange(count) * num_folds // max(count, 1)
+    if count >= num_folds:
+        last = -1
+        for place in range(count):
+            least = max(last, num_folds - count + place)  # the others fill the folds behind
+            last = of_group[place] = min(max(before[place], least), last + 1)
+    fold = np.empty(count, dtype=np.int64)
+    fold[order] = of_group
+    return fold[number]
 
 
 def num_folds_for(num_filters: Sequence[int]) -> int:

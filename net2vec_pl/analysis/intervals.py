@@ -64,7 +64,7 @@ class SetIouBootstrap:
         multi: Set IoU of the learned combination, per concept.
         single: Set IoU of the best single filter.
         gain: multi - single.
-        n_images: Images of every concept; with fewer than two it has no interval.
+        n_images: Images of every concept; with fewer than two, or of one group, it has no interval.
         n_left_out: Resamples without a gain, no image of the concept being drawn; its interval is
             over the others.
         reasons: Why a concept has no interval of its gain; empty if it has.
@@ -117,7 +117,8 @@ def bootstrap_set_iou(
     """Resample the images with replacement, all concepts at once, and read off percentiles.
 
     The percentile bootstrap (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 13);
-    N images are drawn from N, whatever concepts they contain.
+    N images are drawn from N, whatever concepts they contain; where they are of G groups, G groups
+    are drawn from G.
 
     Args:
         counts: Pixels of the pairs of val.
@@ -127,7 +128,7 @@ def bootstrap_set_iou(
 
     Returns:
         Set IoU of both methods and their difference, with intervals; NaN bounds for a concept with
-        fewer than two images, since resampling one image tells nothing.
+        fewer than two images or groups, since resampling one tells nothing.
     """
     rng = np.random.default_rng(seed)
 
@@ -138,7 +139,7 @@ def bootstrap_set_iou(
     drawn = np.concatenate([set_ious(c.reshape(2, 2, *c.shape[1:])) for c in chunks], axis=2)
     drawn = drawn.transpose(0, 2, 1)
     point = set_ious(counts.totals)
-    enough = counts.n_images > 1
+    enough = counts.n_drawn > 1
 
     def per_concept(value: Float64[np.ndarray, "C"], rows: Float64[np.ndarray, "B C"]) -> Interval:
         return _interval(value, np.where(enough, rows, np.nan), level)

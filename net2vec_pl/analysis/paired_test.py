@@ -41,9 +41,9 @@ def paired_test(
     r"""Test whether the two methods could be exchanged, image by image.
 
     If they are equally good, which of them gave which prediction of an image is a coin's toss. So
-    the counts of an image are swapped between the methods at random, for all its concepts together,
-    and :math:`p = (1 + \#\{|T_b| \ge |T|\}) / (1 + B)` with T the difference of set IoUs (Phipson
-    & Smyth, *Permutation p-values should never be zero*, 2010).
+    the counts of an image (or of all images of a group) are swapped at random, for all concepts
+    together, and :math:`p = (1 + \#\{|T_b| \ge |T|\}) / (1 + B)` with T the difference of set IoUs
+    (Phipson & Smyth, *Permutation p-values should never be zero*, 2010).
 
     Args:
         counts: Pixels of the pairs of val.
@@ -52,8 +52,8 @@ def paired_test(
         seed: Seed of the swaps.
 
     Returns:
-        p-values and verdicts. A concept of few images cannot reach a small p: with n images half
-        the swaps mirror the other half, so p is about 2 / 2**n at least.
+        p-values and verdicts. A concept of few images cannot reach a small p: with n images
+        (or groups) half the swaps mirror the other half, so p is about 2 / 2**n at least.
     """
     rng, before = np.random.default_rng(seed), counts.totals[..., None]
     gain = np.subtract(*set_ious(before))[:, 0]

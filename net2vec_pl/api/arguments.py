@@ -19,7 +19,8 @@ Arguments: TypeAlias = Mapping[str, Any]  # by name
 _ARGUMENT_OF = {
     "target": "target", "seed": "seed", "seeds": "seeds", "beside": "beside", "layer": "layer",
     "loader.batch_size": "batch_size", "loader.workers": "workers", "data": "data",
-    "data.root": "data", "data.names": "names", "data.categories": "categories",
+    "data.root": "data", "data.names": "names", "data.group": "groups",
+    "data.categories": "categories",
     "data.min_train": "min_train", "data.min_val": "min_val", "data.on_error": "on_error",
     "model": "network", "model.name": "network", "model.weights": "weights",
     "model.scaling": "scaling", "protocol": "protocol", "protocol.probe": "probe",

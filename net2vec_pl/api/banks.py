@@ -71,7 +71,8 @@ def bank_of(found: LayerResult) -> Bank:
     rows["skipped"] = skipped_rows(job.setup.reader, job.setup.scan)
     tables = Tables({name: Table(of) for name, of in rows.items() if of})
     counts = None if study.segmentation is None else study.segmented.counts
-    results = Results(tables, Plots(study.figures), counts, source)
+    groups = job.setup.reader.groups
+    results = Results(tables, Plots(study.figures), counts, source, groups)
     banks = [
         Bank(BankFile.load(path), backbone=job.backbone, results=results)
         for name in (BANK, CLASSIFIERS)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from torch.utils.data import DataLoader, Dataset
 
 from net2vec_pl.data import ConceptReader, DatasetReader
+from net2vec_pl.data.groups import with_groups
 from net2vec_pl.errors import ConfigError, unknown
 
 ProbeData: TypeAlias = (
@@ -20,7 +21,7 @@ ProbeData: TypeAlias = (
     | PathLike[str]
 )
 _DRAWN = "shapes"
-_OF_DATASET = ("split", "groups", "image_size", "mask_size")
+_OF_DATASET = ("split", "image_size", "mask_size")
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,12 @@ def data_given(arguments: Mapping[str, Any]) -> GivenData:
                 f"{name} belongs to a torch Dataset; {_named(data)} says itself how it is split "
                 "and how large its images and masks are."
             )
+    groups = arguments["groups"]
     if isinstance(data, ConceptReader):
-        return _live(data, arguments["names"])
+        reader = data if groups is None else with_groups(data, groups, "groups")
+        return _live(reader, arguments["names"])
     if isinstance(data, str | PathLike):
-        return _at(data, arguments["names"])
+        return _at(data, arguments["names"], groups)
     parts = data if isinstance(data, tuple) else (data,)
     if isinstance(data, DataLoader):
         raise ConfigError("data is a DataLoader: give its .dataset, which has no batches.")
@@ -74,7 +77,7 @@ def data_given(arguments: Mapping[str, Any]) -> GivenData:
             data if len(parts) == 1 else (parts[0], parts[1]),
             arguments["names"],
             **({} if split is None else {"split": split}),
-            groups=arguments["groups"],
+            groups=groups,
             image_size=arguments["image_size"],
             mask_size=arguments["mask_size"],
             seed=arguments["seed"],
@@ -88,14 +91,20 @@ def _live(reader: ConceptReader, names: Any = None) -> GivenData:
     return GivenData("custom", {"data._target_": target, "data.names": names}, reader)
 
 
-def _at(data: str | PathLike[str], names: Any) -> GivenData:
+def _at(data: str | PathLike[str], names: Any, groups: Any) -> GivenData:
     """Take a name, or a folder in BRODEN's layout."""
+    if not isinstance(groups, str | None):
+        raise ConfigError(
+            f"groups of {_named(data)} must be a pattern on the names of its images, as in "
+            "'^([^_]+)_', or 'folder'; a value per row needs the dataset itself."
+        )
+    common = {"data.names": names, "data.group": groups}
     if data == _DRAWN:
-        return GivenData(_DRAWN, {"data.names": names})
+        return GivenData(_DRAWN, common)
     if isinstance(data, str) and "/" not in data and not Path(data).exists():
         raise ConfigError(unknown("dataset", data, [_DRAWN]) + " A folder in BRODEN's layout does.")
     root = str(Path(data).expanduser())
-    return GivenData("broden", {"data.root": root, "data.names": names})
+    return GivenData("broden", {"data.root": root, **common})
 
 
 def _named(data: object) -> str:

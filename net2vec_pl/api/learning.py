@@ -18,7 +18,8 @@ from net2vec_pl.api.banks import bank_of
 from net2vec_pl.api.data import ProbeData
 from net2vec_pl.api.manners import as_a_guest
 from net2vec_pl.api.request import Request
-from net2vec_pl.data.dataset_split import Groups, Split
+from net2vec_pl.data.dataset_split import Split
+from net2vec_pl.data.groups import Groups
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.inference import Bank
 from net2vec_pl.job import run_job
@@ -41,7 +42,7 @@ def learn(  # type: ignore[overload-overlap]  # "all" is a str too
     names: Sequence[str] | Mapping[int, str] | None = None,
     categories: Sequence[str] | None = None,
     split: Split | None = None,
-    groups: Groups | None = None,
+    groups: Groups | str | None = None,
     image_size: int | tuple[int, int] | None = None,
     mask_size: int | tuple[int, int] | None = None,
     min_train: int = 1,
@@ -76,7 +77,7 @@ def learn(
     names: Sequence[str] | Mapping[int, str] | None = None,
     categories: Sequence[str] | None = None,
     split: Split | None = None,
-    groups: Groups | None = None,
+    groups: Groups | str | None = None,
     image_size: int | tuple[int, int] | None = None,
     mask_size: int | tuple[int, int] | None = None,
     min_train: int = 1,
@@ -110,7 +111,7 @@ def learn(
     names: Sequence[str] | Mapping[int, str] | None = None,
     categories: Sequence[str] | None = None,
     split: Split | None = None,
-    groups: Groups | None = None,
+    groups: Groups | str | None = None,
     image_size: int | tuple[int, int] | None = None,
     mask_size: int | tuple[int, int] | None = None,
     min_train: int = 1,

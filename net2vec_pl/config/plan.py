@@ -13,6 +13,7 @@ from net2vec_pl.config.known import check_options
 from net2vec_pl.config.questions import questions_from
 from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
+from net2vec_pl.data.groups import with_groups
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import build, load
 from net2vec_pl.pipeline.fitter import Fitter
@@ -116,9 +117,17 @@ class Plan:
         """The dataset.
 
         Raises:
-            ConfigError: If its name is unknown or an argument is missing.
+            ConfigError: If its name is unknown, an argument is missing, or ``data.group`` is no
+                pattern that groups its images.
             DataError: If it cannot be opened.
         """
+        group = self._config.data.group
+        if not isinstance(group, str | None):
+            raise ConfigError(f"data.group={group} must be a pattern in quotes, or folder.")
+        return self._opened() if group is None else with_groups(self._opened(), group)
+
+    def _opened(self) -> ConceptReader:
+        """Open the dataset as it is, without groups of the user's."""
         data = self._config.data
         if "_target_" in {*data}:  # it may be missing
             kwargs = plain(data)["kwargs"]

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from net2vec_pl.data.groups import Groups, checked, numbered
 from net2vec_pl.errors import ConfigError
 
-Groups: TypeAlias = Sequence[Hashable] | npt.NDArray[Any] | Tensor
 Split: TypeAlias = float | Sequence[bool | str] | npt.NDArray[Any] | Tensor
 
 SHARE = 0.3
@@ -31,8 +31,8 @@ def train_rows(split: Split, groups: Groups | None, count: int, seed: int) -> np
         ConfigError: If a side is empty, or groups are on both.
     """
     groups = groups.tolist() if isinstance(groups, np.ndarray | Tensor) else groups
-    if groups is not None and len(groups) != count:
-        raise ConfigError(f"groups has {len(groups)} values, the dataset has {count} rows.")
+    if groups is not None:
+        checked(groups, count)
     if isinstance(split, int | float | np.floating) and not isinstance(split, bool):
         is_train = _drawn(float(split), groups, count, seed)
     else:
@@ -59,9 +59,8 @@ def _drawn(
     if groups is None:
         is_train[rng.permutation(count)[:wanted]] = False
         return is_train
-    number = {group: n for n, group in enumerate(dict.fromkeys(groups))}
-    group_of = np.array([number[group] for group in groups], dtype=np.int64)
-    if len(number) < 2:
+    group_of = numbered(groups)
+    if group_of.max() == 0:
         raise ConfigError("groups has one value for all rows; a split needs two or more.")
     return ~np.isin(group_of, _val_groups(np.bincount(group_of), wanted, rng))
 

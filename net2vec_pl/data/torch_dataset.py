@@ -14,8 +14,9 @@ from net2vec_pl.data.any_image import fit
 from net2vec_pl.data.dataset_items import Item, read_item
 from net2vec_pl.data.dataset_labels import CATEGORY, concepts_of, label_maps
 from net2vec_pl.data.dataset_parts import checked_sides, class_name, image_names
-from net2vec_pl.data.dataset_split import SHARE, Groups, Split, train_rows
+from net2vec_pl.data.dataset_split import SHARE, Split, train_rows
 from net2vec_pl.data.first_items import FirstItems, look_at
+from net2vec_pl.data.groups import Groups, groups_by_name, numbered
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.errors import ConfigError, shorten
 
@@ -40,7 +41,9 @@ class DatasetReader(ConceptReader):
             out are nothing. Of named masks: which to learn, in this order.
         split: Share of val images, drawn at random; or for every row True (train) or False, or
             ``train`` or ``val``.
-        groups: A value per row, such as its film; rows of one value stay on one side.
+        groups: A value per row, such as its film; or a pattern on the names of images, as
+            :func:`~net2vec_pl.data.groups.groups_by_name` takes it. Rows of one value stay on one
+            side, and are resampled together.
         image_size: Side or (H, W) in pixels to resize images to. Their own if the first 16 agree,
             otherwise 224.
         mask_size: Side or (sh, sw) in pixels to resize masks to. Their own if the first 16 agree
@@ -58,7 +61,7 @@ class DatasetReader(ConceptReader):
         names: Names | None = None,
         *,
         split: Split = SHARE,
-        groups: Groups | None = None,
+        groups: Groups | str | None = None,
         image_size: int | tuple[int, int] | None = None,
         mask_size: int | tuple[int, int] | None = None,
         seed: int = 0,
@@ -83,7 +86,10 @@ class DatasetReader(ConceptReader):
         self.annotated = np.ones((len(self), 1), dtype=np.bool_)
         self.image_size = _size("image_size", image_size) or first.image_size
         self.mask_size = _size("mask_size", mask_size) or first.mask_size(self.image_size)
+        if isinstance(groups, str):
+            groups = groups_by_name(self.image_names, groups, "groups")
         self.is_train = train_rows(sides or split, groups, len(self), seed)
+        self.groups = None if groups is None else numbered(groups)
         # Shared with worker processes, so that one of them speaks, and once.
         self._told = torch.tensor([not processes.is_first()])
         self._told.share_memory_()  # type: ignore[no-untyped-call]

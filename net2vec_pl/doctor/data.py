@@ -9,6 +9,7 @@ import numpy as np
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.data import Scan, scan_files, select_concepts
+from net2vec_pl.data.groups import doubts_of, told_groups
 from net2vec_pl.doctor.checks import Check, fix, ok, warning
 from net2vec_pl.doctor.found import Found, Rows
 from net2vec_pl.errors import DataError, shorten
@@ -28,6 +29,10 @@ def dataset(plan: Plan, found: Found) -> Iterator[Check]:
         f"{sh} x {sw}"
     )
     yield from (fix(f"{reader.name} has no {s} image") for s, n in counts.items() if n == 0)
+    every = np.arange(len(reader))
+    if reader.groups is not None:
+        yield ok(told_groups(reader, every))
+    yield from map(warning, doubts_of(reader, every))
     for place, category in enumerate(reader.categories):
         annotated = reader.annotated[:, place]
         on_train = int((annotated & reader.is_train).sum())

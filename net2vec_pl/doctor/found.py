@@ -72,6 +72,7 @@ class Rows(ConceptReader):
         self.vocabulary, self.categories = reader.vocabulary, reader.categories
         self.image_names = [reader.image_names[row] for row in rows.tolist()]
         self.is_train, self.annotated = reader.is_train[rows], reader.annotated[rows]
+        self.groups = None if reader.groups is None else reader.groups[rows]
         self.image_size, self.mask_size = reader.image_size, reader.mask_size
 
     @property

@@ -1,11 +1,12 @@
 """Two banks side by side: which one finds each concept better, and do they point the same way?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -55,8 +56,8 @@ class ComparedRow(Record):
         difference: The first less the second. The 95 % interval over val images needs two banks
             that were scored on the same images, masks of the same size, and counts that only
             ``learn`` keeps.
-        p: Of a paired test over images, corrected for the number of concepts (false discovery
-            rate); NaN where there is no interval.
+        p: Of a paired test over images, or groups of them, corrected for the number of concepts
+            (false discovery rate); NaN where there is no interval.
         better: ``this`` or ``other`` where p is at most 5 %, else ``undecided``, or why it could
             not be tested.
         cosine: Of the two embeddings, where both are of one layer of one network and read it in
@@ -145,7 +146,8 @@ def _tested(
     if not all(torch.equal(mine[part], others[part]) for part in (0, 1)):
         return {}
     image, concept, multi, single = (part.numpy() for part in (*mine, others[2]))
-    pixels = PairCounts(image, concept, multi, single, len(names))
+    group = next((groups[image] for groups in _groups(bank, other)), None)
+    pixels = PairCounts(image, concept, multi, single, len(names), group)
     gain = bootstrap_set_iou(pixels, seed=seed).gain.array()
     test = paired_test(pixels, seed=seed)
     return {
@@ -156,6 +158,13 @@ def _tested(
         )
         for at, name in enumerate(names)
     }
+
+
+def _groups(*sides: Side) -> Iterator[npt.NDArray[np.int64]]:
+    """Return the groups of the dataset's rows, of every bank whose run was told of any."""
+    for side in sides:
+        if side.results is not None and side.results.groups is not None:
+            yield side.results.groups
 
 
 def _pairs(

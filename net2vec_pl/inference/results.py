@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
@@ -43,12 +45,14 @@ class Results:
         plots: The figures.
         counts: Pixels of every val pair; None where nothing is segmented.
         source: The run; None for a bank that was loaded or pickled.
+        groups: The group of each row of the dataset, if rows are grouped.
     """
 
     tables: Mapping[str, Table[Any]]
     plots: Plots = field(default_factory=lambda: Plots({}))
     counts: BankCounts | None = None
     source: Source | None = None
+    groups: npt.NDArray[np.int64] | None = None
 
     @property
     def findings(self) -> Table[Finding]:

@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 def calibrate_by_halves(job: LayerJob, probe: SegmentationProbe) -> None:
     """Choose thresholds on train images that the scores do not come from.
 
-    Train images are cut into two halves, neighbours together; a probe is fitted on each and scores
-    the other. Scores are standardised by mean and spread over the positions of their own train
-    images, so that one threshold serves both, and the probe that is fitted on all.
+    Train images are cut into two halves, neighbours and groups together; a probe is fitted on each
+    and scores the other. Scores are standardised by mean and spread over the positions of their own
+    train images, so that one threshold serves both, and the probe that is fitted on all.
 
     Args:
         job: The layer.
@@ -80,7 +80,8 @@ def half_of(job: LayerJob, moments: Moments) -> Int64[Tensor, "rows"]:
         moments: Sums by fold; a half is half of the folds.
     """
     setup = job.setup
-    fold = folds_of(setup.stream.train_rows, len(setup.reader), moments.num_folds)
+    rows, reader = setup.stream.train_rows, setup.reader
+    fold = folds_of(rows, len(reader), moments.num_folds, reader.groups)
     return (fold >= moments.num_folds // 2).long()
 
 

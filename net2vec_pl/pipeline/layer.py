@@ -235,11 +235,12 @@ def key_of(setup: Setup, backbone: FrozenBackbone) -> dict[str, Any]:
     header = header_of(setup, backbone)
     del header["versions"]["torch"]  # a newer one may finish what an older one began
     concepts = [(e.concept.name, e.n_train, e.n_val) for e in setup.selection.probed]
-    beside = list(setup.options.beside)
+    beside, groups = list(setup.options.beside), setup.reader.groups
     return header | {
         "concepts": concepts,
         "batch_size": setup.options.batch_size,
         **({"beside": beside} if beside else {}),
+        **({} if groups is None else {"groups": groups.tolist()}),
     }
 
 

@@ -66,7 +66,8 @@ class MomentWatch:
         )
         if self.wanted:
             steps = steps_of(setup.backbones, setup.stream, INPUTS[self._reads])
-            fold = folds_of(setup.stream.train_rows, len(setup.reader), _num_folds(setup))
+            rows, count = setup.stream.train_rows, len(setup.reader)
+            fold = folds_of(rows, count, _num_folds(setup), setup.reader.groups)
             self._sums = [
                 MomentSums(b.shape, len(setup.selection.probed), fold, step, own=_own(setup))
                 for b, step in zip(setup.backbones, steps, strict=True)
@@ -102,12 +103,14 @@ class MomentWatch:
 
 def _key_of(setup: Setup) -> dict[str, Any]:
     """Return what sums depend on besides what a cache on disk is named by."""
+    rows, groups = setup.stream.train_rows, setup.reader.groups
     return {
         "concepts": setup.selection.vocabulary.numbers.tolist(),
-        "train": setup.stream.train_rows.tolist(),
+        "train": rows.tolist(),
         "folds": _num_folds(setup),
         "own": _own(setup),
         "sums": [field.name for field in fields(Moments)],
+        **({} if groups is None else {"groups": groups[rows].tolist()}),
     }
 
 
@@ -134,7 +137,7 @@ def moments_of(
         step = torch.ones(backbone.shape[0], dtype=torch.float64, device=device)
     else:
         step = steps_of([backbone], setup.stream, INPUTS[reads])[0]
-    fold = folds_of(rows, len(setup.reader), _num_folds(setup))
+    fold = folds_of(rows, len(setup.reader), _num_folds(setup), setup.reader.groups)
     sums = MomentSums(backbone.shape, len(setup.selection.probed), fold, step, own=_own(setup))
     for batch in on_device(stream.rows_dataloader(rows), backbone):
         if reads == "bits":
@@ -146,7 +149,8 @@ def moments_of(
 
 def _num_folds(setup: Setup) -> int:
     few = num_folds_for([b.shape[0] for b in setup.backbones])
-    return max(1, min(few, NUM_FOLDS, len(setup.stream.train_rows)))
+    rows, groups = setup.stream.train_rows, setup.reader.groups
+    return max(1, min(few, NUM_FOLDS, len(rows if groups is None else np.unique(groups[rows]))))
 
 
 def _own(setup: Setup) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,6 +20,7 @@ from net2vec_pl.activations import (
     count_single_filters,
     count_upsampled_filters,
 )
+from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptBatch
 from net2vec_pl.functional.cells import BilinearCells
@@ -38,7 +41,7 @@ from net2vec_pl.probes import (
 from net2vec_pl.protocol import NET2VEC, SUM
 from net2vec_pl.records.run import ProbeRow
 from net2vec_pl.report import BankScores
-from net2vec_pl.report.probes import Contender, Knowledge, knowledge, probe_table
+from net2vec_pl.report.probes import Contender, Knowledge, beside, knowledge, probe_table
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.training import SegmentationProbe, score_bank
 
@@ -56,6 +59,7 @@ class Segmented:
         scores: Scores of the bank of each seed.
         counts: Pixels of every val pair, in the bank of each seed.
         contenders: The probe itself and what is scored beside it; empty where nothing is.
+        groups: The group of each row of the dataset, if rows are grouped.
     """
 
     vocabulary: Vocabulary
@@ -64,18 +68,32 @@ class Segmented:
     scores: list[BankScores]
     counts: BankCounts
     contenders: Sequence[Contender] = ()
+    groups: npt.NDArray[np.int64] | None = None
 
     @cached_property
     def knowledge(self) -> list[Knowledge]:
         """Whether the layer knows each concept; empty where nothing stands beside its probe."""
         references = [c for c in self.contenders if c.role == "reference"]
-        return knowledge(self.contenders[0], references, seed=0) if references else []
+        if not references:
+            return []
+        return knowledge(self.contenders[0], references, seed=0, groups=self.groups)
 
     @cached_property
     def probe_rows(self) -> list[ProbeRow]:
         """The rows of ``probes.csv``; none where nothing stands beside the probe."""
-        vocabulary = self.vocabulary
-        return probe_table(vocabulary, self.contenders, seed=0) if self.contenders else []
+        if not self.contenders:
+            return []
+        return probe_table(self.vocabulary, self.contenders, seed=0, groups=self.groups)
+
+    def beside(self, single: BankCounts, multi: BankCounts | None = None) -> PairCounts:
+        """Put counts of val pairs side by side, to be resampled.
+
+        Args:
+            single: Counts of the second method.
+            multi: Counts of the first; of the probe itself if None.
+        """
+        first = self.counts if multi is None else multi
+        return beside(first, single, len(self.vocabulary), self.groups)
 
     @property
     def weight(self) -> Float[Tensor, "C K"]:
@@ -88,11 +106,12 @@ def segment(job: LayerJob) -> Segmented:
     baseline = single_filters(job)
     probe = _fit(job)
     scores, counts = _score(job, probe)
-    beside: list[Contender] = []
+    others: list[Contender] = []
     if job.setup.options.beside:
         single = chosen_counts(job, baseline)
-        beside = contenders(job, baseline, single, probe, scores[0].train)
-    return Segmented(job.vocabulary, baseline, probe, scores, counts, beside)
+        others = contenders(job, baseline, single, probe, scores[0].train)
+    groups = job.setup.reader.groups
+    return Segmented(job.vocabulary, baseline, probe, scores, counts, others, groups)
 
 
 def cells_of(job: LayerJob) -> BilinearCells:

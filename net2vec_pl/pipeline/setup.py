@@ -20,6 +20,7 @@ from net2vec_pl.data import (
     scan_files,
     select_concepts,
 )
+from net2vec_pl.data.groups import doubts_of, num_val_groups, told_groups
 from net2vec_pl.errors import shorten
 from net2vec_pl.pipeline.options import ConceptChoice, RunOptions
 from net2vec_pl.pipeline.progress import Progress
@@ -133,6 +134,11 @@ class Setup:
         return self.subject.reader
 
     @property
+    def num_val_groups(self) -> int | None:
+        """Groups of the val images that are scored, which intervals resample; None without any."""
+        return num_val_groups(self.reader, self.stream.scored_rows["val"])
+
+    @property
     def device(self) -> torch.device:
         """Where the network runs."""
         return next(self.backbones[0].buffers()).device
@@ -242,6 +248,10 @@ def _tell_data(
         len(scan.readable) - train,
         *reader.mask_size,
     )
+    if reader.groups is not None:
+        _log.info("%s", told_groups(reader, scan.readable))
+    for doubt in doubts_of(reader, scan.readable):
+        _log.warning("%s: %s", reader.name, doubt)
     annotated = reader.annotated[scan.readable].sum(0)
     _log.info(
         "annotated images: %s",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -60,7 +61,7 @@ class Knowledge:
     Args:
         reference: The level with the highest set IoU on val; empty if there is none.
         level: Its set IoU.
-        gain: The probe's set IoU less the level, with its 95 % interval over val images.
+        gain: The probe's set IoU less the level, with its 95 % interval over val images, or groups.
         known: ``yes`` where the lower bound is above 0 and a paired test, corrected for the number
             of concepts, says so too; ``no`` where the level is better by the same test;
             ``undecided`` otherwise, or why it could not be tested.
@@ -72,13 +73,19 @@ class Knowledge:
     known: str
 
 
-def knowledge(own: Contender, references: Sequence[Contender], seed: int) -> list[Knowledge]:
+def knowledge(
+    own: Contender,
+    references: Sequence[Contender],
+    seed: int,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> list[Knowledge]:
     """Compare a probe with the best reference level of every concept.
 
     Args:
         own: The probe.
         references: The levels.
         seed: Seed of resamples and swaps.
+        groups: The group of each row of the dataset, if rows are grouped.
     """
     levels = torch.stack([c.val() for c in references]).nan_to_num(-1.0)
     best = levels.argmax(0)  # of each concept
@@ -92,7 +99,7 @@ def knowledge(own: Contender, references: Sequence[Contender], seed: int) -> lis
             for name in ("intersection", "union")
         ),
     )
-    counts = beside(own.counts, chosen, levels.shape[1])
+    counts = beside(own.counts, chosen, levels.shape[1], groups)
     drawn = bootstrap_set_iou(counts, _REPLICATES, seed=seed)
     test = paired_test(counts, _PERMUTATIONS, seed=seed)
     found = []
@@ -108,7 +115,10 @@ def knowledge(own: Contender, references: Sequence[Contender], seed: int) -> lis
 
 
 def probe_table(
-    vocabulary: Vocabulary, contenders: Sequence[Contender], seed: int
+    vocabulary: Vocabulary,
+    contenders: Sequence[Contender],
+    seed: int,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> list[ProbeRow]:
     """Tabulate every concept and contender.
 
@@ -116,13 +126,14 @@ def probe_table(
         vocabulary: The probed concepts.
         contenders: The run's own probe, and all that stands beside it.
         seed: Seed of resamples.
+        groups: The group of each row of the dataset, if rows are grouped.
     """
     own, rows = contenders[0], []
     references = [c for c in contenders if c.role == "reference"]
     for contender in contenders:
         is_probe = contender.role == "probe"
-        known = knowledge(contender, references, seed) if is_probe else []
-        counts = beside(contender.counts, own.counts, len(vocabulary))
+        known = knowledge(contender, references, seed, groups) if is_probe else []
+        counts = beside(contender.counts, own.counts, len(vocabulary), groups)
         drawn = bootstrap_set_iou(counts, _REPLICATES, seed=seed)
         gains = _estimates(drawn)
         for c, concept in enumerate(vocabulary):
@@ -209,12 +220,26 @@ def nan_mean(values: Iterable[float]) -> float:
     return float(np.mean(finite)) if finite else float("nan")
 
 
-def beside(multi: BankCounts, single: BankCounts, num_concepts: int) -> PairCounts:
-    """Put the first banks of two counts side by side, pair for pair."""
+def beside(
+    multi: BankCounts,
+    single: BankCounts,
+    num_concepts: int,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> PairCounts:
+    """Put the first banks of two counts side by side, pair for pair.
+
+    Args:
+        multi: Counts of the first method.
+        single: Counts of the second.
+        num_concepts: C.
+        groups: The group of each row of the dataset, if rows are grouped.
+    """
     first, second = (
         torch.stack([counts.intersection[0], counts.union[0]]).numpy() for counts in (multi, single)
     )
-    return PairCounts(multi.image.numpy(), multi.concept.numpy(), first, second, num_concepts)
+    image = multi.image.numpy()
+    group = None if groups is None else groups[image]
+    return PairCounts(image, multi.concept.numpy(), first, second, num_concepts, group)
 
 
 def _estimates(drawn: SetIouBootstrap) -> list[Estimate]:

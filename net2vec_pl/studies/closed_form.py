@@ -237,7 +237,8 @@ def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tupl
         solved = [sums.lda(moments.of(choice)) for choice in choices]
         weight = torch.stack([one.weight for one in solved])
         reader, rows = job.setup.reader, job.setup.stream.train_rows
-        counted = counted_folds(folds_of(rows, len(reader), moments.num_folds), choices)
+        fold = folds_of(rows, len(reader), moments.num_folds, reader.groups)
+        counted = counted_folds(fold, choices)
         start = torch.stack([one.bias for one in solved])
         bias, _ = calibrated_biases(job, weight, start, counted)
         return {"val": val_set_iou(job, weight, bias)}

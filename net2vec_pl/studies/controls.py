@@ -17,7 +17,6 @@ from net2vec_pl.probes import ConceptBank
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import ControlMeansRow, ControlRow
 from net2vec_pl.report.card import CONTROLS as QUESTION
-from net2vec_pl.report.probes import beside
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
 from net2vec_pl.studies.question import Question, at_least
@@ -78,7 +77,7 @@ class Controls(Question):
             if control.counts is None:
                 _log.info("control %s is left out: %s", control.name, control.text)
                 continue
-            counts = beside(segmented.counts, control.counts, len(study.job.vocabulary))
+            counts = segmented.beside(control.counts)
             drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
             scores["multi"] = drawn.multi.value.tolist()
             scores[control.name] = drawn.single.value.tolist()
@@ -119,8 +118,8 @@ def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
         means.n_concepts,
         f"Against {control.text} ({means.single.value:.3f} in mean val set IoU) the trained "
         f"bank leads by {interval(means.gain.array())} and is ahead for "
-        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts."
-        + (_SELECTIVITY if control.name == _SHUFFLED else ""),
+        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts"
+        f"{study.by_groups}." + (_SELECTIVITY if control.name == _SHUFFLED else ""),
     )
 
 
@@ -214,7 +213,7 @@ def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:
     multi, single = (by_name.get(f"random_network_{which}") for which in ("multi", "single"))
     if multi is None or single is None:
         return
-    counts = beside(multi, single, len(study.job.vocabulary))
+    counts = study.segmented.beside(single, multi)
     means = bootstrap_set_iou(counts, replicates, seed=study.seed).means()
     study.find(
         QUESTION,
@@ -223,5 +222,5 @@ def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:
         means.n_concepts,
         f"On the network with random weights combinations gain {interval(means.gain.array())} "
         f"over single filters and score higher for {interval(means.won.array(), '{:.0%}')} of the "
-        "concepts: so much of such a gain needs no training of the network.",
+        f"concepts{study.by_groups}: so much of such a gain needs no training of the network.",
     )

@@ -11,7 +11,6 @@ from net2vec_pl.analysis.seeds import spread_over_seeds
 from net2vec_pl.figures.intervals import gain_intervals
 from net2vec_pl.pipeline.segmentation import chosen_counts
 from net2vec_pl.records.studies import GainRow, IntervalRow
-from net2vec_pl.report.probes import beside
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, by_category, estimate, estimates, interval
 
@@ -36,7 +35,7 @@ class Intervals(Question):
         """Put combinations and single filters side by side, concept by concept."""
         segmented = study.segmented
         single = chosen_counts(study.job, segmented.baseline)
-        counts = beside(segmented.counts, single, len(study.job.vocabulary))
+        counts = segmented.beside(single)
         drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
         test = paired_test(counts, self.permutations, seed=study.seed)
         study.write(_table(study, drawn, test), "intervals")
@@ -109,8 +108,8 @@ def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
         means.n_concepts,
         f"Combinations score {interval(means.multi.array())} in mean val set IoU, the best "
         f"single filters {interval(means.single.array())}: a gain of "
-        f"{interval(means.gain.array())} over {means.n_concepts} concepts (95 % intervals over "
-        "images).",
+        f"{interval(means.gain.array())} over {means.n_concepts} concepts (95 % intervals "
+        f"{study.over_images}).{study.if_few}",
     )
     study.find(
         QUESTION,

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from net2vec_pl import processes
 from net2vec_pl.analysis.clusters import Layout
 from net2vec_pl.analysis.intervals import Interval
+from net2vec_pl.data.groups import if_few, over_images
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.pipeline.classification import Classified
 from net2vec_pl.pipeline.layer import LayerJob
@@ -67,6 +68,21 @@ class Study:
     def categories(self) -> list[str]:
         """Category of every segmented concept."""
         return [concept.category for concept in self.job.vocabulary]
+
+    @property
+    def over_images(self) -> str:
+        """What intervals on val are over, in words: images, or groups of them."""
+        return over_images(self.job.setup.num_val_groups)
+
+    @property
+    def if_few(self) -> str:
+        """What to add where they are over few groups; else empty."""
+        return if_few(self.job.setup.num_val_groups)
+
+    @property
+    def by_groups(self) -> str:
+        """The same in parentheses, for what else would not say it; empty without groups."""
+        return "" if self.job.setup.num_val_groups is None else f" (interval {self.over_images})"
 
     def write(self, records: Sequence[Record], name: str) -> None:
         """Write a table into ``analysis/``, unless it is empty.

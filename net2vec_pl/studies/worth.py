@@ -12,15 +12,15 @@ from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.figures.levels import reference_levels
 from net2vec_pl.pipeline import worth
 from net2vec_pl.records.run import ProbeRow
-from net2vec_pl.report.probes import KNOWN, ProbeMeans, beside, probe_means
+from net2vec_pl.report.probes import KNOWN, ProbeMeans, probe_means
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, interval
 
 QUESTION = "Which concepts does the layer know?"
 _LISTED = 10  # names, at most
 _BY_TEST = (
-    ": its set IoU on val is above every reference level by test (95 % interval over images above "
-    "0, and a paired test at a false discovery rate of 5 %)."
+    ": its set IoU on val is above every reference level by test (95 % interval {over} above 0, "
+    "and a paired test at a false discovery rate of 5 %)."
 )
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def _tell(
     """Say how many concepts are known, what the levels score, and whether several filters help."""
     own, probes = means[0], [m for m in means if m.role == "probe"]
     most = max(probes, key=lambda m: m.known)
-    _tell_known(study, rows, most, _BY_TEST)
+    _tell_known(study, rows, most, _BY_TEST.format(over=study.over_images) + study.if_few)
     if most is not own:
         _tell_known(study, rows, own)
     study.find(
@@ -98,7 +98,7 @@ def _tell_several(
 ) -> None:
     """Compare the best probe with the best single filter, both with thresholds from train."""
     by_name = {c.name: c.counts for c in study.segmented.contenders}
-    counts = beside(by_name[first.name], by_name[worth.SINGLE_TUNED], len(study.job.vocabulary))
+    counts = study.segmented.beside(by_name[worth.SINGLE_TUNED], by_name[first.name])
     drawn = bootstrap_set_iou(counts, options.replicates, seed=study.seed).means()
     verdict = paired_test(counts, options.permutations, seed=study.seed).verdict
     own, calibrated = means[0].name, _of(means, f"{means[0].name}, calibrated")
@@ -110,9 +110,9 @@ def _tell_several(
         drawn.n_concepts,
         f"With a threshold of its own, chosen on train images, the best single filter scores "
         f"{drawn.single.value:.3f}{also}. The best combination, {first.name}, scores "
-        f"{drawn.multi.value:.3f}: a gain of {interval(drawn.gain.array())} (95 % interval over "
-        f"images). By a paired test it is better for {verdict.count(MULTI)} of "
-        f"{drawn.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.",
+        f"{drawn.multi.value:.3f}: a gain of {interval(drawn.gain.array())} (95 % interval "
+        f"{study.over_images}). By a paired test it is better for {verdict.count(MULTI)} of "
+        f"{drawn.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.{study.if_few}",
     )
 
 

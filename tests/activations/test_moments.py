@@ -1,10 +1,13 @@
 """Sums over train images: NumPy's, to the last bit, however images are cut into batches."""
 
 from dataclasses import fields
+from random import Random
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.gloo import in_processes
 from support.planted import PlantedReader, World
 from torch import Tensor, nn
@@ -163,3 +166,41 @@ def test_memory_bounds_the_number_of_folds() -> None:
     assert num_folds_for([64]) == 20
     assert num_folds_for([2048] * 5) * 5 * 8 * 2048**2 <= 2**30
     assert num_folds_for([10**6]) == 1
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=40),
+    st.integers(1, 20),
+    st.sets(st.integers(0, 39)),
+)
+def test_no_fold_divides_a_group_and_none_is_empty(
+    groups: list[int], num_folds: int, val: set[int]
+) -> None:
+    rows = np.array([row for row in range(len(groups)) if row not in val], dtype=np.int64)
+    found = folds_of(rows, len(groups), num_folds, np.array(groups)).numpy()
+    assert (found[[row for row in val if row < len(groups)]] == -1).all()
+    of_group: dict[int, set[int]] = {}
+    for row in rows.tolist():
+        of_group.setdefault(groups[row], set()).add(int(found[row]))
+    assert all(len(folds) == 1 for folds in of_group.values())
+    if len(of_group) >= num_folds:
+        assert {*found[rows].tolist()} == {*range(num_folds)}
+    else:
+        assert len({*found[rows].tolist()}) == len(of_group)
+        assert found.max(initial=-1) < num_folds
+
+
+@given(st.integers(1, 50), st.integers(1, 20), st.randoms())
+def test_groups_of_one_image_have_the_folds_of_images(
+    count: int, num_folds: int, random: Random
+) -> None:
+    groups = [*range(count)]
+    random.shuffle(groups)
+    rows = np.arange(count)
+    plain = folds_of(rows, count, num_folds)
+    assert torch.equal(folds_of(rows, count, num_folds, np.array(groups)), plain)
+
+
+def test_even_groups_fill_folds_evenly() -> None:
+    groups = np.repeat(np.arange(10), 3)
+    assert folds_of(np.arange(30), 30, 5, groups).tolist() == [row // 6 for row in range(30)]
