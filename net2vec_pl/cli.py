@@ -21,7 +21,7 @@ def main() -> None:
     hold_lifeline()
     begin_sweep()
     logging.raiseExceptions = False  # a console that has gone (| head) must not stop a run
-    sys.path.insert(0, os.getcwd())  # model._target_ may name a file of the user's
+    working_folder_last()
     try:
         run_task(_do)
     except Net2VecError as error:
@@ -42,6 +42,16 @@ def main() -> None:
     except Exception as error:
         note_cause(repr(error))
         raise
+
+
+def working_folder_last() -> None:
+    """Search the working folder for modules, after all other places.
+
+    ``model._target_`` may name a file of the user's there; but a file ``calendar.py`` must not be
+    imported in place of Python's own.
+    """
+    here = os.getcwd()
+    sys.path[:] = [*(place for place in sys.path if os.path.abspath(place) != here), here]
 
 
 def _do(name: str, config: Config) -> None:

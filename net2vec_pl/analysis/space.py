@@ -16,6 +16,8 @@ from net2vec_pl.errors import ConfigError, shorten, unknown
 # What is equal in exact arithmetic must tie, whatever the order in which a product was summed.
 _DECIMALS = 12
 _CLOSE = 1e-9
+# A term and the sign behind it. The script of the report has the same pattern.
+_TERM = re.compile(r"""(?:"((?:[^"]|"")*)"|'((?:[^']|'')*)'|(.+?))(?:\s+([+−-])\s+|$)""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ def rows_by_name(names: Sequence[str]) -> dict[str, int]:
 def parse_expression(expression: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Split concept arithmetic into terms and signs; a sign is one only between spaces.
 
-    Names hold hyphens, spaces and slashes, so the spaces around a sign are not optional.
+    Names hold hyphens, spaces and slashes, so the spaces around a sign are not optional. A name
+    that holds such a sign itself, or begins or ends with a space, stands in single or double
+    quotes; a quote of the same kind within it is written twice.
 
     Returns:
         The terms, and +1 or -1 for each.
@@ -165,10 +169,28 @@ def parse_expression(expression: str) -> tuple[tuple[str, ...], tuple[int, ...]]
     Example:
         >>> parse_expression("grass + blue-green - mountain pass")
         (('grass', 'blue-green', 'mountain pass'), (1, 1, -1))
+        >>> parse_expression("'black + white' - cat")
+        (('black + white', 'cat'), (1, -1))
     """
-    first, *rest = re.split(r"\s+([+-])\s+", expression.strip())
-    signs = (1, *(1 if sign == "+" else -1 for sign in rest[::2]))
-    return (first, *rest[1::2]), signs
+    found = _TERM.findall(expression.strip()) or [("", "", "", "")]
+    terms = (
+        double.replace('""', '"') or single.replace("''", "'") or plain
+        for double, single, plain, _ in found
+    )
+    signs = (1, *(1 if sign == "+" else -1 for *_, sign in found[:-1]))
+    return tuple(terms), signs
+
+
+def term_of(name: str) -> str:
+    """Write a concept's name as a term of concept arithmetic: in quotes where it needs them.
+
+    Example:
+        >>> term_of("blue-green"), term_of("black + white")
+        ('blue-green', '"black + white"')
+    """
+    if name[:1] not in ('"', "'") and parse_expression(f"a + {name} + b")[0] == ("a", name, "b"):
+        return name
+    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
@@ -203,7 +225,8 @@ def analogy(
     paper can only be compared under this definition.
 
     Args:
-        expression: Concept names with ``+`` or ``-`` between them, and spaces around these.
+        expression: Concept names with ``+`` or ``-`` between them, and spaces around these; see
+            :func:`parse_expression` for names that need quotes.
         names: C names, all different.
         weight: A bank.
         k: Answers to give.
@@ -223,7 +246,10 @@ def analogy(
     rows = rows_by_name(names)
     for term in terms:
         if term not in rows:
-            how = "Terms are joined by ' + ' and ' - ', with the spaces."
+            how = (
+                "Terms are joined by ' + ' and ' - ', with the spaces; a name with such a sign in "
+                "it stands in quotes."
+            )
             raise ConfigError(f"{unknown('concept', term, names)} {how}")
     chosen = np.array([rows[term] for term in terms])
     units = unit_rows(weight)

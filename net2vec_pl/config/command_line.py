@@ -22,6 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from net2vec_pl.config.resolvers import job_digest, register_resolvers
 from net2vec_pl.config.sweeps import SweepFolder, composed_job
+from net2vec_pl.config.text import text_kept
 from net2vec_pl.errors import Net2VecError, RunFolderError, SweepError, unknown
 from net2vec_pl.options import quoted
 from net2vec_pl.sweeps import DIGEST, run_job, summary, write_ledger
@@ -58,7 +59,7 @@ def run_task(task: Task) -> None:
     SweepFolder.current = None
     # Stable: -m comes first, for Hydra reads options on one side of it only.
     arguments = sorted(sys.argv[1:], key=lambda argument: argument not in _MULTIRUN)
-    sys.argv[1:] = recalled(arguments)
+    sys.argv[1:] = text_kept(recalled(text_kept(arguments)))
     _register_other_models(sys.argv[1:])
     failed: list[Exception] = []
     try:

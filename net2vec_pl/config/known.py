@@ -1,9 +1,7 @@
 """The options of every group of conf/. What a group does not know is refused, never dropped."""
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from net2vec_pl.backbones.registry import SHIPPED_NETWORKS
@@ -36,18 +34,50 @@ _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "units": KINDS,
     "logger": {"csv": (), "tensorboard": (), "wandb": ("project", "mode"), "none": ()},
 }
-# Arguments of Lightning's Trainer that are not the user's, and what is to be said of them.
+# Arguments of Lightning's Trainer that are the user's: where a run works, and how it is watched.
+_OF_TRAINER = (
+    "accelerator", "strategy", "devices", "num_nodes", "check_val_every_n_epoch", "deterministic",
+    "benchmark", "inference_mode", "detect_anomaly",
+)  # fmt: skip
+_EVERY_EPOCH = "a run takes protocol.epochs whole epochs"
+_OWN_STEPS = "every concept takes steps of its own"
+_BY_EPOCH = "scores are logged at the end of epochs; trainer.check_val_every_n_epoch=N skips some"
+# All others, and what is to be said of them.
 _NOT_OF_TRAINER = {
     "max_epochs": "protocol.epochs sets it",
+    "min_epochs": f"{_EVERY_EPOCH}, no fewer",
+    "max_steps": f"{_EVERY_EPOCH}, and the bank says so",
+    "min_steps": f"{_EVERY_EPOCH}, no fewer",
+    "max_time": f"{_EVERY_EPOCH}, and the bank says so. A run that is stopped (Ctrl-C, or `timeout "
+    "-s INT 8h python train.py ...`) goes on with run.resume=FOLDER",
+    "limit_train_batches": f"{_EVERY_EPOCH}. For a short try: protocol.epochs=1, and fewer images",
+    "overfit_batches": f"{_EVERY_EPOCH}. For a short try: protocol.epochs=1, and fewer images",
+    "fast_dev_run": "for a short try take protocol.epochs=1; task=doctor checks without a run",
+    "limit_val_batches": "scores are of all val images; callbacks.scores=false logs none",
+    "val_check_interval": _BY_EPOCH,
+    "log_every_n_steps": _BY_EPOCH,
+    "limit_test_batches": "a run has no test images; it scores those of val",
+    "limit_predict_batches": "task=predict reads all images that it is given",
+    "accumulate_grad_batches": f"{_OWN_STEPS}, after protocol.reference_batch_size of its images",
+    "gradient_clip_val": f"{_OWN_STEPS}, which Lightning cannot clip; protocol.lr "
+    "makes them smaller",
+    "gradient_clip_algorithm": f"{_OWN_STEPS}, which Lightning cannot clip",
     "precision": "the bank is float32, and the network's precision is protocol.precision",
     "logger": "logger=csv, tensorboard, wandb or none sets it",
     "callbacks": "the group callbacks sets them",
     "default_root_dir": "run.dir sets it",
     "enable_progress_bar": "callbacks.progress sets it",
     "enable_checkpointing": "callbacks.checkpoint sets it",
+    "enable_autolog_hparams": "logger=none logs nothing",
+    "model_registry": "Bank.push_to_hub publishes a bank",
+    "barebones": "logger=none and the group callbacks leave out what is not wanted",
+    "profiler": "its report would reach no file and no console; `python -m cProfile train.py ...` "
+    "profiles a whole run",
     "num_sanity_val_steps": "a run always takes 0",
     "enable_model_summary": "a run always takes false",
     "use_distributed_sampler": "a run shares its images itself",
+    "reload_dataloaders_every_n_epochs": "a run orders the images of every epoch itself",
+    "sync_batchnorm": "the network is frozen, and a bank has no batch norm",
     "plugins": "a run brings its own",
 }
 
@@ -119,5 +149,4 @@ def _check_trainer(trainer: DictConfig) -> None:
     for name, hint in _NOT_OF_TRAINER.items():
         if name in trainer:
             raise ConfigError(f"trainer.{name} cannot be given: {hint}.")
-    arguments = inspect.signature(pl.Trainer).parameters
-    _check("trainer", trainer, [name for name in arguments if name not in _NOT_OF_TRAINER])
+    _check("trainer", trainer, _OF_TRAINER)

@@ -1,5 +1,6 @@
 """What Hydra knows of sweeps: their folder, and how to run one of their jobs by itself."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -26,8 +27,15 @@ class SweepFolder(Callback):
     current: ClassVar[Path | None] = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note the folder."""
+        """Note the folder; let the workers of a launcher find this package, and Python's modules.
+
+        Workers start as ``python -m ...``, which would search the working folder first.
+        """
         SweepFolder.current = Path(config.hydra.sweep.dir)
+        package = str(Path(__file__).parents[2])
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*given, package]))
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def composed_job(digest: str) -> SweepJob:

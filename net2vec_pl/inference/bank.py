@@ -320,7 +320,8 @@ class Bank:
         """Answer concept arithmetic; see :func:`net2vec_pl.analysis.space.analogy`.
 
         Args:
-            expression: Such as ``"tree - wood"``, with spaces around the signs.
+            expression: Such as ``"tree - wood"``, with spaces around the signs; or
+                ``"'black + white' - cat"``, where a name has such a sign in it.
             k: How many answers, at least 1; the terms are none.
 
         Raises:

@@ -13,19 +13,15 @@ from PIL import Image
 
 from net2vec_pl.errors import ConfigError, DataError
 
-# Images by their suffix, though neither PIL nor every table of types knows them.
+# Images by their suffix, which PIL reads under another name (.mpo, of two lenses), or cannot read:
+# then the file is listed as skipped. Tables of types know some of them, on some machines.
 _OTHER_SUFFIXES = (
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jxl",
-    ".webp",
-    ".dng",
-    ".arw",
-    ".raf",
-    ".orf",
-    ".rw2",
-)
+    ".mpo", ".jps", ".pns", ".jpeg2000", ".btf", ".svs", ".ndpi",
+    ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avci", ".jxl", ".jxr", ".wdp", ".webp",
+    ".svg", ".psb", ".xcf", ".exr", ".hdr", ".dcm", ".flif", ".bpg",
+    ".dng", ".3fr", ".arw", ".cr2", ".cr3", ".erf", ".gpr", ".iiq", ".kdc", ".mrw", ".nef", ".nrw",
+    ".orf", ".pef", ".raf", ".rw2", ".rwl", ".srw", ".x3f",
+)  # fmt: skip
 # What PIL may open by a plug-in and what looks like no image: data, and pages to be printed.
 _NO_IMAGES = (".h5", ".hdf", ".grib", ".bufr", ".ps", ".mpg", ".mpeg")
 

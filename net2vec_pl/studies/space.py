@@ -21,6 +21,7 @@ from net2vec_pl.analysis.space import (
     category_matrix,
     cosines,
     nearest,
+    term_of,
     unit_rows,
 )
 from net2vec_pl.analysis.word_vectors import word_vectors
@@ -215,7 +216,7 @@ def _some_sum(bank: NamedBank) -> list[str]:
     """Add the first concepts of the first two categories."""
     first = {c: n for n, c in reversed(list(zip(bank.names, bank.categories, strict=True)))}
     terms = [first[category] for category in list(dict.fromkeys(bank.categories))[:2]]
-    return [" + ".join(terms)]
+    return [" + ".join(map(term_of, terms))]
 
 
 def _clusters(study: Study, bank: NamedBank, permutations: int) -> None:

@@ -26,6 +26,7 @@ from net2vec_pl.tracking.log import JobLog
 
 _log = logging.getLogger(__name__)
 Mode = Literal["online", "offline", "disabled"]
+_OLD_NAMES = {"run": "online", "dryrun": "offline"}  # which W&B still takes
 
 _TABLES = ("layers", "concepts", "filters", "classification", "seeds", "findings")
 _KEYS = {"multi_val": "val/set_iou", "single_val": "val/single_iou", "ap_val": "val/ap"}
@@ -75,6 +76,8 @@ class WandbLog(JobLog):
 def mode_of(given: str | None) -> Mode:
     """Return the mode given, else that of WANDB_MODE, else the one that asks for nothing.
 
+    W&B's older names are understood: ``dryrun`` is ``offline``, and ``run`` is ``online``.
+
     Args:
         given: ``logger.mode``.
 
@@ -82,11 +85,12 @@ def mode_of(given: str | None) -> Mode:
         ConfigError: If it is unknown, or online without an API key, for which W&B would ask.
     """
     mode = given or os.environ.get("WANDB_MODE")
-    if mode is None:
+    mode = _OLD_NAMES.get(str(mode), mode)
+    if not mode:
         return "online" if _has_key() else "offline"
     if mode not in get_args(Mode):
         name = "logger.mode" if given else "WANDB_MODE"
-        raise ConfigError(unknown(name, str(mode), get_args(Mode)))
+        raise ConfigError(unknown(name, str(mode), [*get_args(Mode), *_OLD_NAMES]))
     if mode == "online" and not _has_key():
         raise ConfigError(
             "logger.mode=online needs an API key: run `wandb login`, set WANDB_API_KEY, or take "

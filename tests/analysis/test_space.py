@@ -1,3 +1,5 @@
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from support.embeddings import bank, groups
 
 from net2vec_pl.analysis.space import (
+    _TERM,
     analogy,
     category_matrix,
     cosines,
@@ -13,6 +16,7 @@ from net2vec_pl.analysis.space import (
     p_value,
     parse_expression,
     rows_by_name,
+    term_of,
     unit_rows,
     weight_spread,
 )
@@ -112,6 +116,59 @@ def test_an_expression_is_cut_at_signs_between_spaces_only() -> None:
         (1, 1, -1, -1),
     )
     assert parse_expression("x-y") == (("x-y",), (1,))
+    assert parse_expression("") == (("",), (1,))
+    assert parse_expression("a − b") == (("a", "b"), (1, -1))  # as the report writes a minus
+
+
+@pytest.mark.parametrize(
+    ("expression", "terms", "signs"),
+    [
+        ("'a + b' - c", ("a + b", "c"), (1, -1)),
+        ('c - "a + b"', ("c", "a + b"), (1, -1)),
+        ("\"a - b\" + 'c + d' + e", ("a - b", "c + d", "e"), (1, 1, 1)),
+        ("' a' + \"b \"", (" a", "b "), (1, 1)),
+        ('"5"" - 7""" + x', ('5" - 7"', "x"), (1, 1)),
+        ("'it''s + that'", ("it's + that",), (1,)),
+        ('"a" b "c" - d', ('"a" b "c"', "d"), (1, -1)),  # quotes only around the whole
+        ("'tis - it's", ("'tis", "it's"), (1, -1)),
+        ('"a + b', ('"a', "b"), (1, 1)),
+        ("a,b + c/d - <i>x</i> + 天空 + 007", ("a,b", "c/d", "<i>x</i>", "天空", "007"),
+         (1, 1, -1, 1, 1)),
+    ],
+)  # fmt: skip
+def test_a_name_in_quotes_is_one_term(
+    expression: str, terms: tuple[str, ...], signs: tuple[int, ...]
+) -> None:
+    assert parse_expression(expression) == (terms, signs)
+
+
+AWKWARD = st.text("ab+-− \"'", min_size=1, max_size=8)
+
+
+@given(names=st.lists(AWKWARD | st.text(min_size=1, max_size=5), min_size=1, max_size=4))
+def test_every_name_can_be_a_term(names: list[str]) -> None:
+    expression = " - ".join(map(term_of, names))
+    assert parse_expression(expression) == (tuple(names), (1, *[-1] * (len(names) - 1)))
+
+
+@given(name=st.text("ab,/-<>天+", min_size=1))
+def test_a_name_is_quoted_only_where_it_must_be(name: str) -> None:
+    assert term_of(name) == name
+    assert term_of(f"a {name}c") == f"a {name}c"
+    assert term_of(f"a - {name}") == f'"a - {name}"'
+
+
+def test_the_script_of_the_report_reads_terms_by_the_same_pattern() -> None:
+    script = files("net2vec_pl.report").joinpath("templates/report.js").read_text("utf-8")
+    assert f"const TERM = /{_TERM.pattern}/gs;" in script
+
+
+def test_a_concept_with_a_sign_in_its_name_takes_part_in_arithmetic() -> None:
+    names = ["black + white", "black", "white", "horizon"]
+    weight = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [2, -1, 0]])
+    found = analogy("'black + white' - black", names, weight, k=1)
+    assert found.terms == ("black + white", "black")
+    assert [names[c] for c in found.index] == ["horizon"]
 
 
 NAMES = ("grass", "blue-green", "sky", "mountain pass", "earth")

@@ -21,7 +21,7 @@ from net2vec_pl.errors import ConfigError
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
 from net2vec_pl.inference import Bank, load_bank
 from net2vec_pl.predict import masks
-from net2vec_pl.predict.sources import find_images
+from net2vec_pl.predict.sources import _looks_like_image, find_images
 from net2vec_pl.predict.tables import ScoreTable
 
 QUIET = ["task=predict", "trainer=cpu", "callbacks.progress=false", "run.dir=out"]
@@ -273,6 +273,25 @@ def test_photographs_keep_their_folders_and_their_suffix_where_names_clash(tmp_p
     assert found_names(tmp_path / "*" / "x.jpg") == ["a/x", "b/x"]
     assert found_names(tmp_path / "**" / "*.TIFF") == ["c/d/y"]
     assert found_names(tmp_path / "notes.txt") == ["notes"]
+
+
+def test_whatever_pil_knows_and_photographs_that_it_cannot_read_are_found() -> None:
+    Image.init()
+    no_photographs = {".h5", ".hdf", ".grib", ".bufr", ".ps", ".mpg", ".mpeg", ".pdf", ".palm"}
+    for suffix in {*Image.registered_extensions()} - no_photographs:
+        assert _looks_like_image(Path(f"x{suffix}")), suffix
+        assert _looks_like_image(Path(f"x{suffix.upper()}")), suffix
+    for suffix in (".mpo", ".heic", ".hif", ".cr3", ".nef", ".srw", ".jxl", ".exr", ".dcm"):
+        assert _looks_like_image(Path(f"x{suffix}")), suffix
+    for suffix in ("", ".txt", ".csv", ".json", ".mp4", ".xml", ".npy", *no_photographs):
+        assert not _looks_like_image(Path(f"x{suffix}")), suffix
+
+
+def test_the_photograph_of_two_lenses_is_read(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(np.full((8, 8, 3), grey, np.uint8)) for grey in (50, 200))
+    first.save(tmp_path / "x.mpo", save_all=True, append_images=[second])
+    assert found_names(tmp_path) == ["x"]
+    assert (read_any_image(tmp_path / "x.mpo").float().mean() - 50).abs() < 2
 
 
 def test_links_between_folders_are_followed_once(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_sums_are_answered_and_those_without_an_answer_say_why(space: Space) -> 
             no_answer(
                 "ball + nobody",
                 f"unknown concept 'nobody'. Known: {known}. Terms are joined by ' + ' and ' - ', "
-                "with the spaces.",
+                "with the spaces; a name with such a sign in it stands in quotes.",
             ),
         ]
     assert_rows(space.run.table(f"analysis/arithmetic{space.suffix}"), expected)

@@ -180,6 +180,7 @@ def test_arithmetic_answers_as_the_analysis_does(page: Any, address: str, space:
         f"{NAMES[2]} + {NAMES[3]} - {NAMES[4]}",
         "concept 9 - concept 10 - concept 11",
         "concept 9 + concept 9 - concept 10",
+        "'concept 9' − \"concept 10\"",
     ):
         expected = analogy(expression, NAMES, weight, k=8)
         names, values, _ = ask(page, expression)

@@ -1,6 +1,7 @@
 """The command line in this process, and the tables that it leaves."""
 
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> i
     """Run the command line in a folder of its own and return its exit status."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    for name in ("PYTHONPATH", "PYTHONSAFEPATH"):  # a sweep sets them for its workers
+        monkeypatch.setenv(name, os.environ.get(name, ""))
     GlobalHydra.instance().clear()
     try:
         cli.main()

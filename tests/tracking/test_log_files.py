@@ -197,6 +197,8 @@ def test_wandb_is_not_imported_unless_it_is_asked_for(
         (["logger.name=wandbb"], None, "unknown logger 'wandbb'. Did you mean 'wandb'?"),
         (["logger=wandb", "logger.mode=of"], None, "unknown logger.mode 'of'"),
         (["logger=wandb"], "ofline", "unknown WANDB_MODE 'ofline'. Did you mean 'offline'"),
+        (["logger=wandb"], "shared", "unknown WANDB_MODE 'shared'. Known: online, offline"),
+        (["logger=wandb"], "run", "logger.mode=online needs an API key"),
         (["logger=wandb", "logger.mode=online"], None, "logger.mode=online needs an API key"),
     ],
 )
@@ -234,6 +236,10 @@ def test_an_api_key_means_online_unless_something_else_is_asked_for(
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert mode_of(None) == "disabled"
     assert mode_of("offline") == "offline"
+    for older, mode in (("dryrun", "offline"), ("run", "online"), ("", "online")):
+        monkeypatch.setenv("WANDB_MODE", older)
+        assert mode_of(None) == mode
+    assert mode_of("dryrun") == "offline"
 
 
 @pytest.mark.slow

@@ -408,17 +408,28 @@
     return alike.filter(({ share }) => share >= 0.4).sort((a, b) => b.share - a.share).slice(0, 3).map(({ other }) => other);
   }
 
-  // A sign is one only between spaces: names hold hyphens.
+  // As analysis/space.py: a sign is one only between spaces, for names hold hyphens, and outside quotes.
+  const TERM = /(?:"((?:[^"]|"")*)"|'((?:[^']|'')*)'|(.+?))(?:\s+([+−-])\s+|$)/gs;
+
   function parse(sum) {
-    const parts = sum.trim().split(/\s+([+−-])\s+/);
-    return { terms: parts.filter((_, i) => i % 2 === 0), signs: [1, ...parts.filter((_, i) => i % 2).map((sign) => (sign === "+" ? 1 : -1))] };
+    const parts = [...sum.trim().matchAll(TERM)];
+    return {
+      terms: parts.map(([, double, single, plain]) => double?.replaceAll('""', '"') ?? single?.replaceAll("''", "'") ?? plain),
+      signs: [1, ...parts.slice(0, -1).map((part) => (part[4] === "+" ? 1 : -1))],
+    };
+  }
+
+  // A name as it stands in a sum.
+  function termOf(name) {
+    const isPlain = !/^["']/.test(name) && parse(`a + ${name} + b`).terms[1] === name;
+    return isPlain ? name : `"${name.replaceAll('"', '""')}"`;
   }
 
   // Cosines with the mean of the signed unit vectors, which is not of unit length.
   function answer(space, sum, most) {
     const { terms, signs } = parse(sum);
     const strange = terms.find((term) => !conceptOf.has(term));
-    if (strange !== undefined) return { problem: `${unknown(strange)} Terms are joined by ' + ' and ' - ', with the spaces.` };
+    if (strange !== undefined) return { problem: `${unknown(strange)} Terms are joined by ' + ' and ' - ', with the spaces; a name with such a sign in it stands in quotes.` };
     const chosen = terms.map((term) => conceptOf.get(term));
     const without = chosen.filter((c) => !hasDirection(space, c));
     if (without.length) return { problem: `${without.map((c) => names[c]).join(", ")}: no embedding here.` };
@@ -442,10 +453,11 @@
 
   // The list completes the last term only.
   function complete() {
-    const [, before, begun] = /^(.*\s[+−-]\s+)?(.*)$/.exec(byId("sum-text").value);
-    const asked = begun.trim().toLowerCase();
+    const sum = byId("sum-text").value, last = [...sum.matchAll(TERM)].at(-1);
+    const start = !last ? 0 : last[4] ? sum.length : last.index;
+    const asked = sum.slice(start).trim().replace(/^["']/, "").toLowerCase();
     const fitting = names.filter((name, c) => name.toLowerCase().includes(asked) && hasDirection(space, c)).slice(0, 30);
-    byId("sum-names").replaceChildren(...fitting.map((name) => make("option", { value: (before ?? "") + name })));
+    byId("sum-names").replaceChildren(...fitting.map((name) => make("option", { value: sum.slice(0, start) + termOf(name) })));
   }
 
   function startArithmetic() {
@@ -453,7 +465,7 @@
     form.addEventListener("submit", (event) => { event.preventDefault(); showAnswer(); });
     input.addEventListener("input", complete);
     const some = names.filter((_, c) => hasDirection(space, c)).slice(0, 2);
-    input.placeholder = some.join(" + ");
+    input.placeholder = some.map(termOf).join(" + ");
     complete();
   }
 
