@@ -16,7 +16,7 @@ _OPTIONS = (
     "trainer", "logger", "callbacks", "target", "analysis", "report", "beside",
     "units",
 )  # fmt: skip
-_CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error")
+_CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error", "scan")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")
 # By group; where its files differ, by the name of the file.
 _PLAIN: Mapping[str, tuple[str, ...]] = {

@@ -33,6 +33,7 @@ _TARGETS = {
 BESIDE = ("mean_difference", "lda", "pattern")  # what needs no covariance of every concept
 _CACHES = ("memory", "device", "disk", "none")
 _ON_ERROR = ("raise", "skip")
+_SCANS = ("kept", "anew")
 
 
 class Plan:
@@ -165,6 +166,18 @@ class Plan:
         return given
 
     @cached_property
+    def scan(self) -> str:
+        """Whether a scan kept on disk may be used: ``kept`` or ``anew``.
+
+        Raises:
+            ConfigError: If it is neither.
+        """
+        given = str(self._config.data.scan)
+        if given not in _SCANS:
+            raise ConfigError(unknown("value of data.scan", given, _SCANS))
+        return given
+
+    @cached_property
     def network(self) -> NetworkSpec:
         """The network.
 
@@ -202,7 +215,13 @@ class Plan:
             Net2VecError: If the dataset cannot be opened, or an option cannot be used.
         """
         return Subject(
-            self.network, self.layers, self.reader, self.concepts, self.on_error, self.units
+            self.network,
+            self.layers,
+            self.reader,
+            self.concepts,
+            self.on_error,
+            self.units,
+            self.scan,
         )
 
     @property

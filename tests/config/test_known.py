@@ -71,12 +71,12 @@ def test_arguments_of_the_trainer_that_a_run_sets_are_refused_with_where_to_set_
         (
             ["+data.root=x"],
             "unknown option of data=shapes 'root'. Known: name, categories, names, min_train, "
-            "min_val, on_error, num_images, image_size, seed.",
+            "min_val, on_error, scan, num_images, image_size, seed.",
         ),
         (
             ["data=broden", "+data.seed=1"],
             "unknown option of data=broden 'seed'. Known: name, categories, names, min_train, "
-            "min_val, on_error, root.",
+            "min_val, on_error, scan, root, download, mirrors, digest.",
         ),
         (
             ["+model.x=1"],
