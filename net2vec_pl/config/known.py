@@ -28,7 +28,7 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "data": {
-        "broden": (*_CONCEPTS, "root"),
+        "broden": (*_CONCEPTS, "root", "download", "mirrors", "digest"),
         "shapes": (*_CONCEPTS, "num_images", "image_size", "seed"),
         "custom": (*_CONCEPTS, "_target_", "kwargs"),
     },
