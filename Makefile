@@ -8,7 +8,7 @@ MARKS ?= not slow and not gpu and not browser
 FAST := $(addprefix tests/,activations analysis backbones callbacks config data figures functional metrics probes records report runs)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test quick test-slow test-browser lowest mutants notebooks docs lint types rooms pytest fast format shapesnet shapesvit bench bench-growth bench-gpu bench-protocols clean
+.PHONY: help install run data test quick test-slow test-browser lowest mutants notebooks docs lint types rooms pytest fast format shapesnet shapesvit bench bench-growth bench-gpu bench-protocols bench-reading clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ install: $(STAMP) ## install the package and its tools into .venv
 
 run: $(STAMP) ## the default job: data=shapes, model=shapesnet, about a minute
 	$(BIN)/python train.py
+
+data: $(STAMP) ## BRODEN into data/: make data NAME=broden1_224 (_227, _384) [ARGS='--mirror URL --digest HEX']
+	$(BIN)/python scripts/get_broden.py $(NAME) $(ARGS)
 
 test: lint types rooms pytest ## lint, types, import order, tests: all that CI runs
 
@@ -80,6 +83,9 @@ bench: $(STAMP) ## speed and memory against named rivals, some minutes on two co
 
 bench-growth: $(STAMP) ## how the main job's time grows with images, concepts, layers and seeds
 	$(BIN)/python -m benchmarks growth
+
+bench-reading: $(STAMP) ## decoders against each other, and scans of BRODEN's size, some minutes
+	$(BIN)/python -m benchmarks.reading
 
 bench-protocols: $(STAMP) ## what each departure from the paper is worth, half an hour on two cores
 	$(BIN)/python -m benchmarks.protocols

@@ -30,6 +30,14 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep scans of the tests out of the user's cache folder, in child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NET2VEC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def untyped() -> Iterator[None]:
     """Let calls through that have wrong types, as they come from users, who have no such checks."""

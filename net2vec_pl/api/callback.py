@@ -192,7 +192,7 @@ def _options(data: ProbeData, options: dict[str, Any]) -> dict[str, Any]:
     whole = usual | _USUAL | options | {"data": data}
     request = Request(whole | {"network": "shapesnet", "layer": None}, Path())
     plan, given = request.plan, request.data
-    _ = plan.options, plan.questions, plan.concepts, plan.on_error  # all checked
+    _ = plan.options, plan.questions, plan.concepts, plan.on_error, plan.scan  # all checked
     if given.reader is None or given.reader is data:
         return _USUAL | options | {"data": data}
     of_dataset = ("names", "split", "groups", "image_size", "mask_size")

@@ -123,6 +123,7 @@ class Request:
             plan.concepts,
             plan.on_error,
             plan.units,
+            plan.scan,
         )
 
     @property

@@ -14,7 +14,7 @@ _OPTIONS = (
     "trainer", "logger", "callbacks", "target", "analysis", "report", "beside",
     "units",
 )  # fmt: skip
-_CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error", "group")
+_CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error", "scan", "group")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")
 # By group; where its files differ, by the name of the file.
 _PLAIN: Mapping[str, tuple[str, ...]] = {
@@ -26,7 +26,7 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "data": {
-        "broden": (*_CONCEPTS, "root"),
+        "broden": (*_CONCEPTS, "root", "download", "mirrors", "digest"),
         "shapes": (*_CONCEPTS, "num_images", "image_size", "seed"),
         "custom": (*_CONCEPTS, "_target_", "kwargs"),
     },

@@ -13,6 +13,7 @@ from net2vec_pl.config.known import check_options
 from net2vec_pl.config.questions import questions_from
 from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
+from net2vec_pl.data.broden_archive import get_broden
 from net2vec_pl.data.groups import with_groups
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import build, load
@@ -34,6 +35,7 @@ _TARGETS = {
 BESIDE = ("mean_difference", "lda", "pattern")  # what needs no covariance of every concept
 _CACHES = ("memory", "device", "disk", "none")
 _ON_ERROR = ("raise", "skip")
+_SCANS = ("kept", "anew")
 
 
 class Plan:
@@ -133,11 +135,7 @@ class Plan:
             kwargs = plain(data)["kwargs"]
             return build(ConceptReader, str(data._target_), kwargs)  # type: ignore[type-abstract]
         if data.name == "broden":
-            if data.root is None:
-                raise ConfigError(
-                    "data=broden needs data.root=DIR, the folder that holds index.csv."
-                )
-            return BrodenReader(data.root)
+            return BrodenReader(self._broden_root())
         if data.name == "shapes":
             return ShapesReader(
                 num_images=whole_number("data.num_images", data.num_images, 1),
@@ -145,6 +143,24 @@ class Plan:
                 seed=whole_number("data.seed", data.seed, 0),
             )
         raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes", "custom"]))
+
+    def _broden_root(self) -> Path:
+        """Return the folder of data=broden, which is downloaded only if that is asked for."""
+        data = self._config.data
+        if data.root is None:
+            raise ConfigError(
+                "data=broden needs data.root=DIR, the folder that holds index.csv. How to get "
+                "BRODEN: docs/datasets.md#broden."
+            )
+        root = Path(str(data.root)).expanduser()
+        if not isinstance(data.download, bool):
+            raise ConfigError(f"data.download={data.download} must be true or false.")
+        mirrors = name_list("data.mirrors", data.mirrors) or []
+        if data.download:
+            digest = None if data.digest is None else str(data.digest)
+            shown = bool(self._config.callbacks.progress)
+            return get_broden(root, mirrors=mirrors, digest=digest, progress=shown)
+        return root
 
     @cached_property
     def concepts(self) -> ConceptChoice:
@@ -171,6 +187,18 @@ class Plan:
         given = str(self._config.data.on_error)
         if given not in _ON_ERROR:
             raise ConfigError(unknown("value of data.on_error", given, _ON_ERROR))
+        return given
+
+    @cached_property
+    def scan(self) -> str:
+        """Whether a scan kept on disk may be used: ``kept`` or ``anew``.
+
+        Raises:
+            ConfigError: If it is neither.
+        """
+        given = str(self._config.data.scan)
+        if given not in _SCANS:
+            raise ConfigError(unknown("value of data.scan", given, _SCANS))
         return given
 
     @cached_property
@@ -211,7 +239,13 @@ class Plan:
             Net2VecError: If the dataset cannot be opened, or an option cannot be used.
         """
         return Subject(
-            self.network, self.layers, self.reader, self.concepts, self.on_error, self.units
+            self.network,
+            self.layers,
+            self.reader,
+            self.concepts,
+            self.on_error,
+            self.units,
+            self.scan,
         )
 
     @property

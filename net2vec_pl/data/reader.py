@@ -5,7 +5,9 @@ draws its own pictures; whatever else wants to be probed needs only to fill in t
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +99,20 @@ class ConceptReader(Dataset[Sample], ABC):
             UnreadableRowError: If a file of the row is absent, damaged, of another size or carries
                 unknown labels.
         """
+
+    def files(self, row: int) -> Sequence[str | Path] | None:
+        """Return every file that reading a row opens, so that a scan can be kept on disk.
+
+        The kept scan is used as long as these files have the same sizes and times of change, and
+        the reader itself is the same: its class, its code and all its attributes. So a table that
+        was read when the reader was made need not be listed. See
+        :mod:`~net2vec_pl.data.kept_scan`.
+
+        Returns:
+            Paths of files that may be absent; None, the default, if rows come from elsewhere: such
+            a dataset is scanned anew every time.
+        """
+        return None
 
     def at_mask_size(self, size: tuple[int, int] | None) -> "ConceptReader":
         """Return the same rows with masks of another size, to score at.

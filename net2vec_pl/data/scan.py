@@ -141,31 +141,59 @@ def scan_files(
         DataError: If a row cannot be read and ``on_error`` is ``raise``, or none can.
         ConfigError: If ``on_error`` is neither.
     """
-    if on_error not in ("raise", "skip"):
-        raise ConfigError(unknown("value of data.on_error", on_error, ["raise", "skip"]))
+    check_on_error(on_error)
+    return usable(reader, read_files(reader, workers=workers, track=track), on_error)
+
+
+def read_files(reader: ConceptReader, *, workers: int = 0, track: Track = iter) -> Scan:
+    """Read every row of a dataset once, whatever the faults; see :func:`scan_files`."""
     loader = DataLoader(_Facts(reader), batch_size=16, num_workers=workers, collate_fn=list)
     facts = [fact for batch in track(loader) for fact in batch]
-    unreadable = tuple((fact.row, fact.fault) for fact in facts if fact.fault)
-    if unreadable and (on_error == "raise" or len(unreadable) == len(facts)):
-        raise DataError(_describe(reader, unreadable))
     digest = blake2b(
         repr((reader.vocabulary.to_plain(), reader.mask_size)).encode(), digest_size=16
     )
     for fact in facts:
         digest.update(fact.fingerprint)
-    readable = np.array([fact.row for fact in facts if not fact.fault], dtype=np.int64)
     used = [fact for fact in facts if not fact.fault]
+    readable = np.array([fact.row for fact in used], dtype=np.int64)
+    none = np.zeros(0, dtype=np.int64)  # where no row can be read
     unknown_rows = [fact.unknown for fact in used if fact.unknown is not None]
     return Scan(
         row=np.repeat(readable, [len(fact.numbers) for fact in used]),
-        number=np.concatenate([fact.numbers for fact in used]),
-        pixels=np.concatenate([fact.pixels for fact in used]),
+        number=np.concatenate([none, *(fact.numbers for fact in used)]),
+        pixels=np.concatenate([none, *(fact.pixels for fact in used)]),
         readable=readable,
-        unreadable=unreadable,
+        unreadable=tuple((fact.row, fact.fault) for fact in facts if fact.fault),
         digest=digest.hexdigest(),
-        known=np.concatenate([fact.known for fact in used]) if unknown_rows else None,
+        known=np.concatenate([none, *(fact.known for fact in used)]) if unknown_rows else None,
         unknown=UnknownRows.join(unknown_rows) if unknown_rows else None,
     )
+
+
+def fault_of(reader: ConceptReader, row: int) -> str:
+    """Return why a row cannot be read, as a scan has it; empty if it can."""
+    return _Facts(reader)[row].fault
+
+
+def check_on_error(given: str) -> None:
+    """Check what is to become of unreadable rows.
+
+    Raises:
+        ConfigError: If it is neither ``raise`` nor ``skip``.
+    """
+    if given not in ("raise", "skip"):
+        raise ConfigError(unknown("value of data.on_error", given, ["raise", "skip"]))
+
+
+def usable(reader: ConceptReader, scan: Scan, on_error: str) -> Scan:
+    """Return a scan, unless its unreadable rows stop the run.
+
+    Raises:
+        DataError: If a row cannot be read and ``on_error`` is ``raise``, or none can.
+    """
+    if scan.unreadable and (on_error == "raise" or len(scan.unreadable) == len(reader)):
+        raise DataError(_describe(reader, scan.unreadable))
+    return scan
 
 
 def _describe(reader: ConceptReader, unreadable: tuple[tuple[int, str], ...]) -> str:

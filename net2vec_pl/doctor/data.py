@@ -45,7 +45,7 @@ def dataset(plan: Plan, found: Found) -> Iterator[Check]:
 
 def concepts(plan: Plan, found: Found) -> Iterator[Check]:
     """Look up the concepts asked for, by category and name."""
-    choice, _ = plan.concepts, plan.on_error
+    choice, _ = plan.concepts, (plan.on_error, plan.scan)
     if found.reader is None:
         return
     asked = found.reader.vocabulary.asked_for(choice.categories, choice.names)
@@ -73,7 +73,7 @@ def rows(plan: Plan, found: Found) -> Iterator[Check]:
         sample,
         workers=found.options.workers if found.options else 0,
         on_error="skip",
-        track=Progress(enabled=found.progress)("reading a sample"),
+        track=Progress(enabled=found.progress).of_images("reading a sample", size),
     )
     seconds = (perf_counter() - begin) / size * len(found.reader)
     time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -17,7 +17,7 @@ from net2vec_pl.data import (
     ConceptReader,
     Scan,
     Selection,
-    scan_files,
+    current_scan,
     select_concepts,
 )
 from net2vec_pl.data.groups import doubts_of, num_val_groups, told_groups
@@ -45,6 +45,7 @@ class Subject:
         concepts: Which of its concepts are probed.
         on_error: ``raise`` at an unreadable image, or ``skip`` it.
         units: What is probed at a layer.
+        scan: ``kept`` uses the scan kept on disk if no file has changed, ``anew`` reads all files.
     """
 
     network: NetworkSpec
@@ -53,6 +54,7 @@ class Subject:
     concepts: ConceptChoice = field(default_factory=ConceptChoice)
     on_error: str = "raise"
     units: UnitChoice = field(default_factory=UnitChoice)
+    scan: str = "kept"
 
     def frozen(
         self, options: RunOptions, network: NetworkSpec | None = None
@@ -156,7 +158,7 @@ class Setup:
 def set_up(
     subject: Subject, options: RunOptions, folder: Path, command: str, device: torch.device
 ) -> Setup:
-    """Freeze the network, read every file once, and choose the concepts.
+    """Freeze the network, scan the files unless their scan is kept, and choose the concepts.
 
     Args:
         subject: Network and dataset.
@@ -174,11 +176,12 @@ def set_up(
     backbones = subject.frozen(options)
     _tell_backbones(backbones, options.protocol)
     scan = processes.from_first(
-        lambda: scan_files(
+        lambda: current_scan(
             reader,
+            anew=subject.scan == "anew",
             workers=options.workers,
             on_error=subject.on_error,
-            track=progress("reading images and masks"),
+            track=progress.of_images("reading images and masks", len(reader)),
         )
     )
     chosen = {
