@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,13 @@ from net2vec_pl.data.scan import (
     read_files,
     usable,
 )
+from net2vec_pl.data.unknown import UnknownRows
 from net2vec_pl.runs.files import whole
 from net2vec_pl.version import __version__
 
 FORMAT = 1  # of the file; a new number where a scan means something else
 KEPT = 50  # scans; beyond, those not used for longest are removed
-_PLAIN = "plain"
+_PLAIN, _UNKNOWN = "plain", "unknown."
 _CHUNK, _THREADS = 512, 8  # of files looked up: on a network drive each takes a round trip
 _PATIENCE = 1800.0  # seconds that a process waits for another one's scan
 _log = logging.getLogger(__name__)
@@ -239,7 +240,10 @@ def save_scan(scan: Scan, file: Path, key: ScanKey) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    held = {field.name: getattr(scan, field.name) for field in fields(Scan)}
+    held = {**vars(scan)}
+    unknown = held.pop("unknown")
+    if unknown is not None:
+        held |= {_UNKNOWN + name: value for name, value in vars(unknown).items()}
     arrays: dict[str, Any] = {
         n: value for n, value in held.items() if isinstance(value, np.ndarray)
     }
@@ -269,6 +273,11 @@ def load_scan(file: Path, key: ScanKey, reader: ConceptReader) -> Scan | None:
         if plain["format"] != FORMAT or plain["key"] != [key.reader, key.files]:
             return None
         held = plain["scan"] | arrays
+        areas = {name: held.pop(name) for name in [*held] if name.startswith(_UNKNOWN)}
+        if areas:
+            held["unknown"] = UnknownRows(
+                **{name.removeprefix(_UNKNOWN): value for name, value in areas.items()}
+            )
         held["unreadable"] = tuple((int(row), str(fault)) for row, fault in held["unreadable"])
         scan = Scan(**held)
     except FileNotFoundError:
