@@ -27,8 +27,9 @@ from net2vec_pl.pipeline.closed_form import SumFitter
 from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.halves import calibrate_by_halves
 from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.pipeline.native import native_rows
 from net2vec_pl.pipeline.trainers import callbacks_from
-from net2vec_pl.pipeline.worth import contenders
+from net2vec_pl.pipeline.worth import alone, contenders
 from net2vec_pl.probes import (
     BankFile,
     ConceptBank,
@@ -36,7 +37,7 @@ from net2vec_pl.probes import (
     SingleFilterCounts,
 )
 from net2vec_pl.protocol import NET2VEC, SUM
-from net2vec_pl.records.run import ProbeRow
+from net2vec_pl.records.run import NativeRow, ProbeRow
 from net2vec_pl.report import BankScores
 from net2vec_pl.report.probes import Contender, Knowledge, knowledge, probe_table
 from net2vec_pl.runs.stages import Tensors
@@ -56,6 +57,7 @@ class Segmented:
         scores: Scores of the bank of each seed.
         counts: Pixels of every val pair, in the bank of each seed.
         contenders: The probe itself and what is scored beside it; empty where nothing is.
+        native_rows: The rows of ``native.csv``; none where no masks of another size are scored.
     """
 
     vocabulary: Vocabulary
@@ -64,6 +66,7 @@ class Segmented:
     scores: list[BankScores]
     counts: BankCounts
     contenders: Sequence[Contender] = ()
+    native_rows: Sequence[NativeRow] = ()
 
     @cached_property
     def knowledge(self) -> list[Knowledge]:
@@ -89,10 +92,12 @@ def segment(job: LayerJob) -> Segmented:
     probe = _fit(job)
     scores, counts = _score(job, probe)
     beside: list[Contender] = []
+    calibrated = [alone(job, probe)]
     if job.setup.options.beside:
         single = chosen_counts(job, baseline)
-        beside = contenders(job, baseline, single, probe, scores[0].train)
-    return Segmented(job.vocabulary, baseline, probe, scores, counts, beside)
+        beside, calibrated = contenders(job, baseline, single, probe, scores[0].train)
+    native = native_rows(job, calibrated)
+    return Segmented(job.vocabulary, baseline, probe, scores, counts, beside, native)
 
 
 def cells_of(job: LayerJob) -> BilinearCells:

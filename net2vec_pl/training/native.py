@@ -9,17 +9,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from net2vec_pl import processes
 from net2vec_pl.concepts import Concept, Vocabulary
-from net2vec_pl.data.reader import UNKNOWN, Sample, unknown_label
+from net2vec_pl.data.reader import Sample
 from net2vec_pl.functional import overlap
-from net2vec_pl.functional.resize import bilinear_matrix
+from net2vec_pl.functional.resize import bilinear_matrix, upsample
+from net2vec_pl.training.native_truth import Truth
 
-# Logits at mask size at a time, over all concepts of an image: large images go through in strips.
+# Logits at mask size at a time: large images go through in strips of rows.
 _STRIP = {"cpu": 2**20, "cuda": 2**26}
+_MOST_PIXELS = 2**24  # of a strip: sums in float32 are exact up to here
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class NativeTotals:
     Args:
         intersection: Pixels in both mask and prediction, over the images counted for set IoU.
         union: Pixels in either.
-        won: Pixels of the concept where it has the highest logit of its category, over the images
+        won: Pixels of the concept where it has the highest logit of its category, over images
             annotated for that.
-        either: Pixels of the concept, or where it has the highest logit.
+        either: Pixels of the concept, and others where it has the highest logit.
         images: Images counted for set IoU.
         annotated: Images annotated for the category.
-        pixels: Pixels of the concept, over all images.
+        pixels: Pixels of the concept in the images counted for set IoU.
     """
 
     intersection: Int64[Tensor, "B C"]
@@ -49,15 +51,15 @@ class NativeTotals:
 class NativeCounts:
     """Counts pixels image by image; images may differ in the size of their masks.
 
-    A pixel that is unknown for a concept counts for it in nothing. Where concepts compete, pixels
-    without a probed concept of the category are left out, as the papers leave out what is
-    unlabelled; a background competes if it is a concept.
+    A pixel that is unknown for a concept counts for it in nothing. Where the concepts of a category
+    compete, pixels without any of them are left out, as papers leave out what is unlabelled; a
+    background competes if it is a concept.
 
     Args:
         num_banks: B.
         vocabulary: The probed concepts.
         align_corners: Whether binary masks are upsampled with aligned corners, as the run's own
-            are. Competing logits never are.
+            are. Logits that compete never are.
         everywhere: Whether set IoU counts every image annotated for a concept's category, or only
             those that contain the concept.
         device: Where the counts live.
@@ -73,15 +75,9 @@ class NativeCounts:
         device: torch.device,
     ) -> None:
         self._concepts: tuple[Concept, ...] = tuple(vocabulary)
-        self._numbers = torch.from_numpy(vocabulary.numbers).int().to(device)
-        self._members: dict[str, list[int]] = {}
-        for row, concept in enumerate(vocabulary):
-            self._members.setdefault(concept.category, []).append(row)
         self._align_corners, self._everywhere = align_corners, everywhere
-        shape = (num_banks, len(vocabulary))
-        self._alone, self._among = (
-            torch.zeros(2, *shape, dtype=torch.int64, device=device) for _ in range(2)
-        )
+        counts = (4, num_banks, len(vocabulary))
+        self._counts = torch.zeros(counts, dtype=torch.int64, device=device)
         self._facts = torch.zeros(3, len(vocabulary), dtype=torch.int64, device=device)
 
     def add(
@@ -94,22 +90,71 @@ class NativeCounts:
             sample: What is known of the image.
             annotated: Whether it was annotated for the category of each concept.
         """
-        truth = _Truth.of(sample, self._concepts, self._numbers)
-        contained = truth.contained()
-        scored = contained | annotated.to(maps.device) if self._everywhere else contained
-        alone = scored.nonzero().flatten()
-        rivals = [
-            torch.tensor(rows, device=maps.device)
-            for rows in self._members.values()
-            if annotated[rows[0]]
-        ]
-        size = truth.labels.shape[1:]
-        self._facts[0] += scored
-        self._facts[1] += annotated.to(maps.device)
-        strips = _Strips(maps.shape[2:], size, self._align_corners, maps.device)
-        for part, logits in strips.of(maps[:, alone]):
-            masks, unknown = truth.masks(part, alone), truth.unknown(part, alone)
-            self._facts[2, alone] += masks.flatten(1).sum(1)
+        truth = Truth.of(sample, maps.device)
+        contained = torch.tensor([truth.contains(c) for c in self._concepts])
+        scored = contained | annotated if self._everywhere else contained
+        self._facts[:2] += torch.stack([scored, annotated]).to(maps.device)
+        if scored.any():
+            self._alone(maps, truth, scored.nonzero().flatten().tolist())
+        for category in dict.fromkeys(c.category for c in self._concepts):
+            rivals = [row for row, c in enumerate(self._concepts) if c.category == category]
+            if annotated[rivals[0]]:
+                self._compete(maps, truth, rivals)
+
+    def totals(self) -> NativeTotals:
+        """Return the counts over all processes."""
+        counts, facts = (processes.sum_over(of.clone()).cpu() for of in (self._counts, self._facts))
+        return NativeTotals(*counts, *facts)
+
+    def _alone(self, maps: Float[Tensor, "B C h w"], truth: Truth, rows: Sequence[int]) -> None:
+        """Count binary masks of some concepts, each for itself."""
+        concepts = [self._concepts[row] for row in rows]
+        for part, logits in _strips(maps[:, rows], truth, align_corners=self._align_corners):
+            masks, unknown = part.masks(concepts), part.unknown(concepts)
+            self._facts[2, rows] += masks.flatten(1).sum(1)
             for bank, of_bank in enumerate(logits):
-                called = of_bank > 0 if unknown is None else (of_bank > 0) & ~unknown
-                self._alone[:, bank, alone] += overlap(called, masks).T
+                called = of_bank > 0
+                if unknown is not None:
+                    called &= masks | ~unknown
+                self._counts[:2, bank, rows] += overlap(called, masks).T
+
+    def _compete(self, maps: Float[Tensor, "B C h w"], truth: Truth, rows: Sequence[int]) -> None:
+        """Count where each concept of a category has the highest logit, on labelled pixels."""
+        concepts = [self._concepts[row] for row in rows]
+        there = [place for place, concept in enumerate(concepts) if truth.contains(concept)]
+        if not there:
+            return
+        own = torch.zeros(len(rows), dtype=torch.int64, device=maps.device)
+        for part, logits in _strips(maps[:, rows], truth, align_corners=False):
+            own[there] += part.masks([concepts[place] for place in there]).flatten(1).sum(1)
+            labelled = part.labelled(concepts)
+            for bank, of_bank in enumerate(logits):
+                winner = of_bank.max(0).indices  # the first of equals
+                right, unknown = part.among(concepts, winner)
+                wrong = labelled & ~right & ~unknown
+                won, lost = (
+                    torch.bincount(winner[of], minlength=len(rows)) for of in (right, wrong)
+                )
+                self._counts[2, bank, rows] += won
+                self._counts[3, bank, rows] += lost
+        self._counts[3][:, rows] += own
+
+
+def _strips(
+    maps: Float[Tensor, "B p h w"], truth: Truth, *, align_corners: bool
+) -> Iterator[tuple[Truth, Iterator[Float[Tensor, "p r sw"]]]]:
+    """Cut an image into strips of rows: what is known of them, and upsampled logits by bank."""
+    height, width = truth.labels.shape[1:]
+    rows, columns = (
+        bilinear_matrix(size_in, size_out, align_corners=align_corners).to(maps.device)
+        for size_in, size_out in zip(maps.shape[2:], (height, width), strict=True)
+    )
+    each = max(maps.shape[1], len(truth.labels), 1)
+    logits = _STRIP.get(maps.device.type, _STRIP["cpu"])
+    step = max(min(logits // each, _MOST_PIXELS) // width, 1)
+    for top in range(0, height, step):
+        strip = slice(top, top + step)
+        used = rows[strip].any(0).nonzero().flatten()  # rows of the grid, one after another
+        grid = slice(int(used[0]), int(used[-1]) + 1)
+        part = rows[strip, grid]
+        yield truth.rows(strip), (upsample(of[:, grid], part, columns) for of in maps)
