@@ -39,6 +39,7 @@ from net2vec_pl.report import (
     seed_table,
     write_card,
 )
+from net2vec_pl.report.native import native_statements
 from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
@@ -221,6 +222,7 @@ def _tables(
         seed_table(job.vocabulary, job.setup.seeds, scores) if len(scores) > 1 else (),
         segmented.probe_rows,
         rows,
+        segmented.native_rows,
     )
 
 
@@ -233,6 +235,10 @@ def _write_banks(job: LayerJob, study: Study, tables: LayerTables) -> None:
     if study.segmentation is not None:
         bank = bank_file(job, study.segmentation.probe)
         write_card(
-            job.folder / "bank.md", bank, tables.concepts, control_statements(study.findings)
+            job.folder / "bank.md",
+            bank,
+            tables.concepts,
+            control_statements(study.findings),
+            native_statements(tables.native),
         )
         bank.save(job.folder / BANK)

@@ -12,7 +12,7 @@ from net2vec_pl.units import KINDS
 _OPTIONS = (
     "layer", "seed", "seeds", "loader", "fit", "run", "task", "data", "model", "protocol", "cache",
     "trainer", "logger", "callbacks", "target", "analysis", "report", "beside",
-    "units",
+    "units", "score",
 )  # fmt: skip
 _CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error", "scan", "group")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")
@@ -21,6 +21,7 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
     "loader": ("batch_size", "workers"),
     "fit": ("pairs_per_chunk", "compile"),
     "run": ("resume", "dir"),
+    "score": ("mask_size",),
     "callbacks": ("scores", "norms", "checkpoint", "progress"),
     "protocol": tuple(Protocol.__dataclass_fields__),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from net2vec_pl.backbones import NetworkSpec
 from net2vec_pl.config.known import check_options
 from net2vec_pl.config.questions import questions_from
-from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
+from net2vec_pl.config.values import mask_size, name_list, plain, whole_number, workers_from
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.data.broden_archive import get_broden
 from net2vec_pl.data.groups import with_groups
@@ -85,6 +85,7 @@ class Plan:
             callbacks=FitCallbacks(**plain(config.callbacks)),
             trainer=self.trainer,
             beside=_beside(config.beside),
+            score_size=mask_size("score.mask_size", config.score.mask_size, config.target),
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """Read single options, and say what is wrong with them."""
 
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -42,6 +42,34 @@ def workers_from(workers: object) -> int:
     if workers == "auto":
         return min(num_cores(), _MAX_WORKERS)
     return whole_number("loader.workers", workers, 0)
+
+
+def mask_size(name: str, value: object, target: str) -> tuple[int, int] | Literal["native"] | None:
+    """Read an option that gives a size of masks: null, ``native``, a side, or height and width.
+
+    Args:
+        name: Name of the option.
+        value: What was given.
+        target: What the run does; without ``segmentation`` there are no masks to score.
+
+    Raises:
+        ConfigError: If it is anything else, or no masks are scored.
+    """
+    if value is None:
+        return None
+    if target == "classification":
+        raise ConfigError(
+            f"{name}={value} scores masks, which target=classification has none of; target=both "
+            "has them."
+        )
+    if value == "native":
+        return "native"
+    sides: list[Any] = list(value) if isinstance(value, ListConfig | list) else [value, value]
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise ConfigError(
+            f"{name}={value} must be native, a side in pixels, [height,width] or null."
+        )
+    return sides[0], sides[1]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from net2vec_pl.doctor.checks import Check, fix, ok, warning
 from net2vec_pl.doctor.found import Found, Rows
 from net2vec_pl.errors import DataError, shorten
 from net2vec_pl.pipeline.progress import Progress
+from net2vec_pl.pipeline.setup import native_reader
 
 _SHOWN = 12
 
@@ -28,6 +29,8 @@ def dataset(plan: Plan, found: Found) -> Iterator[Check]:
         f"{reader.name}: {train} train and {counts['val']} val images of {h} x {w}, masks of "
         f"{sh} x {sw}"
     )
+    if found.options is not None and native_reader(reader, found.options) is not None:
+        yield ok(f"scores are also taken on masks of {found.options.score_size}")
     yield from (fix(f"{reader.name} has no {s} image") for s, n in counts.items() if n == 0)
     every = np.arange(len(reader))
     if reader.groups is not None:

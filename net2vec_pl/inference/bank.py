@@ -35,6 +35,7 @@ from net2vec_pl.probes import BankFile
 from net2vec_pl.records import Finding, Table
 from net2vec_pl.records.kinds import FolderTables
 from net2vec_pl.report import control_statements, hub_card
+from net2vec_pl.report.native import native_statements
 from net2vec_pl.runs import BANK, CLASSIFIERS
 from net2vec_pl.units import told
 
@@ -241,8 +242,10 @@ class Bank:
         """
         table = () if self._results is None else self.scores
         controls = () if self._results is None else control_statements(self.findings)
+        native = () if self._results is None else self.tables.get("native", ())
         file = without_folders(self.file)
-        card = hub_card(file, repo, table, controls, license=license)
+        scores = native_statements(native)
+        card = hub_card(file, repo, table, controls, scores, license=license)
         return push(file, repo, card, private=private, token=token)
 
     def compare(self, other: "Bank") -> Table[ComparedRow]:

@@ -15,10 +15,11 @@ from net2vec_pl.page.rows import concept_rows
 from net2vec_pl.page.views import Views
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.records import Estimate
-from net2vec_pl.records.run import LayerRow, ProbeRow
+from net2vec_pl.records.run import LayerRow, NativeRow, ProbeRow
 from net2vec_pl.records.studies import GainRow, IntervalRow, NeededRow
 from net2vec_pl.report import LayerTables, gain
 from net2vec_pl.report.layer_page import LayerPage, write_report
+from net2vec_pl.report.native import native_means
 from net2vec_pl.report.page import Link, PageTable, write_page
 from net2vec_pl.report.probes import nan_mean, probe_means
 from net2vec_pl.runs import REPORT
@@ -91,7 +92,7 @@ def leave_overview(folder: Path, jobs: Sequence[LayerJob], rows: Sequence[LayerR
 def _key_numbers(tables: LayerTables, study: Study) -> dict[str, str]:
     numbers: dict[str, str] = {}
     if concepts := tables.concepts:
-        numbers |= _known(tables.probes)
+        numbers |= _known(tables.probes) | _native(tables.native)
         won, means = gain(concepts), _means(study)
         multi = _estimate(means.multi) if means else _mean(row.multi_val for row in concepts)
         single = _estimate(means.single) if means else _mean(row.single_val for row in concepts)
@@ -120,6 +121,23 @@ def _known(probes: Sequence[ProbeRow]) -> dict[str, str]:
     if best is not own:
         numbers[f"concepts known by {best.name}"] = f"{best.known} of {best.tested}"
     return numbers
+
+
+def _native(rows: Sequence[NativeRow]) -> dict[str, str]:
+    """Say the mIoU of the run's own probe and of the best, by category, on masks of another size.
+
+    The best has the highest mean over categories.
+    """
+    if not rows:
+        return {}
+    means = native_means(rows)
+    best = max(means, key=lambda mean: nan_mean(mean.argmax.values()))
+    return {
+        f"mIoU by argmax on masks of {mean.size}, {mean.probe}": ", ".join(
+            f"{category} {score:.3f}" for category, score in mean.argmax.items()
+        )
+        for mean in (means[0], best)
+    }
 
 
 def _means(study: Study) -> GainRow | None:

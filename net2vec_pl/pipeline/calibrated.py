@@ -1,8 +1,11 @@
 """Banks that read what closed forms read: their thresholds from train images, their val scores."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
@@ -10,6 +13,82 @@ from net2vec_pl.data import ConceptDataModule
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import ConceptBank
 from net2vec_pl.training.scoring import Maps, score_all, thresholds_on
+
+
+@dataclass(frozen=True)
+class Group:
+    """Contenders whose maps come together, a bank each.
+
+    Args:
+        names: Of the contenders; B of them.
+        maps: Returns their logits before they are calibrated.
+        stream: What gives the batches.
+        weight: Their embeddings; None where they have none.
+        bias: The biases of banks to choose from; None where there are none.
+        fixed: How many of them, the first ones, keep their threshold of 0.
+        candidates: How many further banks come last, of which each concept takes the one with the
+            highest set IoU on train; they are one contender, the last.
+    """
+
+    names: Sequence[str]
+    maps: Maps
+    stream: ConceptDataModule
+    weight: Float[Tensor, "B C K"] | None = None
+    bias: Float64[Tensor, "B C"] | None = None
+    fixed: int = 0
+    candidates: int = 0
+
+    @property
+    def num_banks(self) -> int:
+        """Banks before candidates are chosen from."""
+        return len(self.names) + max(self.candidates - 1, 0)
+
+    def chosen(self, train: Float64[Tensor, "B C"]) -> Int64[Tensor, "D C"]:
+        """Return the bank that each contender takes of each concept: candidates, the best on train.
+
+        Args:
+            train: Set IoU on train of every bank.
+        """
+        first = len(self.names) - 1 if self.candidates else len(self.names)
+        banks = torch.arange(first)[:, None].expand(-1, train.shape[1])
+        if not self.candidates:
+            return banks.contiguous()
+        best = first + train[first:].nan_to_num(-1.0).argmax(0)
+        return torch.cat([banks, best[None]])
+
+    def weight_of(self, bank: Int64[Tensor, "D C"]) -> Float[Tensor, "D C K"] | None:
+        """Return the embeddings of some choice of banks."""
+        return None if self.weight is None else self.weight[bank, torch.arange(bank.shape[1])]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Contenders of a group at their thresholds.
+
+    Args:
+        group: The group.
+        bank: The bank of the group that each takes of each concept.
+        cut: Its threshold.
+    """
+
+    group: Group
+    bank: Int64[Tensor, "D C"]
+    cut: Float64[Tensor, "D C"]
+
+    def maps(self, job: LayerJob) -> Maps:
+        """Return what gives their logits on the grid, 0 at the threshold.
+
+        Args:
+            job: The layer.
+        """
+        group, maps = self.group, self.group.maps
+        if group.candidates:
+            weight = group.weight_of(self.bank)
+            assert weight is not None
+            assert group.bias is not None
+            maps = bank_maps(job, weight, group.bias.gather(0, self.bank))
+        cut = self.cut.float().to(job.setup.device)
+        return lambda batch: maps(batch) - cut[:, batch.concept, None, None]
 
 
 def bank_maps(

@@ -63,6 +63,8 @@ class RunOptions:
         trainer: Arguments of ``pytorch_lightning.Trainer``.
         beside: Probes in closed form that are scored beside the run's own, with reference levels;
             none leaves out both.
+        score_size: (sh, sw) of masks that scores are taken on once more; ``native`` for each
+            image's own size, None for none.
         draw: Whether figures become files.
         forks: Whether several layers may each be done in a fork of this process.
     """
@@ -82,6 +84,7 @@ class RunOptions:
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     trainer: Mapping[str, Any] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
+    score_size: tuple[int, int] | Literal["native"] | None = None
     draw: bool = True
     forks: bool = True
 

@@ -30,8 +30,9 @@ from net2vec_pl.pipeline.closed_form import SumFitter
 from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.halves import calibrate_by_halves
 from net2vec_pl.pipeline.layer import LayerJob
+from net2vec_pl.pipeline.native import native_rows
 from net2vec_pl.pipeline.trainers import callbacks_from
-from net2vec_pl.pipeline.worth import contenders
+from net2vec_pl.pipeline.worth import alone, contenders
 from net2vec_pl.probes import (
     BankFile,
     ConceptBank,
@@ -39,7 +40,7 @@ from net2vec_pl.probes import (
     SingleFilterCounts,
 )
 from net2vec_pl.protocol import NET2VEC, SUM
-from net2vec_pl.records.run import ProbeRow
+from net2vec_pl.records.run import NativeRow, ProbeRow
 from net2vec_pl.report import BankScores
 from net2vec_pl.report.probes import Contender, Knowledge, beside, knowledge, probe_table
 from net2vec_pl.runs.stages import Tensors
@@ -60,6 +61,7 @@ class Segmented:
         counts: Pixels of every val pair, in the bank of each seed.
         contenders: The probe itself and what is scored beside it; empty where nothing is.
         groups: The group of each row of the dataset, if rows are grouped.
+        native_rows: The rows of ``native.csv``; none where no masks of another size are scored.
     """
 
     vocabulary: Vocabulary
@@ -69,6 +71,7 @@ class Segmented:
     counts: BankCounts
     contenders: Sequence[Contender] = ()
     groups: npt.NDArray[np.int64] | None = None
+    native_rows: Sequence[NativeRow] = ()
 
     @cached_property
     def knowledge(self) -> list[Knowledge]:
@@ -107,11 +110,20 @@ def segment(job: LayerJob) -> Segmented:
     probe = _fit(job)
     scores, counts = _score(job, probe)
     others: list[Contender] = []
+    calibrated = [alone(job, probe)]
     if job.setup.options.beside:
         single = chosen_counts(job, baseline)
-        others = contenders(job, baseline, single, probe, scores[0].train)
-    groups = job.setup.reader.groups
-    return Segmented(job.vocabulary, baseline, probe, scores, counts, others, groups)
+        others, calibrated = contenders(job, baseline, single, probe, scores[0].train)
+    return Segmented(
+        job.vocabulary,
+        baseline,
+        probe,
+        scores,
+        counts,
+        others,
+        job.setup.reader.groups,
+        native_rows(job, calibrated),
+    )
 
 
 def cells_of(job: LayerJob) -> BilinearCells:

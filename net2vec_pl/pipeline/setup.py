@@ -141,6 +141,11 @@ class Setup:
         return num_val_groups(self.reader, self.stream.scored_rows["val"])
 
     @property
+    def native_reader(self) -> ConceptReader | None:
+        """The dataset with masks that scores are taken on once more; None for none."""
+        return native_reader(self.reader, self.options)
+
+    @property
     def device(self) -> torch.device:
         """Where the network runs."""
         return next(self.backbones[0].buffers()).device
@@ -173,6 +178,7 @@ def set_up(
     pl.seed_everything(options.seed, verbose=False)
     progress = Progress(enabled=options.callbacks.progress and processes.is_first())
     reader = subject.reader
+    native_reader(reader, options)  # refused here, before there is any work
     backbones = subject.frozen(options)
     _tell_backbones(backbones, options.protocol)
     scan = processes.from_first(
@@ -205,6 +211,16 @@ def set_up(
         _stream(reader, selection.vocabulary, scan, options),
         progress,
     )
+
+
+def native_reader(reader: ConceptReader, options: RunOptions) -> ConceptReader | None:
+    """Return a dataset with masks that scores are taken on once more; None for none.
+
+    Raises:
+        ConfigError: If it has no masks of that size.
+    """
+    size = options.score_size
+    return None if size is None else reader.at_mask_size(None if size == "native" else size)
 
 
 def skipped_rows(reader: ConceptReader, scan: Scan) -> list[SkippedRow]:

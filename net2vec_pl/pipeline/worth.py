@@ -5,7 +5,7 @@ at all are calibrated on train images and scored on the val images of the run's 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,8 +13,14 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
-from net2vec_pl.data import ConceptBatch, ConceptDataModule
-from net2vec_pl.pipeline.calibrated import bank_maps, thresholds_of, val_counts
+from net2vec_pl.data import ConceptBatch
+from net2vec_pl.pipeline.calibrated import (
+    Calibrated,
+    Group,
+    bank_maps,
+    thresholds_of,
+    val_counts,
+)
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import SingleFilterBaseline
 from net2vec_pl.probes.closed_form import (
@@ -34,38 +40,9 @@ from net2vec_pl.training.scoring import Maps
 from net2vec_pl.training.wide import WideCounts, WideScores
 
 EVERYTHING, POSITION, RANDOM = "everything", "position", "random direction"
-_REFERENCES = (EVERYTHING, POSITION, RANDOM)
+REFERENCES = (EVERYTHING, POSITION, RANDOM)
 SINGLE, SINGLE_TUNED = "single filter", "single filter, calibrated"
 _WIDE_IMAGES = 2000  # val images of scores over all that are annotated
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Contenders whose maps come together, a bank each.
-
-    Args:
-        names: Of the contenders; B of them.
-        maps: Returns their logits before they are calibrated.
-        stream: What gives the batches.
-        weight: Their embeddings; None where they have none.
-        bias: The biases of banks to choose from; None where there are none.
-        fixed: How many of them, the first ones, keep their threshold of 0.
-        candidates: How many further banks come last, of which each concept takes the one with the
-            highest set IoU on train; they are one contender, the last.
-    """
-
-    names: Sequence[str]
-    maps: Maps
-    stream: ConceptDataModule
-    weight: Float[Tensor, "B C K"] | None = None
-    bias: Float64[Tensor, "B C"] | None = None
-    fixed: int = 0
-    candidates: int = 0
-
-    @property
-    def num_banks(self) -> int:
-        """Banks before candidates are chosen from."""
-        return len(self.names) + max(self.candidates - 1, 0)
 
 
 def contenders(
@@ -74,7 +51,7 @@ def contenders(
     single: BankCounts,
     probe: SegmentationProbe,
     train: Float64[Tensor, "C"],
-) -> list[Contender]:
+) -> tuple[list[Contender], list[Calibrated]]:
     """Score everything that stands beside the run's own probe, and that itself first.
 
     Args:
@@ -83,6 +60,9 @@ def contenders(
         single: Val pixels of the best single filter of each concept, at the common threshold.
         probe: The run's own probe; its first bank is taken.
         train: Set IoU of that bank on train.
+
+    Returns:
+        All of them; and what gives their logits, but for single filters at the common threshold.
     """
     groups = _groups(job, baseline, probe)
 
@@ -98,7 +78,7 @@ def contenders(
     table = [
         Contender(
             name,
-            "reference" if name in _REFERENCES else "probe",
+            "reference" if name in REFERENCES else "probe",
             BankCounts(*pairs, found["intersection"][row, None], found["union"][row, None]),
             *(found[key][row] for key in ("train", "ap", "annotated", "argmax", "cosine")),
         )
@@ -111,7 +91,16 @@ def contenders(
     own = torch.nn.functional.one_hot(chosen.clamp(min=0), baseline.train.shape[1])
     cosine = _cosine(own.double()[None], _own_weight(job, probe))[0]
     cosine[chosen < 0] = torch.nan
-    return [*table, Contender(SINGLE, "probe", single, of_filter, none, none, none, cosine)]
+    table.append(Contender(SINGLE, "probe", single, of_filter, none, none, none, cosine))
+    sizes = [len(group.names) for group in groups]
+    parts = (torch.split(found[key], sizes) for key in ("bank", "cut"))
+    return table, [Calibrated(*one) for one in zip(groups, *parts, strict=True)]
+
+
+def alone(job: LayerJob, probe: SegmentationProbe) -> Calibrated:
+    """Return what gives the logits of the run's own probe, at its own thresholds."""
+    none = torch.zeros(1, len(job.vocabulary), dtype=torch.int64)
+    return Calibrated(_own(job, probe, [job.setup.options.protocol.name]), none, none.double())
 
 
 def patterns(job: LayerJob, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "C K"] | None:
@@ -133,29 +122,32 @@ def patterns(job: LayerJob, weight: Float64[Tensor, "C K"]) -> Float64[Tensor, "
     return pattern(scaled, weight)
 
 
-def _groups(
-    job: LayerJob, baseline: SingleFilterBaseline, probe: SegmentationProbe
-) -> list[_Group]:
-    own_name, weight = job.setup.options.protocol.name, _own_weight(job, probe)
-    names = [own_name]
-    if job.setup.options.protocol.calibrate == "none":
-        names.append(f"{own_name}, calibrated")
-    own = _Group(
+def _groups(job: LayerJob, baseline: SingleFilterBaseline, probe: SegmentationProbe) -> list[Group]:
+    protocol = job.setup.options.protocol
+    names = [protocol.name]
+    if protocol.calibrate == "none":
+        names.append(f"{protocol.name}, calibrated")
+    moments = job.moments(job.beside_reads)
+    others = _in_closed_form(job, baseline, moments), _without_a_network(job, moments)
+    return [_own(job, probe, names), *others]
+
+
+def _own(job: LayerJob, probe: SegmentationProbe, names: Sequence[str]) -> Group:
+    """The run's own probe under some names, of which the first has its own thresholds."""
+    return Group(
         names,
         lambda batch: probe.logits(batch)[:1].expand(len(names), -1, -1, -1),
         job.activations.stream,
-        weight.expand(len(names), -1, -1),
+        _own_weight(job, probe).expand(len(names), -1, -1),
         fixed=1,
     )
-    moments = job.moments(job.beside_reads)
-    return [own, _in_closed_form(job, baseline, moments), _without_a_network(job, moments)]
 
 
 def _own_weight(job: LayerJob, probe: SegmentationProbe) -> Float64[Tensor, "one C K"]:
     return probe.bank.weight.detach().cpu().double()[: len(job.vocabulary)][None]
 
 
-def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Moments) -> _Group:
+def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Moments) -> Group:
     """Closed forms, the best single filter at its own threshold, and a random direction."""
     protocol, scale = job.setup.options.protocol, job.beside_scale
     asked = [kind for kind in job.setup.options.beside if kind != protocol.probe]
@@ -165,7 +157,7 @@ def _in_closed_form(job: LayerJob, baseline: SingleFilterBaseline, moments: Mome
     none = torch.zeros(singles.shape[:2], dtype=torch.float64)
     weight = torch.cat([*(s.weight[None] for s in (*solved, drawn)), singles])
     bias = torch.cat([*(s.bias[None] for s in (*solved, drawn)), none])
-    return _Group(
+    return Group(
         [*asked, RANDOM, SINGLE_TUNED],
         bank_maps(job, weight, bias),
         job.raw_stream,
@@ -200,7 +192,7 @@ def _random(job: LayerJob, scaled: Scaled) -> Solution:
     return standardised(scaled, torch.from_numpy(np.array(draws)))
 
 
-def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
+def _without_a_network(job: LayerJob, moments: Moments) -> Group:
     """Every pixel, and where the concept lies in train images on average."""
     share = (moments.place / moments.own_place).nan_to_num(0.0)
     highest = share.amax((1, 2), keepdim=True).clamp(min=torch.finfo(share.dtype).tiny)
@@ -210,41 +202,22 @@ def _without_a_network(job: LayerJob, moments: Moments) -> _Group:
         position = place[batch.concept]
         return torch.stack([torch.ones_like(position), position])
 
-    return _Group([EVERYTHING, POSITION], maps, job.activations.stream, fixed=1)
+    return Group([EVERYTHING, POSITION], maps, job.activations.stream, fixed=1)
 
 
-def _chosen(
-    job: LayerJob, group: _Group, cut: Float64[Tensor, "B C"], train: Float64[Tensor, "B C"]
-) -> tuple[_Group, Float64[Tensor, "D C"], Float64[Tensor, "D C"]]:
-    """Take the best of the candidates for each concept; the other contenders stay."""
-    assert group.weight is not None
-    assert group.bias is not None
-    first = len(group.names) - 1
-    best = first + train[first:].nan_to_num(-1.0).argmax(0)
-    concept = torch.arange(train.shape[1])
-    rows = torch.arange(first)[:, None].expand(-1, len(concept))
-    rows = torch.cat([rows, best[None]])
-    weight, cut, train = (values[rows, concept] for values in (group.weight, cut, train))
-    maps = bank_maps(job, weight, group.bias[rows, concept])
-    return replace(group, maps=maps, weight=weight, bias=None, candidates=0), cut, train
-
-
-def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
+def _scored(job: LayerJob, group: Group, probe: SegmentationProbe) -> Tensors:
     """Calibrate a group on train and score it on val."""
     cut, train = thresholds_of(job, group.maps, group.stream, group.num_banks)
-    if group.candidates:
-        group, cut, train = _chosen(job, group, cut, train)
+    bank = group.chosen(train)
+    cut, train = cut.gather(0, bank), train.gather(0, bank)
     cut[: group.fixed], train[: group.fixed] = 0.0, torch.nan
-    on_device = cut.float().to(job.setup.device)
-
-    def maps(batch: ConceptBatch) -> Float[Tensor, "B P h w"]:
-        return group.maps(batch) - on_device[:, batch.concept, None, None]
-
+    maps = Calibrated(group, bank, cut).maps(job)
     counts, ap = val_counts(job, maps, group.stream, len(group.names), ap=True)
     wide = _wide(job, group, maps)
     cosine = torch.full_like(train, torch.nan)
-    if group.weight is not None:
-        cosine = _cosine(group.weight, _own_weight(job, probe))
+    weight = group.weight_of(bank)
+    if weight is not None:
+        cosine = _cosine(weight, _own_weight(job, probe))
     return {
         "intersection": counts.intersection,
         "union": counts.union,
@@ -253,10 +226,12 @@ def _scored(job: LayerJob, group: _Group, probe: SegmentationProbe) -> Tensors:
         "annotated": wide.annotated,
         "argmax": wide.argmax,
         "cosine": cosine,
+        "bank": bank,
+        "cut": cut,
     }
 
 
-def _wide(job: LayerJob, group: _Group, maps: Maps) -> WideScores:
+def _wide(job: LayerJob, group: Group, maps: Maps) -> WideScores:
     """Score over val images annotated for the category, at most 2,000 of them."""
     setup, stream = job.setup, group.stream
     counts = WideCounts(len(group.names), [c.category for c in job.vocabulary], setup.device)

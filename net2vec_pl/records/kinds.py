@@ -16,6 +16,7 @@ KINDS: Mapping[str, type[Record]] = {
     "concepts": run.ConceptRow,
     "filters": run.FilterRow,
     "findings": run.Finding,
+    "native": run.NativeRow,
     "probes": run.ProbeRow,
     "seeds": run.SeedRow,
     "skipped": run.SkippedRow,

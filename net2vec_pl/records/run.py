@@ -94,6 +94,38 @@ class ProbeRow(Record):
 
 
 @dataclass(frozen=True)
+class NativeRow(Record):
+    """A row of ``native.csv``: a concept, as one probe segments masks of another size.
+
+    Args:
+        id: The dataset's number of the concept.
+        name: Its name.
+        category: Its primary category.
+        probe: Name of the probe; the run's own comes first.
+        masks: Size of the masks: ``native``, each image's own, or height and width as in
+            ``192x192``.
+        n_val: Val images that set IoU counts: those whose masks contain the concept.
+        pixels: Pixels of the concept in these.
+        iou: Set IoU over these images.
+        n_annotated: Val images annotated for its category.
+        argmax: IoU where the highest logit of its category is predicted, over pixels of these
+            images with a probed concept of the category. Its mean over the concepts of a category
+            is what papers call mIoU.
+    """
+
+    id: int
+    name: str
+    category: str
+    probe: str
+    masks: str
+    n_val: int
+    pixels: int
+    iou: float
+    n_annotated: int
+    argmax: float
+
+
+@dataclass(frozen=True)
 class FilterRow(Record):
     """A row of ``filters.csv``.
 

@@ -40,7 +40,11 @@ _CLASSIFICATION = {
 
 
 def write_card(
-    path: Path, bank: BankFile, table: Sequence[Record], controls: Sequence[str] = ()
+    path: Path,
+    bank: BankFile,
+    table: Sequence[Record],
+    controls: Sequence[str] = (),
+    native: Sequence[str] = (),
 ) -> None:
     """Write the card of a bank, whole or not at all.
 
@@ -49,14 +53,19 @@ def write_card(
         bank: The bank, of concepts that are segmented or classified.
         table: See :func:`card_text`.
         controls: See :func:`card_text`.
+        native: See :func:`card_text`.
     """
-    text = card_text(bank, path.with_suffix(".safetensors").name, table, controls)
+    text = card_text(bank, path.with_suffix(".safetensors").name, table, controls, native)
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def card_text(
-    bank: BankFile, address: str, table: Sequence[Record] = (), controls: Sequence[str] = ()
+    bank: BankFile,
+    address: str,
+    table: Sequence[Record] = (),
+    controls: Sequence[str] = (),
+    native: Sequence[str] = (),
 ) -> str:
     """Return the card of a bank as Markdown.
 
@@ -66,6 +75,7 @@ def card_text(
         table: A row per concept asked for, from :func:`~net2vec_pl.report.concept_table` or
             :func:`~net2vec_pl.report.classification_table`; empty where scores are not at hand.
         controls: What is known of controls such as shuffled masks, a sentence each.
+        native: Scores on masks of another size, a sentence each.
     """
     segments = bank.segments
     headings = _SEGMENTATION if segments else _CLASSIFICATION
@@ -96,6 +106,7 @@ def card_text(
         },
         unscored=Counter(row["status"] for row in rows if not np.isfinite(row[first])),
         controls=controls,
+        native=native,
         known=_known(rows),
         units=told(bank.units.plain, bank.weight.shape[1]),
     )

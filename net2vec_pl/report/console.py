@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from net2vec_pl.records.run import ClassifiedRow, ConceptRow, ProbeRow
+from net2vec_pl.records.run import ClassifiedRow, ConceptRow, NativeRow, ProbeRow
+from net2vec_pl.report.native import NativeMeans, native_means
 from net2vec_pl.report.probes import ProbeMeans, probe_means
 
 _SHOWN = 10
@@ -53,7 +54,10 @@ def _scored(rows: Sequence[ConceptRow]) -> list[ConceptRow]:
 
 
 def print_summary(
-    rows: Sequence[ConceptRow], console: Console, probes: Sequence[ProbeRow] = ()
+    rows: Sequence[ConceptRow],
+    console: Console,
+    probes: Sequence[ProbeRow] = (),
+    native: Sequence[NativeRow] = (),
 ) -> None:
     """Print the concepts that gain most, the means, how many concepts are known, the share won.
 
@@ -61,6 +65,7 @@ def print_summary(
         rows: The concept table.
         console: Where to print.
         probes: The table of probes and reference levels.
+        native: The table of scores on masks of another size.
     """
     scored = _scored(rows)
     if scored:
@@ -70,6 +75,8 @@ def print_summary(
             means = probe_means(probes)
             console.print(_beside(means))
             console.print(_known(means))
+        if native:
+            console.print(_native(native_means(native)))
         result = gain(rows)
         console.print(
             f"The combination of filters scores higher on val than the best single filter for "
@@ -124,6 +131,18 @@ def _known(means: Sequence[ProbeMeans]) -> str:
         f"Concepts known: {escape(most.name)} [bold]{most.known} of {most.tested}[/bold]{others}. "
         "Their set IoU on val is above every reference level, by test."
     )
+
+
+def _native(means: Sequence[NativeMeans]) -> Table:
+    table = Table(title=f"On masks of {means[0].size}: means over concepts, on val")
+    table.add_column("")
+    categories = list(means[0].argmax)
+    for name in ("set IoU", *(f"mIoU {escape(category)}" for category in categories)):
+        table.add_column(name, justify="right")
+    for mean in means:
+        scores = (mean.iou, *(mean.argmax[category] for category in categories))
+        table.add_row(escape(mean.probe), *(f"{score:.3f}" for score in scores))
+    return table
 
 
 def _accuracies(row: ClassifiedRow) -> tuple[float, ...]:

@@ -32,6 +32,7 @@ def hub_card(
     repo: str,
     table: Sequence[Record] = (),
     controls: Sequence[str] = (),
+    native: Sequence[str] = (),
     *,
     license: str | None = None,
 ) -> str:
@@ -46,6 +47,7 @@ def hub_card(
         repo: ``owner/name`` of the repository that it is put into.
         table: See :func:`~net2vec_pl.report.card_text`; its means become the ``model-index``.
         controls: See :func:`~net2vec_pl.report.card_text`.
+        native: See :func:`~net2vec_pl.report.card_text`.
         license: A license that the Hub knows, such as ``"mit"``; none is stated if None.
 
     Raises:
@@ -70,7 +72,7 @@ def hub_card(
         model_name=repo.rpartition("/")[2] if results else None,
         eval_results=results or None,
     )
-    text = card_text(bank, f"hf://{repo}", table, controls)
+    text = card_text(bank, f"hf://{repo}", table, controls, native)
     return f"---\n{front.to_yaml()}\n---\n\n{text}"
 
 

@@ -23,6 +23,7 @@ from net2vec_pl.records.run import (
     ConceptRow,
     FilterRow,
     LayerRow,
+    NativeRow,
     ProbeRow,
     SeedRow,
 )
@@ -62,6 +63,7 @@ class LayerTables:
         seeds: Every concept and seed, where there are several seeds.
         probes: Every concept and whatever is scored beside the run's own probe.
         classification: Every concept that was asked for, and how well it is classified.
+        native: Every concept and probe on masks of another size, where those are scored.
     """
 
     concepts: Sequence[ConceptRow] = ()
@@ -69,6 +71,7 @@ class LayerTables:
     seeds: Sequence[SeedRow] = ()
     probes: Sequence[ProbeRow] = ()
     classification: Sequence[ClassifiedRow] = ()
+    native: Sequence[NativeRow] = ()
 
     def write(self, folder: Path) -> None:
         """Write each into a file of its name."""

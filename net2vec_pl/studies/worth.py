@@ -13,6 +13,7 @@ from net2vec_pl.figures.levels import reference_levels
 from net2vec_pl.pipeline import worth
 from net2vec_pl.records.run import ProbeRow
 from net2vec_pl.report.probes import KNOWN, ProbeMeans, probe_means
+from net2vec_pl.studies.native import tell_native
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, interval
 
@@ -44,10 +45,11 @@ class Worth(Question):
         rows = study.segmented.probe_rows
         if not rows:
             _log.info("analysis worth is left out: beside=[] scores nothing beside the probe")
-            return
-        means = probe_means(rows)
-        _tell(study, rows, means, self)
-        _draw(study, means)
+        else:
+            means = probe_means(rows)
+            _tell(study, rows, means, self)
+            _draw(study, means)
+        tell_native(study)
 
 
 def _tell(

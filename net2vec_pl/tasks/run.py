@@ -57,7 +57,7 @@ def _tell(layer: LayerResult) -> None:
     if tables.classification:
         print_classified(tables.classification, console)
     if tables.concepts:
-        print_summary(tables.concepts, console, tables.probes)
+        print_summary(tables.concepts, console, tables.probes, tables.native)
     findings = folder / "findings.md"
     if findings.exists():
         console.print(findings.read_text(encoding="utf-8"), markup=False, highlight=False)

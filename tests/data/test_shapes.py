@@ -82,6 +82,31 @@ def test_masks_have_half_the_size_of_the_images(size: int) -> None:
         assert reader[row].label_maps.shape[1:] == reader.mask_size == (size // 2, size // 2)
 
 
+@pytest.mark.parametrize("size", [32, 97])
+def test_masks_of_another_size_are_of_the_same_scene(size: int) -> None:
+    reader = ShapesReader(num_images=8, image_size=size)
+    finest, half = reader.at_mask_size(None), size // 2
+    assert finest.mask_size == (4 * half, 4 * half)
+    assert reader.at_mask_size((half, half)) is reader
+    assert len(reader._cache) == 0
+    for row in range(8):
+        sample, fine = reader[row], finest[row]
+        assert torch.equal(sample.image, fine.image)
+        assert sample.image_labels == fine.image_labels
+        nested = len(sample.label_maps)  # a part of a part may be too small for a smaller mask
+        assert sample.map_categories == fine.map_categories[:nested]
+        assert torch.equal(sample.label_maps, fine.label_maps[:nested, ::4, ::4])
+        wide = reader.at_mask_size((half, 2 * half))[row].label_maps
+        assert torch.equal(wide[:nested], fine.label_maps[:nested, ::4, ::2])
+    assert reader[3].label_maps.shape[1:] == (half, half)  # kept apart from those of the others
+
+
+@pytest.mark.parametrize("size", [(129, 8), (8, 129), (0, 8)])
+def test_masks_finer_than_the_drawing_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match=r"drawn in 128x128 dots.*a larger data\.image_size"):
+        ShapesReader(num_images=2, image_size=64).at_mask_size(size)
+
+
 def test_a_source_annotates_what_its_pictures_carry(reader: ShapesReader) -> None:
     for row, (annotated, name) in enumerate(zip(reader.annotated, reader.image_names, strict=True)):
         sample = reader[row]
@@ -280,7 +305,10 @@ def test_every_second_pixel_of_a_picture_is_labelled() -> None:
     for layer, (around, inside) in labelled.items():
         expected = np.full((4, 4), NUMBERS[around])
         expected[1, 2:] = NUMBERS[inside]
-        assert picture.label_map(layer).tolist() == expected.tolist(), layer
+        assert picture.label_map(layer, (4, 4)).tolist() == expected.tolist(), layer
+        dots = np.kron(expected, np.ones((4, 4)))
+        assert picture.label_map(layer, (16, 16)).tolist() == dots.tolist(), layer
+        assert picture.label_map(layer, (2, 8)).tolist() == dots[::8, ::2].tolist(), layer
     plain = picture.render(np.random.default_rng(0), noise=0.0)
     assert plain[:, 0, 0].tolist() == [100, 0, 0]
     assert plain[:, 0, 7].tolist() == [200, 0, 0]

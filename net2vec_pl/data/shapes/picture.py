@@ -2,8 +2,8 @@
 
 All maps of a picture are look-ups in its region map, so a pixel's colour, object and part agree by
 construction, and what lies behind something else is labelled nowhere. Regions are drawn at twice
-the picture's size: the picture averages two by two of them (smooth edges), a label map takes every
-second pixel.
+the picture's size: the picture averages two by two of them (smooth edges), a label map takes some,
+evenly spaced.
 """
 
 from collections.abc import Iterable
@@ -61,13 +61,18 @@ class Picture:
     light: Float32[np.ndarray, "S S"]
     image_labels: tuple[tuple[str, str], ...]
 
-    def label_map(self, layer: str) -> Int32[np.ndarray, "half half"]:
-        """Return the label numbers of ``color`` or of a field of :class:`Region`."""
+    def label_map(self, layer: str, size: tuple[int, int]) -> Int32[np.ndarray, "sh sw"]:
+        """Return the label numbers of ``color`` or of a field of :class:`Region`.
+
+        Args:
+            layer: ``color``, or the name of the field.
+            size: (sh, sw), at most :func:`most_dots` of the picture's side each.
+        """
         names = [r.paint.color if layer == "color" else getattr(r, layer) for r in self.table]
         numbers = np.array([NUMBERS[name] for name in names], dtype=np.int32)
-        half = self.light.shape[0] // 2
-        step = 2 * OVERSAMPLING
-        labels: Int32[np.ndarray, "half half"] = numbers[self.regions[::step, ::step][:half, :half]]
+        dots = most_dots(self.light.shape[0])
+        rows, columns = (np.arange(length) * dots // length for length in size)
+        labels: Int32[np.ndarray, "sh sw"] = numbers[self.regions[np.ix_(rows, columns)]]
         return labels
 
     def render(self, rng: np.random.Generator, noise: float = 4.0) -> UInt8[np.ndarray, "3 S S"]:
@@ -79,6 +84,18 @@ class Picture:
         lit = rgb * self.light + grain
         pixels: UInt8[np.ndarray, "3 S S"] = np.clip(lit, 0.0, 255.0, out=lit).astype(np.uint8)
         return pixels
+
+
+def most_dots(size: int) -> int:
+    """Return how many dots the side of a picture of S pixels has that masks may show.
+
+    An odd S leaves out the last pixel, so that masks of half its size show every fourth dot.
+
+    Example:
+        >>> most_dots(96), most_dots(33)
+        (192, 64)
+    """
+    return 2 * OVERSAMPLING * (size // 2)
 
 
 @dataclass

@@ -12,6 +12,7 @@ texture map                              labels
 ======= ===== ====== ==== ======== ===== =======
 """
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 
 from net2vec_pl.data.reader import ConceptReader, Sample
 from net2vec_pl.data.shapes.patterns import compose_surfaces, compose_texture
-from net2vec_pl.data.shapes.picture import Picture
+from net2vec_pl.data.shapes.picture import Picture, most_dots
 from net2vec_pl.data.shapes.scenes import compose_scene
 from net2vec_pl.data.shapes.vocabulary import CATEGORIES, NUMBERS, VOCABULARY
 from net2vec_pl.errors import ConfigError
@@ -66,7 +67,8 @@ class ShapesReader(ConceptReader):
 
     Args:
         num_images: How many pictures, 1 or more.
-        image_size: Side of the square pictures in pixels, 32 to 1024; masks have half of it.
+        image_size: Side of the square pictures in pixels, 32 to 1024; masks have half of it, and
+            :meth:`at_mask_size` has them at up to twice that side.
         seed: 0 or more.
         train_fraction: Share of the pictures in the train split, 0 to 1.
 
@@ -105,7 +107,7 @@ class ShapesReader(ConceptReader):
             f"{_SOURCES[kind]}/{row:06d}.png" for row, kind in enumerate(self._kinds.tolist())
         ]
         self._cache: dict[int, Sample] = {}
-        self._cache_rows = _CACHE_BYTES // (7 * image_size**2)  # 3 bytes of colours, 4 maps at most
+        self._cache_rows = _CACHE_BYTES // _bytes(self.image_size, self.mask_size)
 
     def __getitem__(self, row: int) -> Sample:
         """Draw one picture, or return it as it was drawn before."""
@@ -118,6 +120,29 @@ class ShapesReader(ConceptReader):
             if len(self._cache) < self._cache_rows:
                 self._cache[row] = sample
         return replace(sample, image=sample.image.clone(), label_maps=sample.label_maps.clone())
+
+    def at_mask_size(self, size: tuple[int, int] | None) -> "ShapesReader":
+        """Return the same pictures with other masks of the same scenes.
+
+        Args:
+            size: (sh, sw), up to twice the picture's side; None for that, the finest there is.
+
+        Raises:
+            ConfigError: If masks cannot be had in that size.
+        """
+        finest = most_dots(self.image_size[0])
+        size = size or (finest, finest)
+        if size == self.mask_size:
+            return self
+        if not 1 <= min(size) <= max(size) <= finest:
+            raise ConfigError(
+                f"shapes of {self.image_size[0]} pixels are drawn in {finest}x{finest} dots, so "
+                f"masks of {size[0]}x{size[1]} cannot be had; a larger data.image_size has more."
+            )
+        other = copy.copy(self)
+        other.mask_size, other._cache = size, {}
+        other._cache_rows = _CACHE_BYTES // _bytes(other.image_size, size)
+        return other
 
     def fingerprint(self, row: int) -> bytes:
         """Name all that the row's content follows from."""
@@ -135,7 +160,7 @@ class ShapesReader(ConceptReader):
             c.name for c, known in zip(CATEGORIES, self.annotated[row], strict=True) if known
         }
         layers = [layer for layer, category in _LAYERS.items() if category in annotated]
-        maps = {layer: picture.label_map(layer) for layer in layers}
+        maps = {layer: picture.label_map(layer, self.mask_size) for layer in layers}
         if "nested" in maps and not maps["nested"].any():
             del maps["nested"]
         return Sample(
@@ -144,6 +169,11 @@ class ShapesReader(ConceptReader):
             map_categories=tuple(_LAYERS[layer] for layer in maps),
             image_labels=tuple((kind, NUMBERS[name]) for kind, name in picture.image_labels),
         )
+
+
+def _bytes(image: tuple[int, int], mask: tuple[int, int]) -> int:
+    """Return what a sample takes at most: three bytes of colour a pixel, and four maps."""
+    return 3 * image[0] * image[1] + 16 * mask[0] * mask[1]
 
 
 def _compose(kind: int, size: int, rng: np.random.Generator) -> Picture:
