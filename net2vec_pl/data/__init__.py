@@ -3,6 +3,7 @@
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
+from net2vec_pl.data.joint import JointReader
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.scan import Scan, scan_files
 from net2vec_pl.data.selection import Considered, Selection, select_concepts
@@ -18,6 +19,7 @@ __all__ = [
     "Considered",
     "DatasetReader",
     "ImageBatch",
+    "JointReader",
     "PairIndex",
     "Sample",
     "Scan",
