@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from net2vec_pl.backbones import NetworkSpec
 from net2vec_pl.config.known import check_options
 from net2vec_pl.config.questions import questions_from
+from net2vec_pl.config.readers import open_reader
 from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
-from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
+from net2vec_pl.data import ConceptReader
 from net2vec_pl.errors import ConfigError, unknown
-from net2vec_pl.extensions import build, load
+from net2vec_pl.extensions import load
 from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.pipeline.setup import Subject
@@ -119,23 +120,7 @@ class Plan:
             ConfigError: If its name is unknown or an argument is missing.
             DataError: If it cannot be opened.
         """
-        data = self._config.data
-        if "_target_" in {*data}:  # it may be missing
-            kwargs = plain(data)["kwargs"]
-            return build(ConceptReader, str(data._target_), kwargs)  # type: ignore[type-abstract]
-        if data.name == "broden":
-            if data.root is None:
-                raise ConfigError(
-                    "data=broden needs data.root=DIR, the folder that holds index.csv."
-                )
-            return BrodenReader(data.root)
-        if data.name == "shapes":
-            return ShapesReader(
-                num_images=whole_number("data.num_images", data.num_images, 1),
-                image_size=whole_number("data.image_size", data.image_size, 1),
-                seed=whole_number("data.seed", data.seed, 0),
-            )
-        raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes", "custom"]))
+        return open_reader(plain(self._config.data), lambda: self.network.own_size)
 
     @cached_property
     def concepts(self) -> ConceptChoice:

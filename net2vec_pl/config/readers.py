@@ -1,0 +1,73 @@
+"""The datasets by name: what ``data=NAME`` opens, and with which options."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from net2vec_pl.config.values import whole_number
+from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
+from net2vec_pl.errors import ConfigError, unknown
+from net2vec_pl.extensions import build
+
+Options: TypeAlias = Mapping[str, Any]
+OwnSize: TypeAlias = Callable[[], tuple[int, int]]
+
+CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error")
+"""Options of every dataset, which say what of it is probed."""
+
+
+@dataclass(frozen=True)
+class NamedData:
+    """A dataset that the command line knows by name.
+
+    Args:
+        options: The names of its own options, besides those of every dataset.
+        open: Makes the reader of the options, plain values by name, and of a function that returns
+            (H, W) of the images that the network is made for.
+    """
+
+    options: tuple[str, ...]
+    open: Callable[[Options, OwnSize], ConceptReader]
+
+
+def open_reader(options: Options, own_size: OwnSize) -> ConceptReader:
+    """Open the dataset that the group ``data`` of the configuration names.
+
+    Args:
+        options: The group, as plain values.
+        own_size: Returns (H, W) of the images that the network is made for.
+
+    Raises:
+        ConfigError: If its name is unknown, or an option is missing or cannot be used.
+        DataError: If it cannot be opened.
+    """
+    name = "custom" if "_target_" in options else str(options["name"])
+    if name not in READERS:
+        raise ConfigError(unknown("dataset", name, READERS))
+    return READERS[name].open(options, own_size)
+
+
+def _custom(options: Options, _: OwnSize) -> ConceptReader:
+    target, kwargs = str(options["_target_"]), options["kwargs"]
+    return build(ConceptReader, target, kwargs)  # type: ignore[type-abstract]
+
+
+def _broden(options: Options, _: OwnSize) -> ConceptReader:
+    if options["root"] is None:
+        raise ConfigError("data=broden needs data.root=DIR, the folder that holds index.csv.")
+    return BrodenReader(options["root"])
+
+
+def _shapes(options: Options, _: OwnSize) -> ConceptReader:
+    return ShapesReader(
+        num_images=whole_number("data.num_images", options["num_images"], 1),
+        image_size=whole_number("data.image_size", options["image_size"], 1),
+        seed=whole_number("data.seed", options["seed"], 0),
+    )
+
+
+READERS: Mapping[str, NamedData] = {
+    "broden": NamedData(("root",), _broden),
+    "shapes": NamedData(("num_images", "image_size", "seed"), _shapes),
+    "custom": NamedData(("_target_", "kwargs"), _custom),
+}
