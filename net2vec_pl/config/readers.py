@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from net2vec_pl.config.ade20k import ADE20K, open_ade20k
+from net2vec_pl.config.joint import JOINT, open_joint
 from net2vec_pl.config.values import whole_number
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
@@ -66,8 +68,15 @@ def _shapes(options: Options, _: OwnSize) -> ConceptReader:
     )
 
 
+def _joint(options: Options, own_size: OwnSize) -> ConceptReader:
+    known = {name: data.options for name, data in READERS.items()}
+    return open_joint(options, own_size, known, CONCEPTS, open_reader)
+
+
 READERS: Mapping[str, NamedData] = {
     "broden": NamedData(("root",), _broden),
     "shapes": NamedData(("num_images", "image_size", "seed"), _shapes),
+    "ade20k": NamedData(ADE20K, open_ade20k),
+    "joint": NamedData(JOINT, _joint),
     "custom": NamedData(("_target_", "kwargs"), _custom),
 }

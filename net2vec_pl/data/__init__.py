@@ -1,5 +1,6 @@
 """Datasets of images with concept annotations, and the stream of batches made from them."""
 
+from net2vec_pl.data.ade20k import Ade20kReader
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
@@ -11,6 +12,7 @@ from net2vec_pl.data.shapes import ShapesReader
 from net2vec_pl.data.torch_dataset import DatasetReader
 
 __all__ = [
+    "Ade20kReader",
     "BitBatch",
     "BrodenReader",
     "ConceptBatch",

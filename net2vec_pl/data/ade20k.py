@@ -62,7 +62,7 @@ class Ade20kReader(ConceptReader):
     Args:
         root: The folder that holds ``images/``.
         image_size: (H, W) to read images at.
-        mask_size: (sh, sw) to read masks at.
+        mask_size: (sh, sw) to read masks at; None for half of the images', as in BRODEN.
         resize: How images of other proportions fit; one of
             :data:`~net2vec_pl.data.resizing.RULES`.
 
@@ -75,12 +75,14 @@ class Ade20kReader(ConceptReader):
         self,
         root: str | Path,
         image_size: tuple[int, int] = (224, 224),
-        mask_size: tuple[int, int] = (112, 112),
+        mask_size: tuple[int, int] | None = None,
         resize: str = "squash",
     ) -> None:
         self.root = Path(root).expanduser()
-        self._resizing = Resizing(resize, image_size, mask_size)
-        self.name, self.image_size, self.mask_size = "ade20k", image_size, mask_size
+        height, width = image_size
+        self.mask_size = mask_size or (max(height // 2, 1), max(width // 2, 1))
+        self.name, self.image_size = "ade20k", image_size
+        self._resizing = Resizing(resize, image_size, self.mask_size)
         found = _found_rows(self.root)
         described = _Described(self.root)
         self._rows = [described.read(row) for row in found]
