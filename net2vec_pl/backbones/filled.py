@@ -13,10 +13,12 @@ from net2vec_pl.backbones.libraries import DEFAULT, library_network, library_of
 from net2vec_pl.backbones.registry import build_custom, build_network
 from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.backbones.torchvision_weights import (
+    USUAL_SIZE,
     builder_arguments,
     entry_of,
     finish,
     own_scaling,
+    own_size,
 )
 from net2vec_pl.backbones.weights import load_weights
 from net2vec_pl.errors import BackboneError
@@ -106,6 +108,24 @@ def scaling_of(name: str, weights: str | None) -> InputScaling:
     """
     library = library_network(name)
     return library.scaling if library else own_scaling(name, weights)
+
+
+def own_size_of(
+    name: str, weights: str | None, kwargs: Mapping[str, Any] | None = None
+) -> tuple[int, int]:
+    """Return (H, W) of the images that a network is made for; 224 x 224 where nothing says.
+
+    Args:
+        name: Its name.
+        weights: Name or file of its weights; torchvision's have a size each.
+        kwargs: Arguments with which the library builds it.
+
+    Raises:
+        BackboneError: If a library does not know the network.
+    """
+    library = library_network(name)
+    size = library.own_size(kwargs or {}) if library else own_size(name, weights)
+    return size or USUAL_SIZE
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from net2vec_pl.backbones.filled import built_network, filled_network, scaling_of
+from net2vec_pl.backbones.filled import built_network, filled_network, own_size_of, scaling_of
 from net2vec_pl.backbones.frozen import FrozenBackbone, check_weights
 from net2vec_pl.backbones.leftover import Leftover
 from net2vec_pl.backbones.precision import Precision
@@ -61,6 +61,15 @@ class NetworkSpec:
     def seed(self) -> int:
         """Seed of random weights."""
         return int(self.plain.get("seed", 0))
+
+    @property
+    def own_size(self) -> tuple[int, int]:
+        """(H, W) of the images that it is made for; 224 x 224 where nothing says.
+
+        Raises:
+            BackboneError: If its library does not know it.
+        """
+        return own_size_of(self.name, self.weights, self.plain.get("kwargs"))
 
     def with_random_weights(self, seed: int | None = None) -> "NetworkSpec":
         """Return the same architecture with random weights, by default of the same seed."""

@@ -78,6 +78,7 @@ SHIPPED_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "shapesnet": ShapesNet,
     "shapesvit": ShapesViT,
 }
+SHIPPED_SIZE = (96, 96)  # of the images that they were trained on
 
 
 # Networks with a backbone inside, for which torchvision has weights of their own.

@@ -9,11 +9,11 @@ import torchvision
 from torch import nn
 from torchvision.models import WeightsEnum
 
-from net2vec_pl.backbones.registry import is_detector
+from net2vec_pl.backbones.registry import SHIPPED_NETWORKS, SHIPPED_SIZE, is_detector
 from net2vec_pl.backbones.scaling import InputScaling
 from net2vec_pl.errors import BackboneError
 
-_USUAL_SIZE = (224, 224)
+USUAL_SIZE = (224, 224)
 # Detectors that were trained with norms that divide by the deviation alone.
 _WITHOUT_EPSILON = ("FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet")
 
@@ -51,7 +51,7 @@ def builder_arguments(entry: WeightsEnum) -> dict[str, Any]:
     kind, size = type(entry).__name__, entry.meta.get("min_size")
     if kind == "Inception_V3_Weights":
         return {"transform_input": True, "init_weights": True}
-    if kind.startswith("ViT_") and size != _USUAL_SIZE:
+    if kind.startswith("ViT_") and size != USUAL_SIZE:
         return {"image_size": size[0]}
     if kind.startswith(("DeepLabV3", "FCN_")):
         return {"aux_loss": True}
@@ -84,6 +84,21 @@ def own_scaling(model: str, weights: str | None) -> InputScaling:
         return InputScaling.named("torchvision")
     preset = entry.transforms()
     return InputScaling.fitting(preset.mean, preset.std)
+
+
+def own_size(model: str, weights: str | None) -> tuple[int, int] | None:
+    """Return (H, W) of the images that a network is made for, if it says.
+
+    Args:
+        model: A model's name.
+        weights: Name or file of its weights. Those of classifiers name the size of their crops;
+            networks for segmentation and detection take any size.
+    """
+    if model in SHIPPED_NETWORKS:
+        return SHIPPED_SIZE
+    entry = entry_of(model, weights)
+    sides = getattr(entry.transforms(), "crop_size", None) if entry else None
+    return (sides[0], sides[0]) if sides else None
 
 
 def file_name(entry: WeightsEnum) -> str:

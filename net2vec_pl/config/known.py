@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from omegaconf import DictConfig
 
 from net2vec_pl.backbones.registry import SHIPPED_NETWORKS
+from net2vec_pl.config.readers import CONCEPTS, READERS
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.units import KINDS
@@ -14,7 +15,6 @@ _OPTIONS = (
     "trainer", "logger", "callbacks", "target", "analysis", "report", "beside",
     "units", "score",
 )  # fmt: skip
-_CONCEPTS = ("categories", "names", "min_train", "min_val", "on_error", "scan", "group")
 _MODEL = ("default_layer", "weights", "scaling", "seed", "_target_", "kwargs")
 # By group; where its files differ, by the name of the file.
 _PLAIN: Mapping[str, tuple[str, ...]] = {
@@ -26,11 +26,7 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
     "protocol": tuple(Protocol.__dataclass_fields__),
 }  # fmt: skip
 _NAMED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "data": {
-        "broden": (*_CONCEPTS, "root", "download", "mirrors", "digest"),
-        "shapes": (*_CONCEPTS, "num_images", "image_size", "seed"),
-        "custom": (*_CONCEPTS, "_target_", "kwargs"),
-    },
+    "data": {name: (*CONCEPTS, *data.options) for name, data in READERS.items()},
     "cache": {"memory": ("max_gib",), "device": ("max_gib",), "disk": ("dir",), "none": ()},
     "units": KINDS,
     "logger": {"csv": (), "tensorboard": (), "wandb": ("project", "mode"), "none": ()},

@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 from net2vec_pl.backbones import NetworkSpec
 from net2vec_pl.config.known import check_options
 from net2vec_pl.config.questions import questions_from
+from net2vec_pl.config.readers import open_reader
 from net2vec_pl.config.values import mask_size, name_list, plain, whole_number, workers_from
-from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
-from net2vec_pl.data.broden_archive import get_broden
+from net2vec_pl.data import ConceptReader
 from net2vec_pl.data.groups import with_groups
 from net2vec_pl.errors import ConfigError, unknown
-from net2vec_pl.extensions import build, load
+from net2vec_pl.extensions import load
 from net2vec_pl.pipeline.fitter import Fitter
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.pipeline.setup import Subject
@@ -124,44 +124,12 @@ class Plan:
                 pattern that groups its images.
             DataError: If it cannot be opened.
         """
-        group = self._config.data.group
+        data = plain(self._config.data)
+        group = data["group"]
         if not isinstance(group, str | None):
             raise ConfigError(f"data.group={group} must be a pattern in quotes, or folder.")
-        return self._opened() if group is None else with_groups(self._opened(), group)
-
-    def _opened(self) -> ConceptReader:
-        """Open the dataset as it is, without groups of the user's."""
-        data = self._config.data
-        if "_target_" in {*data}:  # it may be missing
-            kwargs = plain(data)["kwargs"]
-            return build(ConceptReader, str(data._target_), kwargs)  # type: ignore[type-abstract]
-        if data.name == "broden":
-            return BrodenReader(self._broden_root())
-        if data.name == "shapes":
-            return ShapesReader(
-                num_images=whole_number("data.num_images", data.num_images, 1),
-                image_size=whole_number("data.image_size", data.image_size, 1),
-                seed=whole_number("data.seed", data.seed, 0),
-            )
-        raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes", "custom"]))
-
-    def _broden_root(self) -> Path:
-        """Return the folder of data=broden, which is downloaded only if that is asked for."""
-        data = self._config.data
-        if data.root is None:
-            raise ConfigError(
-                "data=broden needs data.root=DIR, the folder that holds index.csv. How to get "
-                "BRODEN: docs/datasets.md#broden."
-            )
-        root = Path(str(data.root)).expanduser()
-        if not isinstance(data.download, bool):
-            raise ConfigError(f"data.download={data.download} must be true or false.")
-        mirrors = name_list("data.mirrors", data.mirrors) or []
-        if data.download:
-            digest = None if data.digest is None else str(data.digest)
-            shown = bool(self._config.callbacks.progress)
-            return get_broden(root, mirrors=mirrors, digest=digest, progress=shown)
-        return root
+        reader = open_reader(data, lambda: self.network.own_size)
+        return reader if group is None else with_groups(reader, group)
 
     @cached_property
     def concepts(self) -> ConceptChoice:

@@ -1,8 +1,10 @@
 """Datasets of images with concept annotations, and the stream of batches made from them."""
 
+from net2vec_pl.data.ade20k import Ade20kReader
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
+from net2vec_pl.data.joint import JointReader
 from net2vec_pl.data.kept_scan import current_scan
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.scan import Scan, scan_files
@@ -11,6 +13,7 @@ from net2vec_pl.data.shapes import ShapesReader
 from net2vec_pl.data.torch_dataset import DatasetReader
 
 __all__ = [
+    "Ade20kReader",
     "BitBatch",
     "BrodenReader",
     "ConceptBatch",
@@ -19,6 +22,7 @@ __all__ = [
     "Considered",
     "DatasetReader",
     "ImageBatch",
+    "JointReader",
     "PairIndex",
     "Sample",
     "Scan",

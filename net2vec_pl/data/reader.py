@@ -132,6 +132,17 @@ class ConceptReader(Dataset[Sample], ABC):
             "masks in files of their own (data=masks, coco, table) can be scored at other sizes."
         )
 
+    def notes(self, row: int) -> tuple[str, ...]:
+        """Return what a person who looks at the row should know, such as its own size.
+
+        The page of samples (``task=doctor page=samples.html``) shows it. A row that cannot be read
+        has no notes.
+
+        Args:
+            row: A row that can be read.
+        """
+        return ()
+
     @abstractmethod
     def fingerprint(self, row: int) -> bytes:
         """Return bytes that change when the content of the row changes; part of the data digest."""

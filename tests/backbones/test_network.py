@@ -40,3 +40,22 @@ def test_random_weights_take_the_place_of_others_and_keep_their_seed() -> None:
     assert (blank.weights, blank.seed, blank.name) == (None, 7, "shapesnet")
     assert trained.with_random_weights(3).seed == 3
     assert trained.weights == "shipped"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "size"),
+    [
+        ("shapesnet", "shipped", (96, 96)),
+        ("resnet18", "DEFAULT", (224, 224)),
+        ("resnet18", None, (224, 224)),
+        ("efficientnet_b3", "DEFAULT", (300, 300)),
+        ("inception_v3", "IMAGENET1K_V1", (299, 299)),
+        ("fcn_resnet50", "DEFAULT", (224, 224)),
+        ("timm/vit_small_patch14_dinov2.lvd142m", None, (518, 518)),
+    ],
+)
+def test_a_network_knows_the_size_it_is_made_for(
+    name: str, weights: str | None, size: tuple[int, int]
+) -> None:
+    spec = NetworkSpec({"name": name, "weights": weights, "seed": 0, "scaling": "own"})
+    assert spec.own_size == size

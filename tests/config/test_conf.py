@@ -23,8 +23,6 @@ from net2vec_pl.config.values import plain
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.studies.registry import BUILT_IN
 
-# Files that others of their group stand on.
-_SHARED = {"data": ("_concepts",), "analysis": ("_options",)}
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name != "hydra")
 CHOICES = [
@@ -56,8 +54,7 @@ def test_every_option_of_a_file_is_known_and_every_known_one_is_in_a_file(choice
     group, _, name = choice.partition("=")
     if group in ("task", "experiment", "trainer", "protocol"):
         return
-    files = [config_dir() / group / f"{part}.yaml" for part in (name, *_SHARED.get(group, ()))]
-    options = {key for path in files for key in yaml.safe_load(path.read_text()) or ()}
+    options = {*_options(config_dir() / group / f"{name}.yaml")}
     known: Collection[str]
     if group == "analysis":
         known = {"names", *(f.name for kind in BUILT_IN.values() for f in fields(kind))}
@@ -66,6 +63,15 @@ def test_every_option_of_a_file_is_known_and_every_known_one_is_in_a_file(choice
     else:
         known = known_options._PLAIN.get(group) or known_options._NAMED[group][name]
     assert options - {"defaults", "name"} == {*known} - {"name"}
+
+
+def _options(path: Path) -> list[str]:
+    """Return the options of a file, and of the files of its group that it stands on."""
+    tree = yaml.safe_load(path.read_text()) or {}
+    below = [
+        name for name in tree.get("defaults", ()) if str(name).startswith("_") and name != "_self_"
+    ]
+    return [*tree, *(key for name in below for key in _options(path.with_name(f"{name}.yaml")))]
 
 
 def test_the_paper_is_the_default_and_its_file_says_what_the_code_says() -> None:
