@@ -26,7 +26,8 @@ TABLES = ("concepts", "probes", "intervals", "gains", "filters")
 
 
 def learned(groups: Any, **more: Any) -> Bank:
-    return net2vec_pl.learn("shapesnet", data=READER, groups=groups, **(SMALL | more))
+    bank: Bank = net2vec_pl.learn("shapesnet", data=READER, groups=groups, **(SMALL | more))
+    return bank
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,10 @@ def test_groups_move_intervals_by_their_number_and_no_score(plain: Bank) -> None
     assert other is not None
     assert results.groups is not None
     assert results.groups.tolist() == groups
-    scores = [[row["val"] for row in of.tables["probes"].cells()] for of in (results, other)]
-    np.testing.assert_array_equal(*scores)
+    scores, others = (
+        [row["val"] for row in of.tables["probes"].cells()] for of in (results, other)
+    )
+    np.testing.assert_array_equal(scores, others)
     counts = results.counts
     assert counts is not None
     pairs = beside(counts, counts, len(SMALL["names"]), results.groups)
@@ -70,9 +73,9 @@ def test_groups_move_intervals_by_their_number_and_no_score(plain: Bank) -> None
     both = beside(counts, plain.results.counts, len(SMALL["names"]), results.groups)
     expected = bootstrap_set_iou(both).gain.array().T
     for one, two in ((grouped, plain), (plain, grouped)):  # one of the two knows the groups
-        rows = [row.difference for row in one.compare(two)]
+        gains = [row.difference for row in one.compare(two)]
         sign = 1 if one is grouped else -1
-        bounds = [sorted([sign * row.low, sign * row.high]) for row in rows]
+        bounds = [sorted([sign * gain.low, sign * gain.high]) for gain in gains]
         np.testing.assert_allclose(bounds, expected[:, 1:], atol=1e-12)
 
 
@@ -84,8 +87,7 @@ def test_groups_of_one_image_give_the_same_tables_to_the_last_bit(plain: Bank) -
     for name in TABLES:
         tables = [bank.results.tables[name].cells() for bank in (alone, plain)]
         assert repr(tables[0]) == repr(tables[1])
-    weights = [bank.file.weight.numpy() for bank in (alone, plain)]
-    np.testing.assert_array_equal(*weights)
+    np.testing.assert_array_equal(alone.file.weight.numpy(), plain.file.weight.numpy())
 
 
 def test_a_folder_or_a_name_takes_a_pattern() -> None:
