@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, ImageDraw
 
 Pixels = npt.NDArray[np.uint8]
@@ -187,7 +188,7 @@ def _decoders(root: Path) -> None:
     masks = [p.read_bytes() for p in sorted((root / "images").rglob("*.png"))[: 4 * _PHOTOS]]
     files = awkward(photos[0])
     known = decoders() | _ours()
-    print(f"PIL {Image.__version__}; decoders: {', '.join(known)}")
+    print(f"PIL {PIL.__version__}; decoders: {', '.join(known)}")
     for what, given in (("JPEG 640x480", large), ("JPEG 224x224", small), ("PNG mask", masks)):
         times: dict[str, list[float]] = {name: [] for name in known}
         for _ in range(REPEATS):
