@@ -149,7 +149,7 @@ def test_a_second_run_keeps_the_scan_of_the_first(
     common = [*options, "data=broden", "data.root=set"]
     said = []
     for i, scan in enumerate(("kept", "kept", "anew")):
-        given = [*common, f"data.scan={scan}", "logger=none", f"run.dir={i}"]
+        given = [*common, f"data.scan={scan}", "logger=none", f"run.dir=run{i}"]
         assert run_cli(monkeypatch, tmp_path, *given) == 0
-        said.append("scan kept from before" in (tmp_path / str(i) / "train.log").read_text())
+        said.append("scan kept from before" in (tmp_path / f"run{i}" / "train.log").read_text())
     assert said == [False, True, False]
