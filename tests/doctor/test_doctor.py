@@ -351,3 +351,8 @@ def test_packages_that_cannot_be_imported_together_end_in_a_message_too(tmp_path
         check=True,
     )
     assert "  1. the packages cannot be imported together: libcudart.so.99: " in done.stdout
+
+
+def test_masks_that_a_run_would_score_on_are_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "scores are also taken on masks of native" in told(capsys, "score.mask_size=native")
+    assert "drawn in 64x64 dots" in to_fix("score.mask_size=65")
