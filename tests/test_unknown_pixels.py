@@ -62,6 +62,7 @@ def pixel_pass(loss: str = "agreement", chunk: int = 4) -> PixelPass:
 
 def whole_batch(reader: UnknownReader, *, annotated: bool = False) -> ConceptBatch:
     (batch,) = stream_of(reader, annotated=annotated, size=64).scoring_dataloader(ROWS)
+    assert isinstance(batch, ConceptBatch)
     return batch
 
 
@@ -255,8 +256,8 @@ def test_annotated_and_argmax_scores_are_the_oracles() -> None:
             for category in ("object", "part"):
                 mine = [p for p in pairs if CATEGORIES[int(batch.concept[p])] == category]
                 if mine:
-                    found = unknown_oracles.argmax_counts(up[mine], [truths[p] for p in mine])
-                    for p, counts in zip(mine, found, strict=True):
+                    of_category = unknown_oracles.argmax_counts(up[mine], [truths[p] for p in mine])
+                    for p, counts in zip(mine, of_category, strict=True):
                         sums[1, bank, int(batch.concept[p])] += counts
     expected = set_iou(*torch.from_numpy(sums).unbind(-1))
     found = torch.tensor(wide_scores([ROWS[:7], ROWS[7:]]), dtype=torch.float64)

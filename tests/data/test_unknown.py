@@ -142,6 +142,8 @@ def test_alpha_is_the_oracles(seed: int) -> None:
 
 def test_what_is_known_nowhere_is_not_annotated_and_what_is_half_known_is_not_absent() -> None:
     reader = UnknownReader()
+    maps = reader.samples[4].label_maps
+    maps[maps == 9] = 0  # nowhere to be seen, but unknown in places
     index = PairIndex(reader.vocabulary, scan_files(reader), len(reader))
     rows = np.arange(len(reader))
     absent, whole = index.absent(rows), index.unknown(rows, whole=True)
@@ -153,6 +155,8 @@ def test_what_is_known_nowhere_is_not_annotated_and_what_is_half_known_is_not_ab
             assert (c in wider[row]) == (values != {None})
             if values == {None}:
                 assert whole[row, c]
+    assert 3 in wider[4]
+    assert not absent[4, 3]
     assert whole[0, [0, 2]].all()
     assert not whole[1:].any()
     few = Vocabulary([CONCEPTS[3], CONCEPTS[0]])
