@@ -1,7 +1,7 @@
 """What the command line asks of a run, as checked, plain objects."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,19 @@ class Plan:
             ConfigError: If its name is unknown or an argument is missing.
             DataError: If it cannot be opened.
         """
-        return open_reader(plain(self._config.data), lambda: self.network.own_size)
+        return self.reader_for(lambda: self.network)
+
+    def reader_for(self, network: Callable[[], NetworkSpec]) -> ConceptReader:
+        """Open the dataset for a network, whose size its images get if no other is given.
+
+        Args:
+            network: Returns the network; called only if its size matters.
+
+        Raises:
+            ConfigError: If its name is unknown or an argument is missing.
+            DataError: If it cannot be opened.
+        """
+        return open_reader(plain(self._config.data), lambda: network().own_size)
 
     @cached_property
     def concepts(self) -> ConceptChoice:

@@ -4,6 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from net2vec_pl.config.files import (
+    CLASSES,
+    MASKS,
+    TABLE,
+    open_classes,
+    open_masks,
+    open_table,
+)
 from net2vec_pl.config.values import whole_number
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.errors import ConfigError, unknown
@@ -69,5 +77,8 @@ def _shapes(options: Options, _: OwnSize) -> ConceptReader:
 READERS: Mapping[str, NamedData] = {
     "broden": NamedData(("root",), _broden),
     "shapes": NamedData(("num_images", "image_size", "seed"), _shapes),
+    "masks": NamedData(MASKS, open_masks),
+    "table": NamedData(TABLE, open_table),
+    "classes": NamedData(CLASSES, open_classes),
     "custom": NamedData(("_target_", "kwargs"), _custom),
 }

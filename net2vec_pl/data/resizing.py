@@ -56,6 +56,8 @@ class Resizing:
         framed = self._framed(labels, UNKNOWN)
         if self.mask_size is None or tuple(framed.shape[1:]) == self.mask_size:
             return framed
+        if not len(framed):  # torch resizes no empty stack
+            return framed.new_zeros((0, *self.mask_size))
         nearest = interpolate(framed[None].double(), self.mask_size, mode="nearest-exact")
         return nearest[0].int()
 
