@@ -7,7 +7,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from support.layouts import COUNT, LAYOUTS, NAMES, TRAIN
+from support.camvid_masks import turn
+from support.layouts import COUNT, LAYOUTS, NAMES, TRAIN, opened
+from support.real import first_rows
 
 import net2vec_pl
 
@@ -34,3 +36,37 @@ def test_bank_and_tables_are_those_of_every_other_layout(layout: str) -> None:
     for name in ("weight", "threshold", "alpha"):
         assert torch.equal(getattr(bank.file, name), getattr(expected.file, name)), name
     assert tables == expected_tables
+
+
+def test_camvid_as_mask_files_gives_its_numbers(shared: Path, tmp_path: Path) -> None:
+    """A few of its rows; its objects do not overlap, and both forms of masks lose nothing."""
+    source = first_rows(shared / "data" / "camvid_broden_224", tmp_path / "broden", 24)
+    names = turn(source, tmp_path / "index", "index")
+    turn(source, tmp_path / "concepts", "concepts")
+    given = {"image_size": 224, "split": "split.csv"}
+    shown = sorted(path.name for path in (tmp_path / "concepts" / "masks").iterdir())
+    ordered = [name for name in names if name in shown]
+    readers = [
+        opened("broden", root=source),
+        opened("masks", root=tmp_path / "index", labels="labels.csv", **given),
+        opened("masks", root=tmp_path / "concepts", concept_from="folder", labels=ordered, **given),
+    ]
+    assert {reader.mask_size for reader in readers} == {(112, 112)}
+    banks = [
+        net2vec_pl.learn(
+            "shapesnet",
+            "conv2",
+            data=reader,
+            categories=["object"],
+            analyses=[],
+            beside=[],
+            options={"protocol.epochs": 1},
+        )
+        for reader in readers
+    ]
+    for bank in banks[1:]:
+        assert bank.names == banks[0].names
+        assert torch.equal(bank.file.weight, banks[0].file.weight)
+        assert torch.equal(bank.file.threshold, banks[0].file.threshold)
+        assert [r.multi_val for r in bank.scores] == [r.multi_val for r in banks[0].scores]
+        assert [r.single_val for r in bank.scores] == [r.single_val for r in banks[0].scores]
