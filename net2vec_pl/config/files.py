@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ImageColor
 
 from net2vec_pl.config.sizes import SIZES, Size, sizes_from
-from net2vec_pl.config.values import name_list, whole_number
+from net2vec_pl.config.values import whole_number
 from net2vec_pl.data import ConceptReader
 from net2vec_pl.data.concept_masks import ConceptMasksReader, Row, Shown
 from net2vec_pl.data.dataset_labels import CATEGORY
@@ -137,7 +137,8 @@ def _concept_masks(
         )
         for name in names
     ]
-    chosen = name_list("data.labels", options["labels"])
+    given = options["labels"]
+    chosen = None if given is None else labels_from(_labels_given(options, root)).names
     return ConceptMasksReader(root.resolve().name, rows, is_train, names=chosen, **sizes)
 
 

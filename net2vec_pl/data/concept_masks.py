@@ -1,6 +1,7 @@
 """Images with a mask file for each concept, or with labels of the whole image."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from net2vec_pl.data.dataset_labels import packed
 from net2vec_pl.data.files_reader import Annotation, FilesReader, same_size, sized
 from net2vec_pl.data.mask_files import read_binary
 from net2vec_pl.errors import DataError, shorten
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,14 @@ class ConceptMasksReader(FilesReader):
         rows: The images.
         is_train: Whether a row belongs to the train split.
         groups: A number per row: rows of one group stay together.
-        names: Which concepts there are, in this order; by default all, as they first occur.
+        names: Which concepts there are, by number; by default all, numbered as they first occur.
         resize: Rule of :class:`~net2vec_pl.data.resizing.Resizing`.
         image_size: (H, W) of images.
         mask_size: (sh, sw) of masks; None leaves it to :func:`~net2vec_pl.data.files_reader.sized`.
 
     Raises:
         DataError: If a concept or a category has masks here and labels there, or a concept is in
-            two categories, or a name is not that of any.
+            two categories, or none of the names is that of any.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class ConceptMasksReader(FilesReader):
         rows: Sequence[Row],
         is_train: npt.NDArray[np.bool_],
         groups: npt.NDArray[np.int64] | None = None,
-        names: Sequence[str] | None = None,
+        names: Mapping[int, str] | None = None,
         *,
         resize: str = "squash",
         image_size: tuple[int, int],
@@ -138,7 +141,7 @@ def _categories(shown: Sequence[Shown]) -> tuple[Category, ...]:
 
 
 def _vocabulary(
-    shown: Sequence[Shown], categories: Sequence[Category], names: Sequence[str] | None
+    shown: Sequence[Shown], categories: Sequence[Category], names: Mapping[int, str] | None
 ) -> Vocabulary:
     pixels = {category.name: category.pixels for category in categories}
     category_of: dict[str, str] = {}
@@ -148,12 +151,18 @@ def _vocabulary(
                 f"concept {one.concept!r} is in the categories {category_of[one.concept]!r} and "
                 f"{one.category!r}; name them apart. docs/datasets.md#table"
             )
-    if absent := [name for name in names or () if name not in category_of]:
+    numbered = dict(enumerate(category_of, 1)) if names is None else names
+    absent = [name for name in numbered.values() if name not in category_of]
+    if len(absent) == len(numbered):
         raise DataError(
-            f"data.labels names {shorten(absent)}, of which there is no mask; there are masks of "
-            f"{shorten(category_of) or 'nothing'}."
+            f"none of the concepts of data.labels has a mask: {shorten(absent) or 'it is empty'}; "
+            f"there are masks of {shorten(category_of) or 'nothing'}."
         )
+    if absent:
+        _log.warning("there is no mask of %s", shorten(absent))
+    first = categories[0].name
+    of = {name: category_of.get(name, first) for name in numbered.values()}
     return Vocabulary(
-        Concept(number, name, category_of[name], (category_of[name],), pixels[category_of[name]])
-        for number, name in enumerate(names or category_of, 1)
+        Concept(number, name, of[name], (of[name],), pixels[of[name]])
+        for number, name in numbered.items()
     )

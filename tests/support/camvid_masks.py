@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 
-def turn(source: Path, target: Path, kind: str) -> list[str]:
-    """Write the folder and return the names of the objects, in the order of their numbers."""
+def turn(source: Path, target: Path, kind: str) -> None:
+    """Write the folder."""
     with (source / "label.csv").open(newline="") as file:
         lines = [line for line in csv.DictReader(file) if "object(" in line["category"]]
     names = {int(line["number"]): line["name"] for line in lines}
@@ -48,7 +48,6 @@ def turn(source: Path, target: Path, kind: str) -> list[str]:
     ):
         with (target / name).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(table)
-    return [*names.values()]
 
 
 if __name__ == "__main__":

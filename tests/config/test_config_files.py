@@ -1,5 +1,6 @@
 """Folders as datasets and tools write them are opened by a command, and wrong ones are told."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from support.fake_data.mask_sets import (
     save,
     write_cityscapes,
     write_cvat,
+    write_label_studio,
     write_sceneparse,
     write_voc,
 )
@@ -328,3 +330,33 @@ def test_an_empty_mask_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert not reader[1].label_maps.any()
     assert len(caplog.messages) == 1
     assert "0.png is empty, so nothing is there. Other empty masks are not told" in caplog.text
+
+
+def test_concepts_may_be_chosen_and_numbered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for row in range(2):
+        save(photograph(0), tmp_path / "images" / f"{row}.png")
+        for name in ("cat", "dog"):
+            save(labels(0, (1,)), tmp_path / "masks" / f"{row}_{name}.png")
+    options = {"root": tmp_path, "concept_from": "suffix"}
+    reader = opened("masks", **options, labels={9: "dog", 4: "newt"})
+    assert [(c.number, c.name) for c in reader.vocabulary] == [(9, "dog"), (4, "newt")]
+    assert {*reader[0].label_maps.flatten().tolist()} == {0, 9}
+    assert caplog.messages == ["there is no mask of newt"]
+    said = "none of the concepts of data.labels has a mask: newt; there are masks of cat, dog."
+    assert said in refused(DataError, **options, labels=["newt"])
+
+
+def test_label_studio_becomes_a_table_as_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = write_label_studio(tmp_path / "export")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    (code,) = [part for part in re.findall(r"```python\n(.*?)```", page, re.S) if "brush" in part]
+    exec(compile(code, "datasets.md", "exec"), {})
+    reader = opened("table", file=tmp_path / "export" / "table.csv", mask_size=(9, 9), split=0.4)
+    own = reader.at_mask_size(None)
+    for row, name in enumerate(reader.image_names):
+        assert own[row].label_maps.sum(0).tolist() == drawn[Path(name).stem].tolist()
