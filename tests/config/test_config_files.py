@@ -339,7 +339,7 @@ def test_concepts_may_be_chosen_and_numbered(
         save(photograph(0), tmp_path / "images" / f"{row}.png")
         for name in ("cat", "dog"):
             save(labels(0, (1,)), tmp_path / "masks" / f"{row}_{name}.png")
-    options = {"root": tmp_path, "concept_from": "suffix"}
+    options: dict[str, Any] = {"root": tmp_path, "concept_from": "suffix"}
     reader = opened("masks", **options, labels={9: "dog", 4: "newt"})
     assert [(c.number, c.name) for c in reader.vocabulary] == [(9, "dog"), (4, "newt")]
     assert {*reader[0].label_maps.flatten().tolist()} == {0, 9}

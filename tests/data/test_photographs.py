@@ -93,7 +93,7 @@ def test_brodens_square_photographs_are_turned_and_told_once(
 def test_a_folder_that_is_not_brodens_is_told_what_it_is(tmp_path: Path) -> None:
     write_sceneparse(tmp_path / "masks")
     (tmp_path / "coco" / "annotations").mkdir(parents=True)
-    coco = {"images": [], "annotations": [], "categories": []}
+    coco: dict[str, list[int]] = {"images": [], "annotations": [], "categories": []}
     (tmp_path / "coco" / "annotations" / "instances.json").write_text(json.dumps(coco))
     for name in ("cat", "dog"):
         (tmp_path / "classes" / name).mkdir(parents=True)
