@@ -354,7 +354,7 @@ def test_label_studio_becomes_a_table_as_the_page_shows(
     drawn = write_label_studio(tmp_path / "export")
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
-    (code,) = [part for part in re.findall(r"```python\n(.*?)```", page, re.S) if "brush" in part]
+    (code,) = [part for part in re.findall(r"```py\n(.*?)```", page, re.S) if "brush" in part]
     exec(compile(code, "datasets.md", "exec"), {})
     reader = opened("table", file=tmp_path / "export" / "table.csv", mask_size=(9, 9), split=0.4)
     own = reader.at_mask_size(None)
