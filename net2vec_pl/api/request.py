@@ -116,10 +116,11 @@ class Request:
     def subject(self) -> Subject:
         """Network and dataset."""
         plan, reader = self.plan, self.data.reader
+        network = plan.network if isinstance(self.arguments["network"], str) else self._live
         return Subject(
-            self.plan.network if isinstance(self.arguments["network"], str) else self._live,
+            network,
             plan.layers,
-            plan.reader if reader is None else reader,
+            plan.reader_for(lambda: network) if reader is None else reader,
             plan.concepts,
             plan.on_error,
             plan.units,

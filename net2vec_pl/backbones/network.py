@@ -15,7 +15,7 @@ from net2vec_pl.backbones.leftover import Leftover
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.backbones.scaling import OWN, InputScaling
-from net2vec_pl.backbones.torchvision_weights import builder_arguments, entry_of
+from net2vec_pl.backbones.torchvision_weights import USUAL_SIZE, builder_arguments, entry_of
 from net2vec_pl.errors import BackboneError, ConfigError
 
 LIVE = "live"
@@ -193,6 +193,16 @@ class LiveNetwork(NetworkSpec):
             "scaling": scaling,
         }
         return cls(plain, network)
+
+    @property
+    def own_size(self) -> tuple[int, int]:
+        """(H, W) of the images that it is made for, as timm and Hugging Face note it; or 224."""
+        noted = getattr(self.network, "pretrained_cfg", None) or {}
+        size = tuple(noted.get("input_size", ()))[1:]
+        if len(size) == 2:
+            return size[0], size[1]
+        side = getattr(getattr(self.network, "config", None), "image_size", None)
+        return (side, side) if isinstance(side, int) else USUAL_SIZE
 
     def with_random_weights(self, seed: int | None = None) -> "LiveNetwork":
         """Return a copy whose weights are drawn anew.

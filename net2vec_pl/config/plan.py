@@ -1,7 +1,7 @@
 """What the command line asks of a run, as checked, plain objects."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -124,11 +124,23 @@ class Plan:
                 pattern that groups its images.
             DataError: If it cannot be opened.
         """
+        return self.reader_for(lambda: self.network)
+
+    def reader_for(self, network: Callable[[], NetworkSpec]) -> ConceptReader:
+        """Open the dataset for a network, whose size its images get if no other is given.
+
+        Args:
+            network: Returns the network; called only if its size matters.
+
+        Raises:
+            ConfigError: As for :attr:`reader`.
+            DataError: If it cannot be opened.
+        """
         data = plain(self._config.data)
         group = data["group"]
         if not isinstance(group, str | None):
             raise ConfigError(f"data.group={group} must be a pattern in quotes, or folder.")
-        reader = open_reader(data, lambda: self.network.own_size)
+        reader = open_reader(data, lambda: network().own_size)
         return reader if group is None else with_groups(reader, group)
 
     @cached_property

@@ -6,6 +6,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from net2vec_pl.config.ade20k import ADE20K, open_ade20k
+from net2vec_pl.config.files import (
+    CLASSES,
+    MASKS,
+    TABLE,
+    open_classes,
+    open_masks,
+    open_table,
+)
 from net2vec_pl.config.joint import JOINT, open_joint
 from net2vec_pl.config.values import name_list, whole_number
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
@@ -90,5 +98,8 @@ READERS: Mapping[str, NamedData] = {
     "shapes": NamedData(("num_images", "image_size", "seed"), _shapes),
     "ade20k": NamedData(ADE20K, open_ade20k),
     "joint": NamedData(JOINT, _joint),
+    "masks": NamedData(MASKS, open_masks),
+    "table": NamedData(TABLE, open_table),
+    "classes": NamedData(CLASSES, open_classes),
     "custom": NamedData(("_target_", "kwargs"), _custom),
 }

@@ -39,7 +39,7 @@ def sizes_from(options: Mapping[str, Any], own_size: Callable[[], Size]) -> dict
 def _size(name: str, given: object) -> Size | None:
     if given is None:
         return None
-    sides = given if isinstance(given, list) else [given, given]
+    sides = given if isinstance(given, list | tuple) else [given, given]
     if len(sides) != 2:
         raise ConfigError(f"{name}={given} must be a side or [height, width] in pixels.")
     height, width = (whole_number(name, side, 1) for side in sides)

@@ -66,7 +66,7 @@ def any_image_pixels(
     """
     if min(image.size) < 1:
         raise UnreadableRowError(f"{what} has no pixels")
-    rgb = as_rgb(_upright(_eight_bits(image), _orientation(image) if upright else 1))
+    rgb = as_rgb(_upright(_eight_bits(image), orientation_of(image) if upright else 1))
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
 
 
@@ -83,15 +83,23 @@ def fit(image: UInt8[Tensor, "3 H W"], size: tuple[int, int]) -> UInt8[Tensor, "
     return resized
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return how an image lies, by its EXIF tag; 1, which is upright, if that is damaged.
+def turned_upright(image: Image.Image) -> Image.Image:
+    """Return an image as its EXIF tag says that it is to be seen; its values stay."""
+    turned = _upright(image, orientation_of(image))
+    turned.format = image.format
+    return turned
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return how an image lies, 1 to 8 by its EXIF tag; 1, upright, without one or a sound one.
 
     ``ImageOps.exif_transpose`` fails with any damaged tag, for it writes all of them anew.
     """
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         return 1
+    return orientation if orientation in _UPRIGHT else 1
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

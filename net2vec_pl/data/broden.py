@@ -9,6 +9,7 @@ covers within one category.
 
 import csv
 import io
+import logging
 import math
 import re
 from collections import Counter
@@ -19,15 +20,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
-from net2vec_pl.data.images import read_image, read_label_map
+from net2vec_pl.data.images import read_label_map
+from net2vec_pl.data.layouts import DOCS, likely_layout
+from net2vec_pl.data.photographs import TURNED, read_photograph
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.told import ToldOnce
 from net2vec_pl.errors import DataError, shorten
 
+_log = logging.getLogger(__name__)
 _INDEX_COLUMNS = ("image", "split", "ih", "iw", "sh", "sw")
-_PAGE = "docs/datasets.md#broden"
+_PAGE = f"{DOCS}#broden"
 _MEMBERSHIP = re.compile(r"([^;()]+)\((\d+)\)")
 
 
@@ -62,6 +68,7 @@ class BrodenReader(ConceptReader):
     def __init__(self, root: str | Path) -> None:
         self.root = _checked_root(Path(root).expanduser())
         self.name = self.root.resolve().name
+        self._tell = ToldOnce(_log)
         names = [line["name"] for line in _read_csv(self.root / "category.csv", ("name",))]
         _check_unique("category", names, self.root / "category.csv")
         lines = _read_csv(self.root / "index.csv", (*_INDEX_COLUMNS, *names))
@@ -107,7 +114,7 @@ class BrodenReader(ConceptReader):
                 raise UnreadableRowError(f"label {number} of {category} is not in label.csv")
         maps = [self._read_map(path) for _, path in entry.maps]
         return Sample(
-            image=read_image(self.root / "images" / entry.image, self.image_size),
+            image=self._read_image(self.root / "images" / entry.image),
             label_maps=torch.stack(maps) if maps else torch.zeros(0, *self.mask_size).int(),
             map_categories=tuple(category for category, _ in entry.maps),
             image_labels=entry.labels,
@@ -117,6 +124,15 @@ class BrodenReader(ConceptReader):
         """Return image and maps of one row; see :class:`ConceptReader`."""
         folder = f"{self.root}/images/"  # text: a Path for each of 200,000 files takes a second
         return [folder + file for file in self._rows[row].files()]
+
+    def _read_image(self, path: Path) -> UInt8[Tensor, "3 H W"]:
+        height, width = self.image_size
+        photograph = read_photograph(
+            path, lambda size: size == (height, width), f"the dataset is {height}x{width}"
+        )
+        if photograph.unsure:
+            self._tell(TURNED, self.name, path)
+        return photograph.pixels
 
     def _read_map(self, path: str) -> Tensor:
         labels = read_label_map(self.root / "images" / path, self.mask_size)
@@ -148,7 +164,7 @@ def _checked_root(root: Path) -> Path:
     ]
     if absent:
         below = sorted(p.parent.name for p in root.glob("*/index.csv"))
-        hint = f" Did you mean {root / below[0]}?" if below else ""
+        hint = f" Did you mean {root / below[0]}?" if below else f" {likely_layout(root)}"
         raise DataError(
             f"data.root={root} is not in BRODEN's layout: {shorten(absent)} absent.{hint} "
             f"The layout: {_PAGE}."

@@ -11,15 +11,18 @@ from PIL import Image
 from torch import Tensor
 
 from net2vec_pl.data.any_image import any_image_pixels
-from net2vec_pl.data.reader import UnreadableRowError
+from net2vec_pl.data.mask_files import MaskCoding, labels_of
+from net2vec_pl.data.photographs import alike
+from net2vec_pl.data.reader import UNKNOWN, UnreadableRowError
 from net2vec_pl.errors import shorten
 
-UNKNOWN = 255
+UNKNOWN_GIVEN = 255
+"""What says "unknown" in a mask of label numbers as users give it."""
 
 Labels: TypeAlias = Int32[np.ndarray, "h w"]
 
 _PAIR = "a pair (image, mask) or (image, {name: mask})"
-_MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")
+_CODING = MaskCoding((UNKNOWN_GIVEN,))
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Item:
 
     Args:
         image: RGB, 0 to 255.
-        masks: A mask of label numbers, or masks by name. 0 is nothing, 255 is unknown.
+        masks: A mask of label numbers, or masks by name. 0 is nothing, unknown is :data:`UNKNOWN`.
     """
 
     image: UInt8[Tensor, "3 H W"]
@@ -41,7 +44,7 @@ class Item:
 
     @property
     def unknown(self) -> float:
-        """Share of the mask pixels that are 255."""
+        """Share of the mask pixels that are unknown."""
         shares = [float((mask == UNKNOWN).mean()) for mask in self.all_masks]
         return sum(shares) / max(len(shares), 1)
 
@@ -156,9 +159,9 @@ def _masks(given: Any) -> Labels | dict[str, Labels]:
 
 
 def _labels(given: Any, what: str) -> Labels:
-    if isinstance(given, Image.Image) and given.mode in _MASK_MODES:
-        values = np.asarray(given)
-    elif isinstance(given, np.ndarray | Tensor):
+    if isinstance(given, Image.Image):
+        return labels_of(given, what, _CODING)
+    if isinstance(given, np.ndarray | Tensor):
         values = _plain(given)
     elif isinstance(given, int | float | str | np.generic):
         raise UnreadableRowError(f"{what} is {given!r}, a label of the whole image; give a mask")
@@ -189,23 +192,17 @@ def _whole_numbers(values: np.ndarray, what: str) -> Labels:
         raise UnreadableRowError(
             f"{what} holds {labels.min()}; labels are 0 (nothing) or more, 255 is unknown"
         )
-    return labels
+    return np.where(labels == UNKNOWN_GIVEN, np.int32(UNKNOWN), labels)
 
 
 def _check_proportions(image: tuple[int, ...], mask: tuple[int, ...]) -> None:
-    if _alike(image, mask):
+    if alike(image, mask):
         return
-    hint = " or turn both as EXIF says" if _alike(image, mask[::-1]) else ""
+    hint = " or turn both as EXIF says" if alike(image, mask[::-1]) else ""
     raise UnreadableRowError(
         f"its image is {_size(image)} and its mask {_size(mask)} (height x width), which differ in "
         f"proportions; crop and resize both alike{hint}"
     )
-
-
-def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Return whether proportions are the same, up to a pixel of rounding."""
-    (height, width), (high, wide) = one, other
-    return min(abs(high - height * wide / width), abs(wide - width * high / height)) <= 1
 
 
 def _size(size: tuple[int, ...]) -> str:

@@ -11,13 +11,13 @@ from PIL import Image
 from torch import Tensor
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
-from net2vec_pl.data.dataset_items import UNKNOWN, Item, Labels
-from net2vec_pl.data.reader import UnreadableRowError
+from net2vec_pl.data.dataset_items import UNKNOWN_GIVEN, Item, Labels
+from net2vec_pl.data.reader import UNKNOWN, UnreadableRowError, unknown_label
 from net2vec_pl.errors import ConfigError, shorten
 
 CATEGORY = Category("object", pixels=True)
 
-_NOTHING = ("background", "__background__", "nothing", "unlabeled", "unlabelled")
+NOTHING = ("background", "__background__", "nothing", "unlabeled", "unlabelled")
 
 
 def concepts_of(names: Sequence[str] | Mapping[int, str], *, are_labels: bool) -> Vocabulary:
@@ -67,9 +67,10 @@ def _check_numbers(numbered: Mapping[Any, str]) -> None:
 
 
 def _check_labels(numbered: Mapping[int, str], *, listed: bool) -> None:
-    if UNKNOWN in numbered:
-        raise ConfigError(f"names calls label 255 {numbered[UNKNOWN]!r}, but 255 means unknown.")
-    if listed and numbered[1].lower() in _NOTHING:
+    if UNKNOWN_GIVEN in numbered:
+        name = numbered[UNKNOWN_GIVEN]
+        raise ConfigError(f"names calls label 255 {name!r}, but 255 means unknown.")
+    if listed and numbered[1].lower() in NOTHING:
         raise ConfigError(
             f"names begins with {numbered[1]!r}, but label 0 is nothing and needs no name: "
             f"leave it out, or give {{1: {numbered[1]!r}, ...}} if label 1 has this name."
@@ -77,45 +78,47 @@ def _check_labels(numbered: Mapping[int, str], *, listed: bool) -> None:
 
 
 def label_maps(
-    item: Item, concepts: Vocabulary, size: tuple[int, int], *, complete: bool
+    item: Item, concepts: Vocabulary, size: tuple[int, int] | None, *, complete: bool
 ) -> Int32[Tensor, "M sh sw"]:
-    """Return the label maps of an item; unknown pixels are 0, as is what has no name.
+    """Return the label maps of an item; what has no name is 0.
+
+    Unknown is a pixel of a mask of label numbers for all concepts, of a named mask for its own.
 
     Args:
         item: The item.
         concepts: The concepts, with their label numbers.
-        size: (sh, sw) of the maps; masks of other sizes are resized, nearest neighbour.
+        size: (sh, sw) of the maps; masks of other sizes are resized, nearest neighbour. None
+            leaves them as they are.
         complete: Whether a label number without a name is a mistake.
 
     Raises:
         UnreadableRowError: If the masks hold such a label.
     """
+    height, width = item.all_masks[0].shape if item.all_masks else item.image.shape[1:]
+    size = size or (height, width)
     if not isinstance(item.masks, dict):
         named = _named_labels(item.masks, concepts, complete=complete)
         return torch.from_numpy(nearest(named, size))[None]
-    masks = {
-        concept.number: nearest(_is_shown(item.masks[concept.name]).astype(np.int32), size) > 0
-        for concept in concepts
-        if concept.name in item.masks
-    }
+    masks = {}
+    for concept in concepts:
+        if concept.name in item.masks:
+            labels = nearest(item.masks[concept.name], size)
+            masks[concept.number] = labels > 0
+            if (labels == UNKNOWN).any():
+                masks[unknown_label(concept.number)] = labels == UNKNOWN
     return torch.from_numpy(packed(masks, size))
-
-
-def _is_shown(labels: Labels) -> Bool[np.ndarray, "h w"]:
-    shown: Bool[np.ndarray, "h w"] = (labels != 0) & (labels != UNKNOWN)
-    return shown
 
 
 def _named_labels(labels: Labels, concepts: Vocabulary, *, complete: bool) -> Labels:
     has_name: Bool[np.ndarray, "h w"] = np.isin(labels, concepts.numbers)
     if complete:
-        nameless = np.unique(labels[~has_name & _is_shown(labels)])
+        nameless = np.unique(labels[~has_name & (labels > 0)])
         if len(nameless):
             raise UnreadableRowError(
                 f"its mask holds label {shorten(map(str, nameless.tolist()))}, "
                 f"but there are names for 1 to {len(concepts)} only"
             )
-    return np.where(has_name, labels, 0).astype(np.int32)
+    return np.where(has_name | (labels == UNKNOWN), labels, 0).astype(np.int32)
 
 
 def nearest(labels: Labels, size: tuple[int, int]) -> Int32[np.ndarray, "sh sw"]:

@@ -6,9 +6,9 @@ from hashlib import blake2b
 
 import numpy as np
 
-from net2vec_pl.data.dataset_items import UNKNOWN, Item
-from net2vec_pl.data.reader import UnreadableRowError
-from net2vec_pl.errors import ConfigError, shorten
+from net2vec_pl.data.dataset_items import Item
+from net2vec_pl.data.reader import UNKNOWN, UnreadableRowError
+from net2vec_pl.errors import ConfigError
 
 _LOOKED_AT = 16
 _USUAL_SIZE = (224, 224)  # of images that differ in size
@@ -22,8 +22,8 @@ class FirstItems:
         image_sizes: The (H, W) that occur.
         mask_sizes: The (h, w) that occur.
         names: The names of masks that occur; None if masks hold label numbers.
-        labels: The label numbers that occur in the masks, rising.
-        unknown: Share of the mask pixels that are 255.
+        labels: The label numbers that occur in the masks, rising; :data:`UNKNOWN` among them.
+        unknown: Share of the mask pixels that are unknown.
         count: How many rows were looked at.
     """
 
@@ -102,9 +102,10 @@ def _summed_up(seen: list[_Facts], looked_at: int) -> FirstItems:
         )
     labels = tuple(sorted(set().union(*(facts.labels for facts in seen))))
     if UNKNOWN in labels and set(labels) <= {0, UNKNOWN}:
+        held = "0, 255" if 0 in labels else "255"
         raise ConfigError(
-            f"the first {looked_at} masks hold only {shorten(map(str, labels))}, but 255 means "
-            "unknown; for masks of 0 and 255 give mask > 0."
+            f"the first {looked_at} masks hold only {held}, but 255 means unknown; "
+            "for masks of 0 and 255 give mask > 0."
         )
     named = [facts.names for facts in seen if facts.names is not None]
     return FirstItems(

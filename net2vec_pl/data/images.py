@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32
 from PIL import Image
 from torch import Tensor
 
@@ -13,24 +13,6 @@ from net2vec_pl.data.reader import UnreadableRowError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTH, _COLOUR_TYPE, _RGB = 24, 25, 2  # bytes of a PNG's header, and the type of plain RGB
-_EIGHT_BIT_MODES = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr", "LAB", "HSV")
-
-
-def read_image(path: Path, size: tuple[int, int]) -> UInt8[Tensor, "3 H W"]:
-    """Read whatever PIL reads as RGB; grey becomes three equal channels, transparent shows white.
-
-    Args:
-        path: The file.
-        size: (H, W) it must have.
-
-    Raises:
-        UnreadableRowError: If the file is absent, damaged, of another size or not 8 bits a channel.
-    """
-    image = decode(read_bytes(path, "image"), path, "image")
-    if image.mode not in _EIGHT_BIT_MODES:
-        raise UnreadableRowError(f"image {path} is of mode {image.mode}; 8 bits a channel are read")
-    _check_size(image, size, path, "image")
-    return torch.from_numpy(np.array(as_rgb(image))).permute(2, 0, 1).contiguous()
 
 
 def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:

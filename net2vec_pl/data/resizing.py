@@ -56,6 +56,8 @@ class Resizing:
         framed = self._framed(labels, UNKNOWN)
         if self.mask_size is None or tuple(framed.shape[1:]) == self.mask_size:
             return framed
+        if not len(framed):  # torch resizes no empty stack
+            return framed.new_zeros((0, *self.mask_size))
         nearest = interpolate(framed[None].double(), self.mask_size, mode="nearest-exact")
         return nearest[0].int()
 
@@ -71,10 +73,8 @@ class Resizing:
         else:
             size = (max(round(width * wanted_height / wanted_width), 1), width)
         framed = torch.full((pixels.shape[0], *size), fill, dtype=pixels.dtype)
-        top, left = (size[0] - height) // 2, (size[1] - width) // 2
-        source = pixels[
-            :, max(-top, 0) : max(-top, 0) + size[0], max(-left, 0) : max(-left, 0) + size[1]
-        ]
-        top, left = max(top, 0), max(left, 0)
+        cut_top, cut_left = max(height - size[0], 0) // 2, max(width - size[1], 0) // 2
+        top, left = max(size[0] - height, 0) // 2, max(size[1] - width, 0) // 2
+        source = pixels[:, cut_top : cut_top + size[0], cut_left : cut_left + size[1]]
         framed[:, top : top + source.shape[1], left : left + source.shape[2]] = source
         return framed

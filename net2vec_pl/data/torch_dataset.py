@@ -1,15 +1,14 @@
 """Read any torch Dataset of images with masks."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from net2vec_pl import processes
 from net2vec_pl.data.any_image import fit
 from net2vec_pl.data.dataset_items import Item, read_item
 from net2vec_pl.data.dataset_labels import CATEGORY, concepts_of, label_maps
@@ -18,6 +17,7 @@ from net2vec_pl.data.dataset_split import SHARE, Split, train_rows
 from net2vec_pl.data.first_items import FirstItems, look_at
 from net2vec_pl.data.groups import Groups, groups_by_name, numbered
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.told import ToldOnce
 from net2vec_pl.errors import ConfigError, shorten
 
 _log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ class DatasetReader(ConceptReader):
 
     Images are PIL images, uint8 or floats in [0, 1]; (3, H, W), (H, W, 3), (1, H, W) or (H, W). A
     mask of label numbers is a PIL image, array or tensor (H, W) or (1, H, W): 0 is nothing, 255
-    unknown, which counts as nothing. In a mask with a name of its own all else is the concept; such
-    masks may overlap. What is absent or empty is not in the image.
+    unknown, to all concepts. In a mask with a name of its own 255 is unknown to this concept, and
+    all else but 0 is the concept; such masks may overlap. What is absent or empty is not there.
 
     Without ``names``, named masks are read once to the end of the dataset, to know all names.
 
@@ -90,9 +90,8 @@ class DatasetReader(ConceptReader):
             groups = groups_by_name(self.image_names, groups, "groups")
         self.is_train = train_rows(sides or split, groups, len(self), seed)
         self.groups = None if groups is None else numbered(groups)
-        # Shared with worker processes, so that one of them speaks, and once.
-        self._told = torch.tensor([not processes.is_first()])
-        self._told.share_memory_()  # type: ignore[no-untyped-call]
+        self._own_sizes = False
+        self._tell = ToldOnce(_log)
         self._tell_unknown(first.unknown, f"the first {first.count} masks")
 
     def __getitem__(self, row: int) -> Sample:
@@ -119,6 +118,12 @@ class DatasetReader(ConceptReader):
             digest.update(sample.label_maps.numpy().tobytes())
         return digest.digest()
 
+    def at_mask_size(self, size: tuple[int, int] | None) -> "DatasetReader":
+        """Return the same rows with masks of another size; see :class:`ConceptReader`."""
+        other = copy.copy(self)
+        other._own_sizes, other.mask_size = size is None, size or self.mask_size
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_given": None}
 
@@ -134,7 +139,8 @@ class DatasetReader(ConceptReader):
             raise UnreadableRowError(
                 "its mask is of another kind than the first: label numbers or {name: mask}"
             )
-        maps = label_maps(item, self.vocabulary, self.mask_size, complete=self._complete)
+        size = None if self._own_sizes else self.mask_size
+        maps = label_maps(item, self.vocabulary, size, complete=self._complete)
         self._tell_unknown(item.unknown, f"the mask of {self.image_names[row]}")
         image = fit(item.image, self.image_size)
         return Sample(image, maps, (CATEGORY.name,) * len(maps), ())
@@ -150,7 +156,7 @@ class DatasetReader(ConceptReader):
     def _all_names(self, first: FirstItems) -> list[str]:
         """Return the names of all masks, in the order in which they first occur."""
         if first.names is None:
-            labels = shorten(str(n) for n in first.labels if n not in (0, 255)) or "no labels"
+            labels = shorten(str(n) for n in first.labels if n > 0) or "no labels"
             raise ConfigError(
                 f"the masks are label numbers without names: {labels} occur in the first "
                 f"{first.count}. Say what they are, as in names=['cat', 'sofa'] for labels 1 and "
@@ -168,10 +174,9 @@ class DatasetReader(ConceptReader):
         return [*names]
 
     def _tell_unknown(self, share: float, where: str) -> None:
-        if share > 0 and not self._told:
-            self._told.fill_(True)
-            _log.warning(
-                "%s: %.1f%% of the pixels of %s are 255, unknown; such pixels count as nothing.",
+        if share > 0:
+            self._tell(
+                "%s: %.1f%% of the pixels of %s are 255, unknown; such pixels are left out.",
                 *(self.name, 100 * share, where),
             )
 

@@ -29,6 +29,7 @@ from support.fake_data.broden import (
 )
 from support.oracles import BoolArray
 
+from net2vec_pl.data.any_image import read_any_image
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.reader import Sample, UnreadableRowError
 from net2vec_pl.errors import DataError
@@ -192,6 +193,12 @@ def test_cmyk_images_become_rgb(golden: Path) -> None:
     assert image.shape == (3, *IMAGE_SIZE)
     assert image[0].float().mean() > 200
     assert image[1:].float().mean() < 60
+
+
+def test_an_image_of_16_bits_is_read_as_predict_reads_it(golden: Path) -> None:
+    path = golden / "images" / "ade" / "one.jpg"
+    write_16_bit(path, IMAGE_SIZE)
+    assert torch.equal(BrodenReader(golden)[0].image, read_any_image(path))
 
 
 def test_a_palette_image_becomes_rgb(golden: Path) -> None:
@@ -402,7 +409,6 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
         lambda path: write_picture(path, (10, 8)),
         "is 10x8 (height x width), but the dataset is 8x10",
     ),
-    "a 16-bit image": (IMAGE, lambda path: write_16_bit(path, IMAGE_SIZE), "is of mode I;16"),
     "an absent mask": (MASK, Path.unlink, "is absent"),
     "an empty mask": (MASK, lambda path: path.write_bytes(b""), "is empty"),
     "half a mask": (MASK, lambda path: write_truncated(path, "PNG", MASK_SIZE), "be decoded"),

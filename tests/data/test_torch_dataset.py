@@ -27,7 +27,7 @@ from net2vec_pl.data import ConceptReader, DatasetReader, Sample, scan_files
 from net2vec_pl.data.dataset_items import read_item
 from net2vec_pl.data.dataset_labels import nearest, packed
 from net2vec_pl.data.dataset_split import train_rows
-from net2vec_pl.data.reader import UnreadableRowError
+from net2vec_pl.data.reader import UNKNOWN, UnreadableRowError
 from net2vec_pl.errors import ConfigError, DataError
 
 NAMES = ["cat", "sofa"]
@@ -98,7 +98,7 @@ def test_a_dataset_of_pairs_gives_its_pixels_and_labels() -> None:
     sample = reader[0]
     assert sample.image.permute(1, 2, 0).tolist() == picture(0).tolist()
     assert sample.label_maps.dtype == torch.int32
-    assert sample.label_maps.tolist() == [[[0, 1, 2], [2, 0, 0]]]
+    assert sample.label_maps.tolist() == [[[0, 1, 2], [2, -1, 0]]]
     assert (sample.map_categories, sample.image_labels) == (("object",), ())
     assert (reader.image_size, reader.mask_size) == ((4, 6), (2, 3))
     assert (reader.name, reader.image_names) == ("given", ["0000", "0001", "0002", "0003"])
@@ -192,7 +192,7 @@ def test_labels_that_a_dict_of_names_leaves_out_are_nothing() -> None:
     reader = DatasetReader(Given(items), {300: "tree", 7: "sky"})
     assert reader.vocabulary.names == ["tree", "sky"]
     assert reader.vocabulary.numbers.tolist() == [300, 7]
-    assert reader[0].label_maps.tolist() == [[[7, 0, 0], [0, 0, 300]]]
+    assert reader[0].label_maps.tolist() == [[[7, 0, 0], [0, -1, 300]]]
 
 
 def test_a_label_beyond_the_names_is_an_unreadable_row() -> None:
@@ -214,12 +214,12 @@ def test_named_masks_may_overlap_and_be_absent() -> None:
     items = [(picture(0), {"cat": cat, "fur": fur}), (picture(1), {}), (picture(2), {"sky": ~cat})]
     reader = DatasetReader(Given(items))
     assert reader.vocabulary.names == ["cat", "fur", "sky"]
-    assert reader[0].label_maps.tolist() == [[[1, 1, 0], [0, 0, 0]], [[0, 2, 0], [0, 0, 0]]]
+    assert reader[0].label_maps.tolist() == [[[1, 1, -3], [0, 0, 0]], [[0, 2, 0], [0, 0, 0]]]
     assert reader[0].map_categories == ("object", "object")
     assert reader[1].label_maps.tolist() == [[[0, 0, 0], [0, 0, 0]]]
     assert reader[2].label_maps.tolist() == [[[0, 0, 3], [3, 3, 3]]]
     assert DatasetReader(Given(items), ["sky", "fur"])[0].label_maps.tolist() == [
-        [[0, 2, 0], [0, 0, 0]]
+        [[0, 2, -3], [0, 0, 0]]
     ]
 
 
@@ -408,7 +408,7 @@ PAIR = "a pair (image, mask) or (image, {name: mask})"
         ((picture(0), None), "its mask is NoneType; give a mask of label numbers (H, W)"),
         (
             (picture(0), Image.fromarray(picture(0))),
-            "its mask is PIL image of mode RGB; give a mask of label numbers (H, W)",
+            "its mask is in colours (",
         ),
         (
             (picture(0), torch.zeros(5, 2, 3)),
@@ -556,11 +556,11 @@ def test_workers_by_spawn_read_the_same() -> None:
 def test_unknown_pixels_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     mask = np.array([[1, 255, 1], [1, 1, 255]])
     reader = DatasetReader(Given([(picture(0), mask), *pairs(1)]), NAMES)
-    scan_files(reader)
+    reader[0], reader[1]
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     assert caplog.messages == [
         "given: 16.7% of the pixels of the first 2 masks are 255, unknown; "
-        "such pixels count as nothing."
+        "such pixels are left out."
     ]
 
 
@@ -712,7 +712,7 @@ def test_torchvisions_voc_is_read_as_it_is(tmp_path: Path) -> None:
     assert reader.image_names == [f"2007_{row:06d}.jpg" for row in range(5)]
     assert (reader.image_size, reader.mask_size) == ((224, 224), (112, 112))
     for row, (image, labels) in enumerate(known):
-        shown = np.where(labels == 255, 0, labels).astype(np.uint8)
+        shown = np.where(labels == 255, -1, labels.astype(np.int32))
         small = Image.fromarray(shown).resize((112, 112), Image.Resampling.NEAREST)
         sample = reader[row]
         assert sample.label_maps[0].tolist() == np.array(small).tolist()
@@ -731,8 +731,10 @@ def test_a_damaged_file_is_an_unreadable_row(tmp_path: Path) -> None:
     path = tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000002.png"
     path.write_bytes(path.read_bytes()[:-30])  # PIL opens it, and fails when its pixels are read
     data = VOCSegmentation(str(tmp_path), image_set="trainval")
-    scan = scan_files(DatasetReader(data, ["aeroplane", "bicycle"]), on_error="skip")
-    assert [(row, fault.split(":")[0]) for row, fault in scan.unreadable] == [(2, "OSError")]
+    reader = DatasetReader(data, ["aeroplane", "bicycle"])
+    assert reader[1].label_maps.any()
+    with pytest.raises(UnreadableRowError, match=r"^OSError: "):
+        reader[2]
 
 
 def test_torchvisions_pets_are_read_as_they_are(tmp_path: Path) -> None:
@@ -767,7 +769,6 @@ class Voc(Dataset[Any]):
         im = Image.open(self.images[i]).convert("RGB").resize((224, 224))
         m = np.array(Image.open(self.masks[i]).resize((112, 112), Image.Resampling.NEAREST))
         m = m.astype(np.int64)
-        m[m == 255] = 0
         return torch.from_numpy(np.array(im)).permute(2, 0, 1).float() / 255, torch.from_numpy(m)
 
 
@@ -782,7 +783,8 @@ class Wrapped(ConceptReader):
 
     def __getitem__(self, row: int) -> Sample:
         image, mask = self.data[row]
-        return Sample((image * 255).round().byte(), mask.int()[None], ("object",), ())
+        labels = torch.where(mask == 255, UNKNOWN, mask).int()
+        return Sample((image * 255).round().byte(), labels[None], ("object",), ())
 
     def fingerprint(self, row: int) -> bytes:
         return str(row).encode()
@@ -816,3 +818,34 @@ def test_names_of_files_are_used_only_where_they_are_unique() -> None:
     data.images = torch.zeros(3)  # type: ignore[attr-defined]
     data.imgs = [("a/x.jpg", 0), ("b/y.jpg", 0), (Path("c.jpg"), 1)]  # type: ignore[attr-defined]
     assert DatasetReader(data, NAMES).image_names == ["x.jpg", "y.jpg", "c.jpg"]
+
+
+# ---- masks of other sizes, and masks as PIL images
+
+
+def test_masks_come_at_another_size_and_at_their_own() -> None:
+    items = [(picture(row, 8, 8), mask_of(row, 8, 8)) for row in range(3)]
+    reader = DatasetReader(Given(items), NAMES)
+    assert reader.mask_size == (4, 4)
+    own = reader.at_mask_size(None)
+    assert own[1].label_maps[0].tolist() == mask_of(1, 8, 8).tolist()
+    two = reader.at_mask_size((2, 2))
+    assert (two.mask_size, two[1].label_maps.shape) == ((2, 2), (1, 2, 2))
+    assert reader[1].label_maps.shape == (1, 4, 4)
+    assert torch.equal(own.at_mask_size((4, 4))[1].label_maps, reader[1].label_maps)
+
+
+def test_a_row_without_masks_has_an_empty_one_of_its_images_own_size() -> None:
+    reader = DatasetReader(Given([(picture(0, 8, 8), {"cat": mask_of(0, 8, 8)}), (picture(1), {})]))
+    assert reader.at_mask_size(None)[1].label_maps.shape == (1, 4, 6)
+
+
+def test_pil_masks_are_checked_as_files_are(tmp_path: Path) -> None:
+    Image.fromarray(mask_of(0)).save(tmp_path / "mask.jpg")
+    assert "is a JPEG, whatever its suffix" in fault(
+        (picture(0), Image.open(tmp_path / "mask.jpg"))
+    )
+    floats = Image.fromarray(mask_of(0).astype(np.float32))
+    assert "its mask is floats; a mask is grey" in fault((picture(0), floats))
+    clear = Image.merge("LA", [Image.fromarray(mask_of(0)), Image.new("L", (3, 2), 0)])
+    assert not read_item((picture(0), clear)).all_masks[0].any()
