@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from net2vec_pl.backbones import NetworkSpec
+from net2vec_pl.config.coco import coco_reader
 from net2vec_pl.config.known import check_options
 from net2vec_pl.config.questions import questions_from
 from net2vec_pl.config.values import name_list, plain, whole_number, workers_from
@@ -135,7 +136,11 @@ class Plan:
                 image_size=whole_number("data.image_size", data.image_size, 1),
                 seed=whole_number("data.seed", data.seed, 0),
             )
-        raise ConfigError(unknown("dataset", str(data.name), ["broden", "shapes", "custom"]))
+        if data.name == "coco":
+            return coco_reader(plain(data))
+        raise ConfigError(
+            unknown("dataset", str(data.name), ["broden", "coco", "shapes", "custom"])
+        )
 
     @cached_property
     def concepts(self) -> ConceptChoice:

@@ -2,6 +2,8 @@
 
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
+from net2vec_pl.data.checked import check_reader, checked_sample
+from net2vec_pl.data.coco import CocoReader
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.scan import Scan, scan_files
@@ -12,6 +14,7 @@ from net2vec_pl.data.torch_dataset import DatasetReader
 __all__ = [
     "BitBatch",
     "BrodenReader",
+    "CocoReader",
     "ConceptBatch",
     "ConceptDataModule",
     "ConceptReader",
@@ -24,6 +27,8 @@ __all__ = [
     "Selection",
     "ShapesReader",
     "UnreadableRowError",
+    "check_reader",
+    "checked_sample",
     "collate",
     "epoch_order",
     "scan_files",

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data.images import read_image, read_label_map
-from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.reader import UNKNOWN, ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.errors import DataError, shorten
 
 _INDEX_COLUMNS = ("image", "split", "ih", "iw", "sh", "sw")
@@ -114,8 +114,9 @@ class BrodenReader(ConceptReader):
 
     def _read_map(self, path: str) -> Tensor:
         labels = read_label_map(self.root / "images" / path, self.mask_size)
-        if not self._known[labels].all():
-            wrong = sorted(set(labels[~self._known[labels]].tolist()))
+        numbers = torch.where(labels < 0, UNKNOWN - labels, labels)
+        if not self._known[numbers].all():
+            wrong = sorted(set(numbers[~self._known[numbers]].tolist()))
             raise UnreadableRowError(
                 f"mask {self.root / 'images' / path} holds labels that label.csv does not know: "
                 f"{shorten(map(str, wrong))}"
