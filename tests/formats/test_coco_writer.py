@@ -148,3 +148,12 @@ def test_a_category_without_anything_keeps_its_place(tmp_path: Path) -> None:
     given.annotated = np.pad(given.annotated, ((0, 0), (1, 0)))
     write_coco(given, tmp_path / "coco")
     assert read_back(tmp_path / "coco", given).categories == given.categories
+
+
+def test_a_crowd_leaves_out_what_is_there(tmp_path: Path) -> None:
+    given = TinyReader()
+    maps = torch.tensor([[[300, 0], [0, 0]], [[UNKNOWN, 0], [0, 0]]]).int()
+    given.samples[1] = Sample(given.samples[1].image, maps, ("object", "object"), ())
+    _, val = written(tmp_path, given)
+    found = [(a["category_id"], a["iscrowd"], a["area"]) for a in val["annotations"]]
+    assert found == [(7, 1, 4), (300, 0, 4)]
