@@ -38,9 +38,9 @@ def random_problem(
 
 
 def write_map(path: Path, numbers: NDArray[np.int64]) -> None:
-    """Write label numbers as R + 256 G, with a blue channel that means nothing."""
+    """Write label numbers as R + 256 G."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    channels = np.stack([numbers % 256, numbers // 256, np.full_like(numbers, 77)], axis=-1)
+    channels = np.stack([numbers % 256, numbers // 256, np.zeros_like(numbers)], axis=-1)
     Image.fromarray(channels.astype(np.uint8)).save(path)
 
 

@@ -1,10 +1,11 @@
 """Open datasets of image files: ``data=masks``, ``data=table`` and ``data=classes``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ImageColor
 
 from net2vec_pl.config.sizes import SIZES, Size, sizes_from
@@ -13,6 +14,7 @@ from net2vec_pl.data import ConceptReader
 from net2vec_pl.data.concept_masks import ConceptMasksReader, Row, Shown
 from net2vec_pl.data.dataset_labels import CATEGORY
 from net2vec_pl.data.file_split import split_names
+from net2vec_pl.data.groups import groups_by_name
 from net2vec_pl.data.image_files import files_by_key, matched
 from net2vec_pl.data.index_masks import IndexMasksReader
 from net2vec_pl.data.layouts import DOCS, images_folder, likely_layout, masks_folder
@@ -52,7 +54,7 @@ def open_masks(options: Options, own_size: OwnSize) -> ConceptReader:
         return _concept_masks(options, root, pictures, masks, sizes)
     labels = labels_from(_labels_given(options, root))
     pairs = matched(pictures, files_by_key(masks, suffix=suffix), suffix=suffix)
-    names, is_train = split_names([*pairs], options["split"], root, _seed(options))
+    names, is_train = _split([*pairs], options, root)
     return IndexMasksReader(
         root.resolve().name,
         {name: pairs[name] for name in names},
@@ -93,7 +95,7 @@ def open_classes(options: Options, own_size: OwnSize) -> ConceptReader:
         )
     root = _root(options)
     rows = {row.name: row for row in class_rows(root)}
-    names, is_train = split_names([*rows], options["split"], root, _seed(options))
+    names, is_train = _split([*rows], options, root)
     chosen = [rows[name] for name in names]
     return ConceptMasksReader(
         root.resolve().name, chosen, is_train, **sizes_from(options, own_size)
@@ -102,17 +104,32 @@ def open_classes(options: Options, own_size: OwnSize) -> ConceptReader:
 
 def _of_table(options: Options, own_size: OwnSize) -> ConceptReader:
     path = Path(str(options["file"])).expanduser()
-    table, seed = read_table(path), _seed(options)
+    table = read_table(path)
     rows = {row.name: row for row in table.rows}
-    split = options["split"]
-    if table.splits and split is None:
+    if table.splits and options["split"] is None:
         names, is_train = [*rows], np.array(table.splits)
     else:
-        names, is_train = split_names([*rows], split, path.parent, seed, table.groups or None)
+        names, is_train = _split([*rows], options, path.parent, table.groups)
     kept = _kept(table, names)
     return ConceptMasksReader(
         path.stem, kept.rows, is_train, kept.group_numbers, **sizes_from(options, own_size)
     )
+
+
+def _split(
+    names: list[str], options: Options, root: Path, groups: Sequence[Hashable] = ()
+) -> tuple[list[str], npt.NDArray[np.bool_]]:
+    """Return the images to use and which are for training; a share is drawn by whole groups.
+
+    Args:
+        names: All there are.
+        options: Those of the dataset, of which ``group`` counts before ``groups``.
+        root: Where files of names are looked for.
+        groups: A value per name, if the dataset has groups.
+    """
+    if options["group"] is not None:
+        groups = groups_by_name(names, options["group"], "data.group").tolist()
+    return split_names(names, options["split"], root, _seed(options), groups or None)
 
 
 def _kept(table: Table, names: list[str]) -> Table:
@@ -128,7 +145,7 @@ def _concept_masks(
     if layout not in ("folder", "suffix"):
         raise ConfigError(unknown("value of data.concept_from", str(layout), ("folder", "suffix")))
     found = masks_by_concept(images, masks, by_folder=layout == "folder")
-    names, is_train = split_names([*found], options["split"], root, _seed(options))
+    names, is_train = _split([*found], options, root)
     rows = [
         Row(
             name,

@@ -67,6 +67,6 @@ def _options_of(given: Any, known: Mapping[str, tuple[str, ...]], of_all: tuple[
     for option in given:
         if option in of_all:
             raise ConfigError(f"{option} is said once for all sets, as data.{option}. See {_PAGE}.")
-        if option not in ("name", *known[name]):
+        if option not in ("name", "group", *known[name]):
             raise ConfigError(unknown(f"option of data={name}", str(option), known[name]))
     return OmegaConf.to_container(composed({"data": name}, {}).data)

@@ -14,7 +14,6 @@ from net2vec_pl.config.questions import questions_from
 from net2vec_pl.config.readers import open_reader
 from net2vec_pl.config.values import mask_size, name_list, plain, whole_number, workers_from
 from net2vec_pl.data import ConceptReader
-from net2vec_pl.data.groups import with_groups
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import load
 from net2vec_pl.pipeline.fitter import Fitter
@@ -136,12 +135,7 @@ class Plan:
             ConfigError: As for :attr:`reader`.
             DataError: If it cannot be opened.
         """
-        data = plain(self._config.data)
-        group = data["group"]
-        if not isinstance(group, str | None):
-            raise ConfigError(f"data.group={group} must be a pattern in quotes, or folder.")
-        reader = open_reader(data, lambda: network().own_size)
-        return reader if group is None else with_groups(reader, group)
+        return open_reader(plain(self._config.data), lambda: network().own_size)
 
     @cached_property
     def concepts(self) -> ConceptChoice:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from net2vec_pl.config.ade20k import ADE20K, open_ade20k
+from net2vec_pl.config.coco import COCO, open_coco
 from net2vec_pl.config.files import (
     CLASSES,
     MASKS,
@@ -18,6 +19,7 @@ from net2vec_pl.config.joint import JOINT, open_joint
 from net2vec_pl.config.values import name_list, whole_number
 from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
 from net2vec_pl.data.broden_archive import get_broden
+from net2vec_pl.data.groups import with_groups
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import build
 
@@ -50,13 +52,18 @@ def open_reader(options: Options, own_size: OwnSize) -> ConceptReader:
         own_size: Returns (H, W) of the images that the network is made for.
 
     Raises:
-        ConfigError: If its name is unknown, or an option is missing or cannot be used.
+        ConfigError: If its name is unknown, an option is missing or cannot be used, or ``group`` is
+            no pattern that groups its images.
         DataError: If it cannot be opened.
     """
     name = "custom" if "_target_" in options else str(options["name"])
     if name not in READERS:
         raise ConfigError(unknown("dataset", name, READERS))
-    return READERS[name].open(options, own_size)
+    group = options["group"]
+    if not isinstance(group, str | None):
+        raise ConfigError(f"data.group={group} must be a pattern in quotes, or folder.")
+    reader = READERS[name].open(options, own_size)
+    return reader if group is None else with_groups(reader, group)
 
 
 def _custom(options: Options, _: OwnSize) -> ConceptReader:
@@ -90,12 +97,14 @@ def _shapes(options: Options, _: OwnSize) -> ConceptReader:
 
 def _joint(options: Options, own_size: OwnSize) -> ConceptReader:
     known = {name: data.options for name, data in READERS.items()}
-    return open_joint(options, own_size, known, CONCEPTS, open_reader)
+    once = tuple(name for name in CONCEPTS if name != "group")
+    return open_joint(options, own_size, known, once, open_reader)
 
 
 READERS: Mapping[str, NamedData] = {
     "broden": NamedData(("root", "download", "mirrors", "digest"), _broden),
     "shapes": NamedData(("num_images", "image_size", "seed"), _shapes),
+    "coco": NamedData(COCO, open_coco),
     "ade20k": NamedData(ADE20K, open_ade20k),
     "joint": NamedData(JOINT, _joint),
     "masks": NamedData(MASKS, open_masks),

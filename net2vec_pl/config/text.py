@@ -12,12 +12,14 @@ from net2vec_pl.options import quoted
 # Options whose values are text, or lists of text: paths, names, import paths.
 TEXT = frozenset({
     "run.dir", "run.resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir",
-    "data.name", "data.root", "data.names", "data.categories", "data._target_",
+    "data.name", "data.root", "data.names", "data.categories", "data._target_", "data.group",
+    "data.annotations", "data.images", "data.panoptic", "data.masks", "data.suffix",
+    "data.image_suffix", "data.file", "data.labels", "data.mirrors", "data.digest",
     "model.name", "model.weights", "model._target_", "layer", "units.file", "cache.dir",
     "protocol.probe", "beside", "logger.project", "logger.mode",
     "analysis.names", "analysis.arithmetic", "analysis.concepts", "analysis.wordnet",
     "analysis.words",
-    "bank", "images", "concepts", "weights", "runs",
+    "bank", "images", "concepts", "weights", "runs", "out", "page",
 })  # fmt: skip
 _OPTION = re.compile(r"(\+{0,2}([\w.]+)=)(.*)", re.DOTALL)
 _MANY = re.compile(r"(\[|choice\()(.*)([\])])", re.DOTALL)

@@ -3,6 +3,8 @@
 from net2vec_pl.data.ade20k import Ade20kReader
 from net2vec_pl.data.batch import BitBatch, ConceptBatch, ImageBatch, PairIndex, collate
 from net2vec_pl.data.broden import BrodenReader
+from net2vec_pl.data.checked import check_reader, checked_sample
+from net2vec_pl.data.coco import CocoReader
 from net2vec_pl.data.datamodule import ConceptDataModule, epoch_order
 from net2vec_pl.data.joint import JointReader
 from net2vec_pl.data.kept_scan import current_scan
@@ -16,6 +18,7 @@ __all__ = [
     "Ade20kReader",
     "BitBatch",
     "BrodenReader",
+    "CocoReader",
     "ConceptBatch",
     "ConceptDataModule",
     "ConceptReader",
@@ -29,6 +32,8 @@ __all__ = [
     "Selection",
     "ShapesReader",
     "UnreadableRowError",
+    "check_reader",
+    "checked_sample",
     "collate",
     "current_scan",
     "epoch_order",

@@ -29,6 +29,7 @@ from net2vec_pl.data.ade20k_names import (
 )
 from net2vec_pl.data.any_image import any_image_pixels
 from net2vec_pl.data.images import decode, read_bytes
+from net2vec_pl.data.photographs import note_of
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.resizing import Resizing
 from net2vec_pl.errors import DataError, shorten
@@ -123,9 +124,12 @@ class Ade20kReader(ConceptReader):
 
     def notes(self, row: int) -> tuple[str, ...]:
         """Return the image's own size and how it was resized; see :class:`ConceptReader`."""
-        path = self._rows[row].image
-        image = decode(read_bytes(path, "image"), path, "image")
-        return (f"{image.height} x {image.width}, resized by {self._resizing.rule}",)
+        return (note_of(self._rows[row].image, self._resizing.rule),)
+
+    def files(self, row: int) -> list[Path]:
+        """Return image, masks and names of a row; see :class:`ConceptReader`."""
+        entry = self._rows[row]
+        return [entry.image, *entry.maps, entry.names]
 
     def fingerprint(self, row: int) -> bytes:
         """Digest the bytes of the row's files, and how they are resized."""

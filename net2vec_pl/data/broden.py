@@ -27,7 +27,7 @@ from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data.images import read_label_map
 from net2vec_pl.data.layouts import DOCS, likely_layout
 from net2vec_pl.data.photographs import TURNED, read_photograph
-from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.reader import UNKNOWN, ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.told import ToldOnce
 from net2vec_pl.errors import DataError, shorten
 
@@ -136,8 +136,9 @@ class BrodenReader(ConceptReader):
 
     def _read_map(self, path: str) -> Tensor:
         labels = read_label_map(self.root / "images" / path, self.mask_size)
-        if not self._known[labels].all():
-            wrong = sorted(set(labels[~self._known[labels]].tolist()))
+        numbers = torch.where(labels < 0, UNKNOWN - labels, labels)
+        if not self._known[numbers].all():
+            wrong = sorted(set(numbers[~self._known[numbers]].tolist()))
             raise UnreadableRowError(
                 f"mask {self.root / 'images' / path} holds labels that label.csv does not know: "
                 f"{shorten(map(str, wrong))}"

@@ -6,8 +6,7 @@ frequency is a number of images; a coverage is a sum over images of the share th
 """
 
 import csv
-import os
-import shutil
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +15,18 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from jaxtyping import Int32, UInt8
-from PIL import Image
 from torch import Tensor
 
 from net2vec_pl.concepts import Concept
-from net2vec_pl.data.reader import ConceptReader, Sample
+from net2vec_pl.data.checked import check_reader, checked_sample
+from net2vec_pl.data.reader import UNKNOWN, ConceptReader, Sample
+from net2vec_pl.data.written import new_folder, png_paths, save_png
 from net2vec_pl.errors import DataError, shorten
 
 _Row = Sequence[str | int | float]
+
+_INDEX_COLUMNS = ("image", "split", "ih", "iw", "sh", "sw")
+_DIVIDES = re.compile(r"[;()/\\]")
 
 
 @dataclass
@@ -41,7 +44,7 @@ class _Tally:
         for category, labels in zip(sample.map_categories, sample.label_maps, strict=True):
             numbers, pixels = labels.unique(return_counts=True)
             for number, count in zip(numbers.tolist(), pixels.tolist(), strict=True):
-                if number:
+                if number > 0:
                     shares[category, number] += count / labels.numel()
         for entry in sample.image_labels:
             shares[entry] += 1.0
@@ -62,33 +65,25 @@ def write_broden(reader: ConceptReader, folder: Path) -> None:
         folder: Where to; it must not exist, or be empty.
 
     Raises:
-        DataError: If the folder holds anything, or the layout cannot hold the dataset's names.
+        DataError: If the folder holds anything, the layout cannot hold the dataset's names or
+            numbers, or the reader contradicts itself.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} exists and is not empty; it would be overwritten.")
-    images = _image_paths(reader.image_names)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
+    check_reader(reader)
+    _check_names(reader)
+    images = png_paths(reader.image_names, "BRODEN's")
+    with new_folder(folder) as part:
         _write_folder(reader, images, part)
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def _image_paths(names: Sequence[str]) -> list[PurePosixPath]:
-    """Return the path of each image below ``images/``."""
-    paths = [PurePosixPath(name).with_suffix(".png") for name in names]
-    wrong = [
-        name
-        for name, path in zip(names, paths, strict=True)
-        if path.is_absolute() or ".." in path.parts or ";" in name
-    ]
+def _check_names(reader: ConceptReader) -> None:
+    """Refuse what the cells of the tables, the names of files and the maps cannot hold."""
+    names = [category.name for category in reader.categories]
+    wrong = [name for name in names if _DIVIDES.search(name) or name in _INDEX_COLUMNS]
     if wrong:
-        raise DataError(f"BRODEN's layout cannot hold images of these names: {shorten(wrong)}.")
-    return paths
+        raise DataError(f"BRODEN's layout cannot hold categories of these names: {shorten(wrong)}.")
+    numbers = reader.vocabulary.numbers
+    if len(numbers) and numbers.max() >= 1 << 16:
+        raise DataError(f"BRODEN's layout holds label numbers up to 65535, not {numbers.max()}.")
 
 
 def _write_folder(reader: ConceptReader, images: list[PurePosixPath], root: Path) -> None:
@@ -99,18 +94,18 @@ def _write_folder(reader: ConceptReader, images: list[PurePosixPath], root: Path
     for row, image in enumerate(images):
         sample = _with_empty_maps(reader, row)
         tally.add(sample)
-        _save_png(sample.image.permute(1, 2, 0).numpy(), root / "images" / image)
+        save_png(sample.image.permute(1, 2, 0).numpy(), root / "images" / image)
         split = "train" if reader.is_train[row] else "val"
         cells = [_write_cell(sample, name, image, root / "images") for name in names]
         rows.append((str(image), split, *sizes, *cells))
-    header = ("image", "split", "ih", "iw", "sh", "sw", *names)
+    header = (*_INDEX_COLUMNS, *names)
     _write_csv(root / "index.csv", header, rows)
     _write_tables(reader, tally, root)
 
 
 def _with_empty_maps(reader: ConceptReader, row: int) -> Sample:
     """Read a row and add an empty map for each category of maps that was annotated, not seen."""
-    sample = reader[row]
+    sample = checked_sample(reader, row)
     seen = {*sample.map_categories, *(category for category, _ in sample.image_labels)}
     unseen = [
         category.name
@@ -133,30 +128,26 @@ def _write_cell(sample: Sample, category: str, image: PurePosixPath, root: Path)
     for layer, m in enumerate(maps, start=1):
         suffix = f"_{category}_{layer}" if len(maps) > 1 else f"_{category}"
         path = image.with_name(f"{image.stem}{suffix}.png")
-        _save_png(encode_labels(sample.label_maps[m]), root / path)
+        save_png(encode_labels(sample.label_maps[m]), root / path)
         elements.append(str(path))
     return ";".join(elements)
 
 
-def _save_png(pixels: UInt8[np.ndarray, "height width 3"], path: Path) -> None:
-    if path.exists():
-        raise DataError(f"two images or maps of the dataset would both become {path.name}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
 def encode_labels(labels: Int32[Tensor, "sh sw"]) -> UInt8[np.ndarray, "sh sw 3"]:
-    """Encode label numbers, 0 to 65535, as red, green and blue: number = R + 256 * G, B is 0.
+    """Encode label numbers, 0 to 65535, as red, green and blue: number = R + 256 * G.
+
+    Blue is 0 where a label is known. It is 255 where it is unknown whether the concept of the
+    number is there, or any of the category with number 0.
 
     Example:
-        >>> encode_labels(torch.tensor([[0, 258]], dtype=torch.int32)).tolist()
-        [[[0, 0, 0], [2, 1, 0]]]
+        >>> encode_labels(torch.tensor([[0, 258, -1, -259]], dtype=torch.int32)).tolist()
+        [[[0, 0, 0], [2, 1, 0], [0, 0, 255], [2, 1, 255]]]
     """
-    numbers = labels.numpy()
-    assert 0 <= numbers.min() <= numbers.max() < 1 << 16, "R + 256 * G holds 16 bits"
-    return np.stack([numbers % 256, numbers // 256, np.zeros_like(numbers)], axis=2).astype(
-        np.uint8
-    )
+    given = labels.numpy()
+    numbers = np.where(given < 0, UNKNOWN - given, given)
+    assert numbers.max(initial=0) < 1 << 16, "R + 256 * G holds 16 bits"
+    blue = np.where(given < 0, 255, 0)
+    return np.stack([numbers % 256, numbers // 256, blue], axis=2).astype(np.uint8)
 
 
 def _write_tables(reader: ConceptReader, tally: _Tally, root: Path) -> None:

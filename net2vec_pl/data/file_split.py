@@ -42,7 +42,7 @@ def split_names(
             the share of val images drawn by chance; a file or folder of lists of names.
         root: The dataset's folder.
         seed: Seed of the draw.
-        groups: A value per name; names of one value stay on one side.
+        groups: A value per name; names of one value are drawn together.
 
     Returns:
         The names in their order, without those of other splits, and a bool for each.
@@ -60,9 +60,7 @@ def split_names(
     if told is None:
         return [*names], train_rows(float(given), groups, len(names), seed)
     kept = [name for name in names if name in told]
-    sides = [told[name] for name in kept]
-    kept_groups = groups and [group for n, group in zip(names, groups, strict=True) if n in told]
-    return kept, train_rows(sides, kept_groups, len(kept), seed)
+    return kept, train_rows([told[name] for name in kept], None, len(kept), seed)
 
 
 def _by_folder(names: Sequence[str]) -> Mapping[str, bool] | None:

@@ -14,7 +14,7 @@ from jaxtyping import Int32
 from PIL import Image
 
 from net2vec_pl.data.mask_files import DOCS as MASK_DOCS
-from net2vec_pl.data.photographs import DOCS, TURNED, alike, read_photograph
+from net2vec_pl.data.photographs import DOCS, TURNED, alike, note_of, read_photograph
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
 from net2vec_pl.data.resizing import Resizing
 from net2vec_pl.data.told import ToldOnce
@@ -98,11 +98,19 @@ class FilesReader(ConceptReader):
             *(self.name, mask, MASK_DOCS),
         )
 
+    def files(self, row: int) -> list[Path]:
+        """Return image and masks of a row; see :class:`ConceptReader`."""
+        return [self._images[row], *self.mask_files(row)]
+
+    def notes(self, row: int) -> tuple[str, ...]:
+        """Return the image's own size and how it was resized; see :class:`ConceptReader`."""
+        return (note_of(self._images[row], self._resizing.rule),)
+
     def fingerprint(self, row: int) -> bytes:
         """Digest the bytes of the row's files, and how they are read."""
         facts = (self.image_names[row], bool(self.is_train[row]), self._resizing)
         digest = blake2b(repr(facts).encode(), digest_size=16)
-        for file in (self._images[row], *self.mask_files(row)):
+        for file in self.files(row):
             try:
                 digest.update(file.read_bytes())
             except OSError:
@@ -118,7 +126,7 @@ class FilesReader(ConceptReader):
 
 
 def sized(
-    rule: str,
+    resize: str,
     image_size: tuple[int, int],
     mask_size: tuple[int, int] | None,
     masks: Iterable[Path] = (),
@@ -126,7 +134,7 @@ def sized(
     """Return how images and masks are resized, where the size of masks may be left open.
 
     Args:
-        rule: See :class:`Resizing`.
+        resize: The rule of :class:`Resizing`.
         image_size: (H, W) of images.
         mask_size: (sh, sw) of masks; None for half of the images', or the masks' own size if the
             first all agree on one that is no larger and needs no crop or border.
@@ -137,8 +145,8 @@ def sized(
         own = {_size_of(path) for path, _ in zip(masks, range(_LOOKED_AT), strict=False)}
         size = own.pop() if len(own) == 1 else None
         fits = size is not None and size[0] <= half[0] and size[1] <= half[1]
-        mask_size = size if fits and (rule == "squash" or alike(size or half, half)) else half
-    return Resizing(rule, image_size, mask_size)
+        mask_size = size if fits and (resize == "squash" or alike(size or half, half)) else half
+    return Resizing(resize, image_size, mask_size)
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:

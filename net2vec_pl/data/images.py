@@ -9,24 +9,28 @@ from jaxtyping import Int32
 from PIL import Image
 from torch import Tensor
 
-from net2vec_pl.data.reader import UnreadableRowError
+from net2vec_pl.data.reader import UNKNOWN, UnreadableRowError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTH, _COLOUR_TYPE, _RGB = 24, 25, 2  # bytes of a PNG's header, and the type of plain RGB
 
 
 def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
-    """Read a map of label numbers from an 8-bit RGB PNG: number = R + 256 * G, B unused.
+    """Read a map of label numbers from an 8-bit RGB PNG: number = R + 256 * G.
+
+    Blue is 0 where the label is known, and 255 where it is unknown whether the concept of the
+    number is there, or any of the map's category with number 0.
 
     Args:
         path: The file.
         size: (sh, sw) it must have.
 
     Returns:
-        Global label numbers, 0 where unlabelled.
+        Global label numbers, 0 where unlabelled, negative where unknown.
 
     Raises:
-        UnreadableRowError: If the file is absent, damaged, of another size or not 8-bit RGB.
+        UnreadableRowError: If the file is absent, damaged, of another size or not 8-bit RGB, or
+            blue is neither 0 nor 255.
     """
     data = read_bytes(path, "mask")
     # PIL opens 16-bit RGB too and drops the lower halves, so ask the header.
@@ -43,7 +47,15 @@ def read_label_map(path: Path, size: tuple[int, int]) -> Int32[Tensor, "sh sw"]:
     wide = torch.from_numpy(
         np.array(mask)
     ).int()  # before the product: 8 bits hold nothing above 255
-    return wide[..., 0] + 256 * wide[..., 1]
+    numbers, blue = wide[..., 0] + 256 * wide[..., 1], wide[..., 2]
+    other = blue[(blue != 0) & (blue != 255)]
+    if len(other):
+        raise UnreadableRowError(
+            f"mask {path} has {int(other[0])} in its blue channel; a BRODEN mask is R + 256 * G, "
+            "and blue is 0, or 255 where the label is unknown. Is it a picture of colours? "
+            "See docs/datasets.md#unknown-pixels"
+        )
+    return torch.where(blue == 255, UNKNOWN - numbers, numbers)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

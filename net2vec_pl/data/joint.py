@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,13 @@ class JointReader(ConceptReader):
         """Return what the set says of the row; see :class:`ConceptReader`."""
         place, own = self._place(row)
         return self._sets[place].notes(own)
+
+    def files(self, row: int) -> Sequence[str | Path] | None:
+        """Return the files of the row, if all sets have such; see :class:`ConceptReader`."""
+        if any(len(reader) and reader.files(0) is None for reader in self._sets):
+            return None
+        place, own = self._place(row)
+        return self._sets[place].files(own)
 
     def fingerprint(self, row: int) -> bytes:
         """Digest one row, and the numbers that its labels become if these are others."""

@@ -74,6 +74,19 @@ def read_photograph(
     return Photograph(pixels, fits is not None and orientation > 1 and as_stored and as_turned)
 
 
+def note_of(path: Path, rule: str) -> str:
+    """Say how large a photograph is and how it becomes one of the run's.
+
+    Args:
+        path: The file, which can be read.
+        rule: Of :class:`~net2vec_pl.data.resizing.Resizing`.
+    """
+    image = decode(read_bytes(path, "image"), path, "image")
+    orientation = orientation_of(image)
+    turned = f", EXIF orientation {orientation}" if orientation > 1 else ""
+    return f"{image.height} x {image.width}{turned}, resized by {rule}"
+
+
 def alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Return whether two sizes (height, width) have the same proportions, up to a pixel."""
     (height, width), (high, wide) = one, other

@@ -6,48 +6,18 @@ import pytest
 import torch
 from PIL import Image
 from support.cli import read_table
+from support.tiny_reader import TinyReader
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.broden_writer import write_broden
-from net2vec_pl.data.reader import ConceptReader, Sample
+from net2vec_pl.data.reader import (
+    UNKNOWN,
+    UnreadableRowError,
+    unknown_label,
+)
 from net2vec_pl.data.shapes.reader import ShapesReader
 from net2vec_pl.errors import DataError
-
-
-class TinyReader(ConceptReader):
-    """Two images of 4 x 4 pixels with masks of 2 x 2, numbers above 255 and two layers of parts."""
-
-    def __init__(self) -> None:
-        self.name = "tiny"
-        self.categories = (
-            Category("object", pixels=True),
-            Category("part", pixels=True),
-            Category("scene", pixels=False),
-        )
-        self.vocabulary = Vocabulary(
-            [
-                Concept(7, "door", "part", ("part", "object"), pixels=True),
-                Concept(300, "house", "object", ("object",), pixels=True),
-                Concept(301, "street-s", "scene", ("scene",), pixels=False),
-            ]
-        )
-        self.image_names = ["a/one.jpg", "b/two.png"]
-        self.is_train = np.array([True, False])
-        self.annotated = np.array([[True, True, True], [True, True, False]])
-        self.image_size, self.mask_size = (4, 4), (2, 2)
-        image = torch.arange(48, dtype=torch.uint8).reshape(3, 4, 4)
-        one = torch.tensor([[[300, 300], [300, 7]], [[7, 0], [0, 0]], [[7, 7], [0, 0]]])
-        self.samples = [
-            Sample(image, one.int(), ("object", "part", "part"), (("scene", 301),)),
-            Sample(image + 1, torch.tensor([[[300, 0], [0, 0]]]).int(), ("object",), ()),
-        ]
-
-    def __getitem__(self, row: int) -> Sample:
-        return self.samples[row]
-
-    def fingerprint(self, row: int) -> bytes:
-        return bytes([row])
 
 
 def test_what_is_written_reads_back_as_it_was(tmp_path: Path) -> None:
@@ -201,3 +171,46 @@ def test_categories_of_a_concept_are_written_the_most_frequent_first(tmp_path: P
     labels = {line["name"]: line for line in read_table(tmp_path / "tiny" / "label.csv")}
     assert labels["door"]["category"] == "object(2);part(1)"
     assert (labels["door"]["frequency"], labels["door"]["coverage"]) == ("3", "1.25")
+
+
+def test_unknown_pixels_are_blue_and_read_back_as_they_were(tmp_path: Path) -> None:
+    reader = TinyReader()
+    labels = torch.tensor([[[300, UNKNOWN], [unknown_label(300), 0]]]).int()
+    reader.samples[1] = replace(reader.samples[1], label_maps=labels)
+    write_broden(reader, tmp_path / "tiny")
+    pixels = np.asarray(Image.open(tmp_path / "tiny" / "images" / "b" / "two_object.png"))
+    assert pixels.reshape(4, 3).tolist() == [[44, 1, 0], [0, 0, 255], [44, 1, 255], [0, 0, 0]]
+    found = BrodenReader(tmp_path / "tiny")[1]
+    assert torch.equal(found.label_maps[0], labels[0])
+    house = {line["name"]: line for line in read_table(tmp_path / "tiny" / "label.csv")}["house"]
+    assert (house["frequency"], house["coverage"]) == ("2", "1.0")  # 3/4 and 1/4: what is known
+
+
+@pytest.mark.parametrize(("blue", "red"), [(77, 44), (255, 9), (1, 0)])
+def test_any_other_blue_is_refused(tmp_path: Path, blue: int, red: int) -> None:
+    write_broden(TinyReader(), tmp_path / "tiny")
+    pixels = np.zeros((2, 2, 3), dtype=np.uint8)
+    pixels[1, 1] = (red, 0, blue)
+    Image.fromarray(pixels).save(tmp_path / "tiny" / "images" / "b" / "two_object.png")
+    wanted = "label.csv does not know: 9" if blue == 255 else f"has {blue} in its blue channel"
+    with pytest.raises(UnreadableRowError, match=wanted):
+        BrodenReader(tmp_path / "tiny")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "message"),
+    [
+        ("a;b", 7, "categories of these names: a;b"),
+        ("bow (ribbon)", 7, "categories of these names"),
+        ("split", 7, "categories of these names: split"),
+        ("object", 1 << 16, "numbers up to 65535, not 65536"),
+    ],
+)
+def test_what_the_layout_cannot_hold_is_refused(
+    tmp_path: Path, name: str, number: int, message: str
+) -> None:
+    reader = TinyReader()
+    reader.categories = (Category(name, pixels=True), *reader.categories[1:])
+    reader.vocabulary = Vocabulary([Concept(number, "door", name, (name,), pixels=True)])
+    with pytest.raises(DataError, match=message):
+        write_broden(reader, tmp_path / "tiny")

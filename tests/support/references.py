@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.numpy import load_file
 from threadpoolctl import threadpool_info
 
 from support.cli import read_table
@@ -71,6 +72,16 @@ class Reference:
         FOLDER.mkdir(exist_ok=True)
         text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
         (FOLDER / f"{name}.json").write_text(_on_one_line(text) + "\n", encoding="utf-8")
+
+
+def content_of(run: Path) -> dict[str, str]:
+    """Return digests of a run's tables, and the tensors of its banks without their headers."""
+    digests = Reference.of(run).digests
+    return {name: digest for name, digest in digests.items() if name.endswith(".csv")} | {
+        f"{path.name}: {name}": tensor.tobytes().hex()
+        for path in sorted(run.rglob("*.safetensors"))
+        for name, tensor in load_file(path).items()
+    }
 
 
 def _columns(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, list[str]]:

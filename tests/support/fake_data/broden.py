@@ -2,8 +2,8 @@
 
 As in the release: ``index.csv`` has a row per image, its columns in the release's order; a cell is
 empty or a ``;`` list of label numbers and of maps, which are 8-bit RGB PNGs with number = R + 256 G
-beside the image, ``<stem>_<category>.png`` or ``<stem>_<category>_<1..n>.png``. Here blue is not 0,
-for readers must not look at it. Nothing is shared with the package or its writer.
+beside the image, ``<stem>_<category>.png`` or ``<stem>_<category>_<1..n>.png``. Nothing is
+shared with the package or its writer.
 """
 
 import csv
@@ -183,7 +183,7 @@ def _write_cell(cell: Cell, category: str, image: PurePosixPath, folder: Path) -
 def write_map(path: Path, numbers: Grid) -> None:
     """Write label numbers as R + 256 G; blue means nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    channels = np.stack([numbers % 256, numbers // 256, np.full_like(numbers, 77)], axis=-1)
+    channels = np.stack([numbers % 256, numbers // 256, np.zeros_like(numbers)], axis=-1)
     Image.fromarray(channels.astype(np.uint8)).save(path)
 
 
