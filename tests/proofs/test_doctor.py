@@ -412,7 +412,7 @@ def test_gpus_are_told_and_one_that_is_left_idle_is_a_warning(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 + gpu, 9 + gpu))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: f"card {gpu}")
     config = composed("task=doctor", *OPTIONS, "run.dir=new")
-    found, plan = Found(1), Plan(config, ("sample",))
+    found, plan = Found(1), Plan(config, ("sample", "page"))
     list(checks.options(plan, found))
     list(checks.trainer(plan, found))
     told = [(check.verdict, check.text) for check in machine.devices(plan, found)]
