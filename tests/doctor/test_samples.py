@@ -16,8 +16,6 @@ from net2vec_pl.data import Scan, ShapesReader, scan_files
 from net2vec_pl.doctor.examination import NotReadyError, examine
 from net2vec_pl.doctor.found import Rows
 from net2vec_pl.doctor.samples import choose_rows, write_samples
-from net2vec_pl.figures.colours import distinct_colours
-from net2vec_pl.figures.overlay import draw_areas
 
 QUICK = [
     "task=doctor", "data.num_images=30", "data.image_size=32", "loader.workers=0",
@@ -98,21 +96,6 @@ def test_masks_lie_where_they_are(tmp_path: Path) -> None:
     assert blocks[0, :2].min() > 0.3
     assert blocks[1, 1:].min() > 0.3  # hatched
     assert max(blocks[0, 2], blocks[1, 0]) < 0.1
-
-
-def test_what_is_unknown_is_hatched_and_the_rest_is_as_it_was() -> None:
-    image = np.full((3, 40, 60), 100, dtype=np.uint8)
-    unknown = np.zeros((4, 6), dtype=bool)
-    unknown[1:3, 2:4] = True
-    labels = np.zeros((4, 6), dtype=np.uint8)
-    drawn = np.asarray(draw_areas(image, labels, distinct_colours(0), unknown))
-    inside = drawn[10:30, 20:40]
-    assert {*inside.ravel().tolist()} == {0, 100, 255}
-    for value in (0, 255):
-        assert 0.2 < (inside == value).mean() < 0.3
-    outside = np.ones((40, 60), dtype=bool)
-    outside[10:30, 20:40] = False
-    assert (drawn[outside] == 100).all()
 
 
 def test_rows_are_of_both_splits_and_of_every_category() -> None:
