@@ -1,6 +1,7 @@
 """Make all checks, print them, and end with what must be fixed.
 
-Every check is made, whatever the others say. Nothing is written and nothing is downloaded.
+Every check is made, whatever the others say. Nothing is written, but the page of samples where one
+is asked for, and nothing is downloaded.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ class Found:
 
     Args:
         wanted: Rows of the dataset to read.
+        page: The page of samples to write; None for none.
         options: The plain options.
         questions: What is asked besides scores.
         trainer: Lightning's.
@@ -33,6 +35,7 @@ class Found:
     """
 
     wanted: int
+    page: Path | None = None
     options: RunOptions | None = None
     questions: Sequence[Question] | None = None
     trainer: pl.Trainer | None = None
@@ -83,6 +86,10 @@ class Rows(ConceptReader):
     def __getitem__(self, row: int) -> Sample:
         """Read one row; see :class:`ConceptReader`."""
         return self.reader[int(self.rows[row])]
+
+    def notes(self, row: int) -> tuple[str, ...]:
+        """Return what the dataset says of a row; see :class:`ConceptReader`."""
+        return self.reader.notes(int(self.rows[row]))
 
     def fingerprint(self, row: int) -> bytes:
         """Digest one row; see :class:`ConceptReader`."""

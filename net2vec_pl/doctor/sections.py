@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 
 from net2vec_pl.config import Config
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.config.values import whole_number
-from net2vec_pl.doctor import data, forecast, machine, network, options
+from net2vec_pl.doctor import data, forecast, machine, network, options, samples
 from net2vec_pl.doctor.checks import Check, fix
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.errors import Net2VecError
@@ -15,7 +16,7 @@ from net2vec_pl.pipeline.trainers import quiet_lightning
 Checks = Callable[[Plan, Found], Iterable[Check]]
 _SECTIONS: dict[str, tuple[Checks, ...]] = {
     "options": (options.options, options.analyses, options.logger, options.trainer),
-    "data": (data.dataset, data.concepts, data.rows),
+    "data": (data.dataset, data.concepts, data.rows, samples.page),
     "network": (network.weights, network.layers, options.subjects),
     "machine": (machine.devices, machine.shared_memory, machine.disks),
     "forecast": (forecast.forecast,),
@@ -31,7 +32,9 @@ def sections(config: Config) -> Iterator[tuple[str, Iterator[Check]]]:
     Raises:
         ConfigError: If ``sample`` is no number of rows.
     """
-    found, plan = Found(whole_number("sample", config.sample, 1)), Plan(config, ("sample",))
+    page = None if config.page is None else Path(str(config.page))
+    found = Found(whole_number("sample", config.sample, 1), page)
+    plan = Plan(config, ("sample", "page"))
     with quiet_lightning():
         for section, checks in _SECTIONS.items():
             yield section, chain.from_iterable(_made(make, plan, found) for make in checks)

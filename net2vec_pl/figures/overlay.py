@@ -17,6 +17,7 @@ _TEXT, _MARGIN, _GAP = 15, 8, 20  # pixels
 _LINE = _TEXT + 9
 _NARROWEST = 420  # of a legend
 _TINT = 0.55
+_STRIPE = 2  # pixels, of the hatching
 _SEARCHED = 160  # longer side of the map on which the place of a number is looked for
 _GREY = np.array([0.299, 0.587, 0.114])
 
@@ -36,24 +37,61 @@ def draw_overlay(
         colours: Colour of each concept, by the same index.
     """
     height, width = image.shape[1:]
-    enlarged = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
-    areas = np.asarray(enlarged)
-    picture = Image.fromarray(_tinted(image.transpose(1, 2, 0), areas, colours))
+    picture = draw_areas(image, labels, colours)
     counts = np.bincount(labels.ravel(), minlength=len(names) + 1)[1:]
-    there = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
-    draw = ImageDraw.Draw(picture)
-    for i in there:
-        if (place := _widest(areas == i + 1)) is not None:
-            draw.text(
-                place, str(i + 1), fill="white", font=_font(), anchor="mm",
-                stroke_width=2, stroke_fill="black",
-            )  # fmt: skip
+    there = _largest_first(labels)
     entries = [f"{i + 1}  {names[i]}  {counts[i] / labels.size:.1%}" for i in there]
     legend = _legend(entries, colours[there], max(width, _NARROWEST))
     whole = Image.new("RGB", (legend.width, height + legend.height), "white")
     whole.paste(picture, ((legend.width - width) // 2, 0))
     whole.paste(legend, (0, height))
     return whole
+
+
+def draw_areas(
+    image: UInt8[np.ndarray, "3 H W"],
+    labels: UInt8[np.ndarray, "h w"],
+    colours: UInt8[np.ndarray, "n 3"],
+    unknown: Bool[np.ndarray, "h w"] | None = None,
+) -> Image.Image:
+    """Draw areas over an image, each with its number, and hatch what is unknown.
+
+    Args:
+        image: RGB, at the size wanted.
+        labels: Number of the area of every pixel, 0 for none; enlarged by nearest neighbours.
+        colours: Colour of areas 1, 2 and on.
+        unknown: Pixels to hatch in black and white.
+    """
+    height, width = image.shape[1:]
+    areas = _enlarged(labels, width, height)
+    pixels = _tinted(image.transpose(1, 2, 0), areas, colours)
+    if unknown is not None:
+        stripes = np.add.outer(np.arange(height), np.arange(width)) // _STRIPE % 4
+        hatched = _enlarged(unknown.astype(np.uint8), width, height) > 0
+        pixels[hatched & (stripes == 0)] = 255
+        pixels[hatched & (stripes == 1)] = 0
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    for i in _largest_first(labels):
+        if (place := _widest(areas == i + 1)) is not None:
+            draw.text(
+                place, str(i + 1), fill="white", font=_font(), anchor="mm",
+                stroke_width=2, stroke_fill="black",
+            )  # fmt: skip
+    return picture
+
+
+def _enlarged(
+    labels: UInt8[np.ndarray, "h w"], width: int, height: int
+) -> UInt8[np.ndarray, "H W"]:
+    enlarged = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(enlarged)
+
+
+def _largest_first(labels: UInt8[np.ndarray, "h w"]) -> list[int]:
+    """Return the areas that are there, by index, which is their number less 1."""
+    counts = np.bincount(labels.ravel())[1:]
+    return [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
 
 
 def _tinted(

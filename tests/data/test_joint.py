@@ -128,6 +128,19 @@ def test_the_category_with_the_most_annotated_images_is_the_primary_one() -> Non
     assert car[car.row("car")].categories == ("object", "part")
 
 
+def test_two_small_sets_outweigh_a_larger_one_and_every_clash_gets_a_number_of_its_own() -> None:
+    def of(name: str, category: str, images: int) -> HeldReader:
+        rows = [HeldRow([(category, LAMP)])] * images
+        concepts = [(7, "car", (category,)), (8, f"{name} 8", (category,)), (9, name, (category,))]
+        return HeldReader(name, concepts, rows, pixels={category: True})
+
+    joint = JointReader([of("a", "object", 3), of("b", "part", 2), of("c", "part", 2)])
+    assert [(c.number, c.name, c.category) for c in joint.vocabulary] == [
+        (7, "car", "part"), (8, "a 8", "object"), (9, "a", "object"), (10, "b 8", "part"),
+        (11, "b", "part"), (12, "c 8", "part"), (13, "c", "part"),
+    ]  # fmt: skip
+
+
 def test_what_a_set_does_not_annotate_is_unknown_for_every_concept_of_that_kind() -> None:
     joint = JointReader([street(), parts()])
     known = annotated_for(joint.vocabulary, joint, np.arange(4))

@@ -73,7 +73,7 @@ def exit_status() -> int:
 
 def examined(config: DictConfig) -> Found:
     """Make all checks and return what they opened."""
-    found, plan = Found(int(config.sample)), Plan(config, ("sample",))
+    found, plan = Found(int(config.sample)), Plan(config, ("sample", "page"))
     for checks in _SECTIONS.values():
         for make in checks:
             list(_made(make, plan, found))
@@ -236,7 +236,7 @@ def test_the_forecast_of_a_sample_is_near_that_of_all_rows() -> None:
     sizes = []
     for sample in (60, 240):
         config = composed(*quick, "data.num_images=240", f"sample={sample}")
-        setup = setup_of(Plan(config, ("sample",)), examined(config))
+        setup = setup_of(Plan(config, ("sample", "page")), examined(config))
         assert setup is not None
         sizes.append(storage.kept_bytes(setup) * 240 / sample)
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from net2vec_pl.figures.colours import distinct_colours
-from net2vec_pl.figures.overlay import draw_overlay
+from net2vec_pl.figures.overlay import draw_areas, draw_overlay
 
 
 def test_an_area_is_tinted_where_it_is_and_the_rest_is_the_photograph() -> None:
@@ -34,6 +34,21 @@ def test_a_picture_of_any_shape_is_drawn(shape: tuple[int, int]) -> None:
     assert drawn.width >= shape[1]
     assert drawn.height > shape[0]
     assert draw_overlay(image, labels * 0, [], distinct_colours(0)).height > shape[0]
+
+
+def test_what_is_unknown_is_hatched_and_the_rest_is_as_it_was() -> None:
+    image = np.full((3, 40, 60), 100, dtype=np.uint8)
+    unknown = np.zeros((4, 6), dtype=bool)
+    unknown[1:3, 2:4] = True
+    labels = np.zeros((4, 6), dtype=np.uint8)
+    drawn = np.asarray(draw_areas(image, labels, distinct_colours(0), unknown))
+    inside = drawn[10:30, 20:40]
+    assert {*inside.ravel().tolist()} == {0, 100, 255}
+    for value in (0, 255):
+        assert 0.2 < (inside == value).mean() < 0.3
+    outside = np.ones((40, 60), dtype=bool)
+    outside[10:30, 20:40] = False
+    assert (drawn[outside] == 100).all()
 
 
 def test_colours_differ_and_stay_whatever_the_count() -> None:

@@ -28,6 +28,7 @@ DRAWN = draw()
 TRAIN, ALL = int(DRAWN.is_train.sum()), len(DRAWN.is_train)
 NAMES = list(CONCEPTS)
 GRID = SIZE * SIZE
+PAGE = "page=samples.html writes a page of images with their masks"
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
 
@@ -164,6 +165,7 @@ def test_every_line_of_a_run_that_would_work(
         "segmentation: 1 skipped, for too few images: fin",
         "classification: 7 concepts are probed, object 3, part 1, color 2, scene 1",
         "classification: 1 skipped, for too few images: fin",
+        PAGE,
     ]
     assert [text for _, text in found["network"]] == [
         f"custom with weights network.safetensors, digest {digest(world)}",
@@ -192,9 +194,10 @@ def test_every_line_of_a_run_that_would_work(
 
 def test_too_few_train_images_leave_concepts_out_too(capsys: pytest.CaptureFixture[str]) -> None:
     found = told(capsys, "layer=early", "data.min_train=13")
-    assert [text for _, text in found["data"]][-2:] == [
+    assert [text for _, text in found["data"]][-3:] == [
         "segmentation: 3 concepts are probed, object 1, part 1, color 1",
         "segmentation: 4 skipped, for too few images: cup, dog, fin, grey-c",
+        PAGE,
     ]
 
 
@@ -212,6 +215,7 @@ def test_a_sample_tells_what_occurs_in_it_and_is_scaled_up(
         "a run reads all 47 rows first, which takes some 47 s; sample=47 does so here",
         "segmentation: 2 of 2 concepts occur in these rows, object 1, part 1",
         "classification: 3 of 3 concepts occur in these rows, object 1, part 1, scene 1",
+        PAGE,
     ]
     having = [r for r in rows if any(DRAWN.present[r, NAMES.index(n)] for n in ("dog", "fin"))]
     stays = round(kept(["dog", "fin"], len(LATE), having)) * ALL / 20
@@ -238,6 +242,7 @@ def test_a_long_time_is_told_in_minutes_and_what_does_not_occur_is_a_warning(
     assert found["data"][7:] == [
         ("ok", "a run reads all 47 rows first, which takes some 3 min; sample=47 does so here"),
         ("warning", "segmentation: 0 of 1 concepts occur in these rows"),
+        ("ok", PAGE),
     ]
     assert list(found)[-1] == "ready, warnings: 1"
 
@@ -412,7 +417,7 @@ def test_gpus_are_told_and_one_that_is_left_idle_is_a_warning(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 + gpu, 9 + gpu))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu: f"card {gpu}")
     config = composed("task=doctor", *OPTIONS, "run.dir=new")
-    found, plan = Found(1), Plan(config, ("sample",))
+    found, plan = Found(1), Plan(config, ("sample", "page"))
     list(checks.options(plan, found))
     list(checks.trainer(plan, found))
     told = [(check.verdict, check.text) for check in machine.devices(plan, found)]
