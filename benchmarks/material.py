@@ -14,16 +14,9 @@ from torch import Tensor
 
 from net2vec_pl.activations import MemoryCache, MemorySink, survey
 from net2vec_pl.backbones import FrozenBackbone, build_backbone
-from net2vec_pl.data import (
-    BrodenReader,
-    ConceptDataModule,
-    Scan,
-    Selection,
-    ShapesReader,
-    scan_files,
-    select_concepts,
-)
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.data import ConceptDataModule, Scan, Selection, scan_files, select_concepts
+from net2vec_pl.datasets import BrodenReader, ShapesReader
+from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe

@@ -23,7 +23,8 @@ import torch
 
 from net2vec_pl.activations import MemorySink, PooledActivations, count_single_filters, survey
 from net2vec_pl.backbones import FrozenBackbone, InputScaling, build_backbone
-from net2vec_pl.data import BrodenReader, ConceptDataModule, Scan, scan_files, select_concepts
+from net2vec_pl.data import ConceptDataModule, Scan, scan_files, select_concepts
+from net2vec_pl.datasets import BrodenReader
 from net2vec_pl.functional.cells import BilinearCells
 from net2vec_pl.functional.inputs import INPUTS, as_they_are
 from net2vec_pl.probes import ConceptBank, SingleFilterBaseline, initial_rows

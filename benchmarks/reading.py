@@ -232,8 +232,8 @@ def _same_as_pil(decode: Decoder, files: list[bytes]) -> str:
 def _ours() -> dict[str, Decoder]:
     """Return the package's own reader of any image, where the package is installed."""
     try:
-        any_image = importlib.import_module("net2vec_pl.data.any_image")
-        images = importlib.import_module("net2vec_pl.data.images")
+        any_image = importlib.import_module("net2vec_pl.datasets.images.any_image")
+        images = importlib.import_module("net2vec_pl.datasets.images.decoding")
     except ImportError:
         return {}
 
@@ -247,7 +247,8 @@ def _ours() -> dict[str, Decoder]:
 
 def _real_scans(root: Path) -> None:
     """Compare the second start with the first, in a new reader each time."""
-    from net2vec_pl.data import BrodenReader, current_scan
+    from net2vec_pl.data import current_scan
+    from net2vec_pl.datasets import BrodenReader
 
     for workers in (0, 2):
         costs: dict[str, list[float]] = {"first": [], "second": []}
@@ -299,8 +300,9 @@ def _moved(cell: str, folder: str) -> str:
 
 def _large_scans(root: Path, folder: Path, rows: int) -> None:
     """Scan a part of BRODEN's size, and load a scan of all of it."""
-    from net2vec_pl.data import BrodenReader, Scan, scan_files
+    from net2vec_pl.data import Scan, scan_files
     from net2vec_pl.data.kept_scan import key_of, load_scan, save_scan
+    from net2vec_pl.datasets import BrodenReader
 
     begin = time.perf_counter()
     make_large(root, folder, BRODEN)

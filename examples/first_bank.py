@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import net2vec_pl
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 
 # %% [markdown]
 # ## Learn

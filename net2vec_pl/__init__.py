@@ -16,7 +16,7 @@ _ROOMS = {
     "Bank": "inference",
     "ConceptProbe": "api",
     "ConceptReader": "data",
-    "DatasetReader": "data",
+    "DatasetReader": "datasets",
     "Net2VecError": "errors",
     "Net2VecWarning": "errors",
     "Protocol": "protocol",

@@ -3,7 +3,7 @@
 from net2vec_pl.api import ConceptProbe as ConceptProbe
 from net2vec_pl.api import learn as learn
 from net2vec_pl.data import ConceptReader as ConceptReader
-from net2vec_pl.data import DatasetReader as DatasetReader
+from net2vec_pl.datasets import DatasetReader as DatasetReader
 from net2vec_pl.errors import Net2VecError as Net2VecError
 from net2vec_pl.errors import Net2VecWarning as Net2VecWarning
 from net2vec_pl.inference import Bank as Bank

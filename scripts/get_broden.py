@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from net2vec_pl.data.broden_archive import NAMES, get_broden
+from net2vec_pl.datasets.broden.archive import NAMES, get_broden
 from net2vec_pl.errors import Net2VecError
 
 

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import net2vec_pl.backbones
 from net2vec_pl.backbones.registry import build_network
 from net2vec_pl.data.reader import Sample
-from net2vec_pl.data.shapes.reader import FORMAT_VERSION, ShapesReader
+from net2vec_pl.datasets.shapes.reader import FORMAT_VERSION, ShapesReader
 from net2vec_pl.functional.average_precision import NUM_BINS, average_precision, logit_bins
 
 FOLDER = Path(net2vec_pl.backbones.__file__).parent

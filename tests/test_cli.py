@@ -10,8 +10,8 @@ import pytest
 import torch
 from support.cli import QUICK, run_cli
 
-from net2vec_pl.data import ShapesReader
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.datasets import ShapesReader
+from net2vec_pl.formats.broden_writer import write_broden
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from support.cli import QUICK, composed, run_cli
 
 import net2vec_pl
 from net2vec_pl import learn
-from net2vec_pl.data import ShapesReader
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.datasets import ShapesReader
+from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.records.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,6 @@ from support.real import LAYER, first_rows
 
 from net2vec_pl.backbones import FrozenBackbone, build_backbone
 from net2vec_pl.data import (
-    BrodenReader,
     ConceptDataModule,
     Scan,
     Selection,
@@ -26,6 +25,7 @@ from net2vec_pl.data import (
     scan_files,
     select_concepts,
 )
+from net2vec_pl.datasets import BrodenReader
 from net2vec_pl.probes import BankFile, ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank

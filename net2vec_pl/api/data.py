@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 
 from torch.utils.data import DataLoader, Dataset
 
-from net2vec_pl.data import ConceptReader, DatasetReader
+from net2vec_pl.data import ConceptReader
 from net2vec_pl.data.groups import with_groups
-from net2vec_pl.data.layouts import DOCS, choice_of
+from net2vec_pl.datasets import DatasetReader
+from net2vec_pl.datasets.files.layouts import DOCS, choice_of
 from net2vec_pl.errors import ConfigError, unknown
 
 ProbeData: TypeAlias = (

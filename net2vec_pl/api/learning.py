@@ -18,8 +18,8 @@ from net2vec_pl.api.banks import bank_of
 from net2vec_pl.api.data import ProbeData
 from net2vec_pl.api.manners import as_a_guest
 from net2vec_pl.api.request import Request
-from net2vec_pl.data.dataset_split import Split
 from net2vec_pl.data.groups import Groups
+from net2vec_pl.datasets.split import Split
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.inference import Bank
 from net2vec_pl.job import run_job
@@ -151,7 +151,7 @@ def learn(
             last layer that gives a map. A list takes several from one pass over the images, and
             ``"all"`` all that have a name.
         data: A torch Dataset of ``(image, mask)`` or ``(image, {name: mask})``, or two of them for
-            train and val; see :class:`~net2vec_pl.data.DatasetReader`. Or a
+            train and val; see :class:`~net2vec_pl.datasets.DatasetReader`. Or a
             :class:`~net2vec_pl.data.ConceptReader`, a folder in BRODEN's layout, or ``"shapes"``.
         names: With a Dataset whose masks hold numbers, the name of each: of 1, 2 and so on as a
             list, or by number. Otherwise which concepts to learn, as names or shell patterns; all

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from net2vec_pl.config.sizes import SIZES, Size, sizes_from
-from net2vec_pl.data import Ade20kReader
+from net2vec_pl.datasets import Ade20kReader
 from net2vec_pl.errors import ConfigError
 
 ADE20K = ("root", *SIZES)

@@ -5,9 +5,9 @@ from typing import Any
 
 from net2vec_pl.config.sizes import SIZES, Size, sizes_from
 from net2vec_pl.config.values import name_list, whole_number
-from net2vec_pl.data.coco import CocoReader
-from net2vec_pl.data.coco.json_file import PAGE
-from net2vec_pl.data.files_reader import sized
+from net2vec_pl.datasets.coco import CocoReader
+from net2vec_pl.datasets.coco.json_file import PAGE
+from net2vec_pl.datasets.files.reader import sized
 from net2vec_pl.errors import ConfigError
 
 COCO = ("annotations", "images", "panoptic", "split", "seed", *SIZES)

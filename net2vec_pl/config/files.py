@@ -11,17 +11,17 @@ from PIL import ImageColor
 from net2vec_pl.config.sizes import SIZES, Size, sizes_from
 from net2vec_pl.config.values import whole_number
 from net2vec_pl.data import ConceptReader
-from net2vec_pl.data.concept_masks import ConceptMasksReader, Row, Shown
-from net2vec_pl.data.dataset_labels import CATEGORY
-from net2vec_pl.data.file_split import split_names
 from net2vec_pl.data.groups import groups_by_name
-from net2vec_pl.data.image_files import files_by_key, matched
-from net2vec_pl.data.index_masks import IndexMasksReader
-from net2vec_pl.data.layouts import DOCS, images_folder, likely_layout, masks_folder
-from net2vec_pl.data.mask_files import MaskCoding
-from net2vec_pl.data.mask_folders import masks_by_concept
-from net2vec_pl.data.mask_labels import MaskLabels, labels_from
-from net2vec_pl.data.mask_tables import Table, class_rows, read_table
+from net2vec_pl.datasets.files.concept_masks import ConceptMasksReader, Row, Shown
+from net2vec_pl.datasets.files.image_files import files_by_key, matched
+from net2vec_pl.datasets.files.index_masks import IndexMasksReader
+from net2vec_pl.datasets.files.layouts import DOCS, images_folder, likely_layout, masks_folder
+from net2vec_pl.datasets.files.mask_folders import masks_by_concept
+from net2vec_pl.datasets.files.mask_labels import MaskLabels, labels_from
+from net2vec_pl.datasets.files.mask_tables import Table, class_rows, read_table
+from net2vec_pl.datasets.files.split import split_names
+from net2vec_pl.datasets.from_torch.labels import CATEGORY
+from net2vec_pl.datasets.images.mask_files import MaskCoding
 from net2vec_pl.errors import ConfigError, DataError, unknown
 
 Options: TypeAlias = Mapping[str, Any]

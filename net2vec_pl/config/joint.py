@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 
 from net2vec_pl.config.composed import composed
 from net2vec_pl.config.sizes import SIZES, Size
-from net2vec_pl.data import ConceptReader, JointReader
+from net2vec_pl.data import ConceptReader
+from net2vec_pl.datasets import JointReader
 from net2vec_pl.errors import ConfigError, DataError, unknown
 
 Options: TypeAlias = Mapping[str, Any]

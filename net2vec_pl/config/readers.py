@@ -17,9 +17,10 @@ from net2vec_pl.config.files import (
 )
 from net2vec_pl.config.joint import JOINT, open_joint
 from net2vec_pl.config.values import name_list, whole_number
-from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
-from net2vec_pl.data.broden_archive import get_broden
+from net2vec_pl.data import ConceptReader
 from net2vec_pl.data.groups import with_groups
+from net2vec_pl.datasets import BrodenReader, ShapesReader
+from net2vec_pl.datasets.broden.archive import get_broden
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import build
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from net2vec_pl.config.values import whole_number
-from net2vec_pl.data.resizing import RULES
+from net2vec_pl.datasets.images.resizing import RULES
 from net2vec_pl.errors import ConfigError, unknown
 
 Size: TypeAlias = tuple[int, int]

@@ -119,8 +119,8 @@ class ConceptReader(Dataset[Sample], ABC):
 
         Args:
             size: (sh, sw) in pixels; None for each row's own size, before it was resized. What the
-                rule of :class:`~net2vec_pl.data.resizing.Resizing` crops or pads is cropped or
-                padded there too, so masks always cover what the network sees.
+                rule of :class:`~net2vec_pl.datasets.images.resizing.Resizing` crops or pads is
+                cropped or padded there too, so masks always cover what the network sees.
 
         Raises:
             ConfigError: If the masks of this dataset exist at one size only.

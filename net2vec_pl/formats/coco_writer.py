@@ -20,11 +20,11 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from net2vec_pl.concepts import Concept
-from net2vec_pl.data.checked import check_reader, checked_sample
-from net2vec_pl.data.coco.masks import coco_tools
 from net2vec_pl.data.reader import UNKNOWN, ConceptReader, Sample, unknown_label
-from net2vec_pl.data.written import new_folder, png_paths, save_png
+from net2vec_pl.datasets.coco.masks import coco_tools
 from net2vec_pl.errors import DataError
+from net2vec_pl.formats.checked import check_reader, checked_sample
+from net2vec_pl.formats.written import new_folder, png_paths, save_png
 
 _Mask = Bool[np.ndarray, "height width"]
 

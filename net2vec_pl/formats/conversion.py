@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from net2vec_pl.data.broden_writer import write_broden
-from net2vec_pl.data.checked import check_reader
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
-from net2vec_pl.data.written import check_free
 from net2vec_pl.errors import DataError
+from net2vec_pl.formats.broden_writer import write_broden
+from net2vec_pl.formats.checked import check_reader
 from net2vec_pl.formats.coco_writer import write_coco
+from net2vec_pl.formats.written import check_free
 
 FORMATS: Mapping[str, Callable[[ConceptReader, Path], None]] = {
     "broden": write_broden,

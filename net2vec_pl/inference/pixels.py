@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from net2vec_pl.data.any_image import any_image_pixels, read_any_image
-from net2vec_pl.data.dataset_items import image_pixels
+from net2vec_pl.datasets.from_torch.items import image_pixels
+from net2vec_pl.datasets.images.any_image import any_image_pixels, read_any_image
 from net2vec_pl.errors import DataError
 
 OneImage: TypeAlias = str | PathLike[str] | Image.Image | np.ndarray | Tensor

@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from net2vec_pl.backbones import FrozenBackbone
-from net2vec_pl.data.any_image import fit
+from net2vec_pl.datasets.images.any_image import fit
 from net2vec_pl.inference.pixels import Images, each_image
 from net2vec_pl.probes import BankFile, Scorer
 

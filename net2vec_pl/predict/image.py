@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from net2vec_pl.data.any_image import fit, read_any_image
+from net2vec_pl.datasets.images.any_image import fit, read_any_image
 from net2vec_pl.figures.overlay import draw_overlay
 from net2vec_pl.predict.masks import Sheet, probability_maps, strongest
 from net2vec_pl.predict.sources import Source

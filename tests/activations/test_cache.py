@@ -40,10 +40,10 @@ from net2vec_pl.data import (
     ImageBatch,
     Sample,
     Scan,
-    ShapesReader,
     scan_files,
 )
 from net2vec_pl.data.datamodule import BatchSource
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.errors import CacheError
 
 TAU = 0.05

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from net2vec_pl import ConceptProbe, ConceptReader, learn
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.errors import ConfigError
 
 NAMES = ["sky", "sea", "grass", "tree"]

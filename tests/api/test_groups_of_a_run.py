@@ -9,7 +9,7 @@ from support.cli import composed
 import net2vec_pl
 from net2vec_pl.analysis.intervals import bootstrap_set_iou
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.doctor.data import dataset
 from net2vec_pl.doctor.found import Found, Rows
 from net2vec_pl.errors import ConfigError

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import net2vec_pl
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 
 BARE: dict[str, Any] = {
     "names": ["sky", "tree"],
@@ -193,7 +193,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 import net2vec_pl
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 
 warnings.simplefilter("ignore")
 images = ShapesReader(num_images=40, image_size=32)

@@ -93,7 +93,7 @@ sys.path.insert(0, {tests!r})
 import pytorch_lightning as pl, torch
 from api.test_callback import NAMES, Classifier, batches
 from net2vec_pl import ConceptProbe
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 
 reader = ShapesReader(num_images=40, image_size=32)
 probe = ConceptProbe("trunk.4", data=reader, names=NAMES, scaling="half")

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import net2vec_pl
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.errors import BackboneError, ConfigError, DataError, RunFolderError
 
 pytestmark = pytest.mark.usefixtures("untyped")

@@ -17,7 +17,7 @@ from net2vec_pl.api.learning import learn
 from net2vec_pl.api.request import Request
 from net2vec_pl.backbones import FrozenBackbone, NetworkSpec
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.pipeline import segmentation
 from net2vec_pl.pipeline.options import FitCallbacks
 from net2vec_pl.probes import BankFile

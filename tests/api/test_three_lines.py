@@ -22,14 +22,8 @@ import net2vec_pl
 from net2vec_pl.activations import MemorySink, survey
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Category, Concept, Vocabulary
-from net2vec_pl.data import (
-    BrodenReader,
-    ConceptDataModule,
-    ConceptReader,
-    Sample,
-    scan_files,
-    select_concepts,
-)
+from net2vec_pl.data import ConceptDataModule, ConceptReader, Sample, scan_files, select_concepts
+from net2vec_pl.datasets import BrodenReader
 from net2vec_pl.probes import ConceptBank, initial_rows
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.training import SegmentationProbe, score_bank

@@ -6,7 +6,7 @@ from support import shipped
 from torch import nn
 
 from net2vec_pl.backbones.shapesnet import ShapesNet
-from net2vec_pl.data.shapes.reader import FORMAT_VERSION, ShapesReader
+from net2vec_pl.datasets.shapes.reader import FORMAT_VERSION, ShapesReader
 
 
 @pytest.fixture(scope="module")

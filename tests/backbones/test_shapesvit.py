@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.backbones.network import NetworkSpec
 from net2vec_pl.backbones.shapesvit import ShapesViT
-from net2vec_pl.data.shapes.reader import FORMAT_VERSION, ShapesReader
+from net2vec_pl.datasets.shapes.reader import FORMAT_VERSION, ShapesReader
 
 SIZE = (96, 96)
 SPEC = NetworkSpec({"name": "shapesvit", "weights": "shipped", "seed": 0, "scaling": "half"})

@@ -8,7 +8,7 @@ from PIL import Image
 from support.fake_data.broden import random_images, write_broden_fixture
 
 from benchmarks import reading
-from net2vec_pl.data import BrodenReader
+from net2vec_pl.datasets import BrodenReader
 
 
 def test_our_reader_reads_every_awkward_file() -> None:

@@ -7,7 +7,7 @@ from support.fake_data.coco import image, write_json
 from net2vec_pl.config.coco import open_coco
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.config.values import plain
-from net2vec_pl.data import CocoReader
+from net2vec_pl.datasets import CocoReader
 from net2vec_pl.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def test_a_plan_opens_it(tmp_path: Path) -> None:
     val = write_json(tmp_path / "val.json", [image(2)], [])
     reader = Plan(composed("data=coco", f"data.annotations=[{train},{val}]")).reader
     assert reader.is_train.tolist() == [True, False]
-    assert (reader.image_size, reader.mask_size) == ((224, 224), (112, 112))
+    assert (reader.image_size, reader.mask_size) == ((96, 96), (48, 48))  # shapesnet's
 
 
 @pytest.mark.parametrize(

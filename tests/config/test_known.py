@@ -111,12 +111,12 @@ def test_every_argument_of_lightnings_trainer_is_either_passed_on_or_refused() -
         (
             ["+data.root=x"],
             "unknown option of data=shapes 'root'. Known: name, categories, names, min_train, "
-            "min_val, on_error, scan, num_images, image_size, seed.",
+            "min_val, on_error, scan, group, num_images, image_size, seed.",
         ),
         (
             ["data=broden", "+data.seed=1"],
             "unknown option of data=broden 'seed'. Known: name, categories, names, min_train, "
-            "min_val, on_error, scan, root, download, mirrors, digest.",
+            "min_val, on_error, scan, group, root, download, mirrors, digest.",
         ),
         (
             ["+model.x=1"],

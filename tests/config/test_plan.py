@@ -13,7 +13,7 @@ from net2vec_pl.backbones.weights import weights_digest
 from net2vec_pl.config import values
 from net2vec_pl.config.known import check_options
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.pipeline.options import ConceptChoice, FitCallbacks, RunOptions
 from net2vec_pl.protocol import Protocol

@@ -24,8 +24,8 @@ from net2vec_pl.data.batch import (
     annotated_for,
     collate,
 )
-from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.scan import Scan, scan_files
+from net2vec_pl.datasets.broden.reader import BrodenReader
 from net2vec_pl.functional import Fired, pack_bits
 
 Dataset = tuple[Path, BrodenReader, Scan]

@@ -9,8 +9,6 @@ from support.cli import composed
 from support.planted import PlantedReader
 
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.data import ShapesReader
-from net2vec_pl.data.dataset_split import train_rows
 from net2vec_pl.data.groups import (
     doubts_of,
     groups_by_name,
@@ -21,6 +19,8 @@ from net2vec_pl.data.groups import (
     told_groups,
     with_groups,
 )
+from net2vec_pl.datasets import ShapesReader
+from net2vec_pl.datasets.split import train_rows
 from net2vec_pl.errors import ConfigError
 
 FILMS = ["a/x_01.png", "a/x_02.png", "b/y_01.png", "b/x_03.png"]

@@ -16,18 +16,10 @@ import pytest
 from filelock import FileLock
 from support.fake_data.broden import random_images, set_cell, write_broden_fixture
 
-from net2vec_pl.data import (
-    BrodenReader,
-    Sample,
-    Scan,
-    ShapesReader,
-    UnreadableRowError,
-    current_scan,
-    kept_scan,
-    scan_files,
-)
+from net2vec_pl.data import Sample, Scan, UnreadableRowError, current_scan, kept_scan, scan_files
 from net2vec_pl.data.kept_scan import KEPT, cache_folder, key_of, load_scan, save_scan
 from net2vec_pl.data.scan import RowFacts
+from net2vec_pl.datasets import BrodenReader, ShapesReader
 from net2vec_pl.errors import ConfigError, DataError
 
 
@@ -379,7 +371,7 @@ def test_one_does_not_wait_for_ever_for_another(
 def test_the_key_is_the_same_in_another_process(golden: Path) -> None:
     """There strings hash otherwise, so it depends on no order of a set."""
     text = (
-        "import sys; from net2vec_pl.data.broden import BrodenReader; "
+        "import sys; from net2vec_pl.datasets.broden.reader import BrodenReader; "
         "from net2vec_pl.data.kept_scan import key_of; print(key_of(BrodenReader(sys.argv[1])))"
     )
     environment = os.environ | {

@@ -8,9 +8,9 @@ from support import oracles
 from support.fake_data.broden import random_images, set_cell, write_broden_fixture
 
 from net2vec_pl.concepts import Vocabulary
-from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.scan import RowFacts, Scan, scan_files
-from net2vec_pl.data.shapes.reader import ShapesReader
+from net2vec_pl.datasets.broden.reader import BrodenReader
+from net2vec_pl.datasets.shapes.reader import ShapesReader
 from net2vec_pl.errors import ConfigError, DataError
 
 

@@ -7,9 +7,9 @@ from support import oracles
 from support.fake_data.broden import GOLDEN_LABELS, FakeImage, FakeLabel, random_images
 from support.fake_data.broden import write_broden_fixture as write
 
-from net2vec_pl.data.broden import BrodenReader
 from net2vec_pl.data.scan import Scan, scan_files
 from net2vec_pl.data.selection import Considered, Selection, select_concepts
+from net2vec_pl.datasets.broden.reader import BrodenReader
 from net2vec_pl.errors import ConfigError, DataError
 
 IMAGE_LEVEL = "image-level: not segmented"

@@ -16,14 +16,14 @@ from support.cli import composed
 
 from net2vec_pl import cli
 from net2vec_pl.config.plan import Plan
-from net2vec_pl.data import ShapesReader
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.doctor import forecast, machine, versions
 from net2vec_pl.doctor.examination import NotReadyError
 from net2vec_pl.doctor.found import Found
 from net2vec_pl.doctor.options import setup_of
 from net2vec_pl.doctor.sections import _SECTIONS, _made
 from net2vec_pl.errors import ConfigError
+from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.pipeline import storage
 from net2vec_pl.tasks.doctor import doctor
 

@@ -12,7 +12,8 @@ from PIL import Image
 from support.cli import composed
 from support.held_sets import HeldReader, HeldRow
 
-from net2vec_pl.data import Scan, ShapesReader, scan_files
+from net2vec_pl.data import Scan, scan_files
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.doctor.examination import NotReadyError, examine
 from net2vec_pl.doctor.found import Rows
 from net2vec_pl.doctor.samples import choose_rows, write_samples

@@ -11,9 +11,9 @@ from support.real import first_rows
 from support.references import content_of
 from support.states import same_content
 
-from net2vec_pl.data import BrodenReader, CocoReader
-from net2vec_pl.data.coco.masks import runs_of, union
-from net2vec_pl.data.resizing import Resizing
+from net2vec_pl.datasets import BrodenReader, CocoReader
+from net2vec_pl.datasets.coco.masks import runs_of, union
+from net2vec_pl.datasets.images.resizing import Resizing
 
 SIZES = Resizing("squash", (224, 224), (112, 112))
 

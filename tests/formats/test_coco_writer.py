@@ -14,9 +14,10 @@ from support.states import same_content
 from support.tiny_reader import TinyReader
 
 from net2vec_pl.concepts import Category
-from net2vec_pl.data import CocoReader, ConceptReader, ShapesReader
+from net2vec_pl.data import ConceptReader
 from net2vec_pl.data.reader import UNKNOWN, Sample, unknown_label
-from net2vec_pl.data.resizing import Resizing
+from net2vec_pl.datasets import CocoReader, ShapesReader
+from net2vec_pl.datasets.images.resizing import Resizing
 from net2vec_pl.errors import DataError
 from net2vec_pl.formats import write_coco
 

@@ -4,10 +4,11 @@ import pytest
 from support.states import same_content
 from support.tiny_reader import TinyReader
 
-from net2vec_pl.data import BrodenReader, Sample, ShapesReader, UnreadableRowError
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.data import Sample, UnreadableRowError
+from net2vec_pl.datasets import BrodenReader, ShapesReader
 from net2vec_pl.errors import DataError
 from net2vec_pl.formats import FORMATS, convert_dataset, write_coco
+from net2vec_pl.formats.broden_writer import write_broden
 
 
 class HalfReader(TinyReader):

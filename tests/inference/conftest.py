@@ -8,8 +8,8 @@ from support import oracles
 from support.banks import RUNS
 from support.cli import run_cli
 
-from net2vec_pl.data import ShapesReader
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.datasets import ShapesReader
+from net2vec_pl.formats.broden_writer import write_broden
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ import net2vec_pl
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.backbones.shapesnet import ShapesNet
 from net2vec_pl.backbones.weights import weights_digest
-from net2vec_pl.data.any_image import read_any_image
+from net2vec_pl.datasets.images.any_image import read_any_image
 from net2vec_pl.errors import BackboneError, ConfigError, DataError, RunFolderError
 from net2vec_pl.inference import Bank
 from net2vec_pl.probes import BankFile

@@ -24,7 +24,7 @@ import net2vec_pl
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.backbones.shapesvit import ShapesViT
 from net2vec_pl.concepts import Concept, Vocabulary
-from net2vec_pl.data.any_image import read_any_image
+from net2vec_pl.datasets.images.any_image import read_any_image
 from net2vec_pl.errors import BackboneError, ConfigError
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference import Bank

@@ -16,7 +16,7 @@ from support.cli import QUICK, by_name, read_table, run_cli
 
 import net2vec_pl
 import net2vec_pl.page.layer as page_of_layer
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.options import quoted
 from net2vec_pl.page.gallery import (
     EMBEDDING,

@@ -10,7 +10,7 @@ from support.cli import QUICK, read_table, run_cli, without
 from support.several import run_forked
 
 import net2vec_pl
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.pipeline import native
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from net2vec_pl import learn
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.functional.average_precision import bin_floors
 from net2vec_pl.pipeline import worth
 from net2vec_pl.pipeline.layer import LayerJob

@@ -9,7 +9,7 @@ from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from net2vec_pl.callbacks import LogEmbeddingNorms, LogScores
-from net2vec_pl.data.shapes.vocabulary import VOCABULARY
+from net2vec_pl.datasets.shapes.vocabulary import VOCABULARY
 from net2vec_pl.pipeline.options import FitCallbacks
 from net2vec_pl.pipeline.trainers import callbacks_from, trainer_from
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import net2vec_pl
-from net2vec_pl.data import ShapesReader
+from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.errors import BackboneError, ConfigError, RunFolderError
 from net2vec_pl.inference import Bank
 from net2vec_pl.units import Units

@@ -15,8 +15,9 @@ from support.fake_data.photographs import picture, write_awkward, write_damaged
 from support.real import LAYER, first_rows
 
 from net2vec_pl.concepts import Concept
-from net2vec_pl.data import BrodenReader, ConceptReader, ShapesReader
-from net2vec_pl.data.any_image import read_any_image
+from net2vec_pl.data import ConceptReader
+from net2vec_pl.datasets import BrodenReader, ShapesReader
+from net2vec_pl.datasets.images.any_image import read_any_image
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.functional.resize import bilinear_matrix, upsample
 from net2vec_pl.inference import Bank, load_bank

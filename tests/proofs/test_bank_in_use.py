@@ -14,7 +14,7 @@ from support.cli import read_table
 from support.planted_run import CONCEPTS, FILTERS, SIZE, PlantedImages
 
 from net2vec_pl import load_bank
-from net2vec_pl.data.any_image import fit
+from net2vec_pl.datasets.images.any_image import fit
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.inference import Bank
 from proofs.conftest import PlantedRun

@@ -19,7 +19,7 @@ from support.tables import check_table
 
 from net2vec_pl.analysis.intervals import bootstrap_set_iou
 from net2vec_pl.analysis.pair_counts import PairCounts
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.probes import best_single_classifiers
 from proofs.conftest import FEW, Make, PlantedRun
 

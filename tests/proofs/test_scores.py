@@ -17,7 +17,8 @@ from support.tables import check_table
 
 import net2vec_pl
 from net2vec_pl.backbones.weights import weights_digest
-from net2vec_pl.data import BrodenReader, scan_files
+from net2vec_pl.data import scan_files
+from net2vec_pl.datasets import BrodenReader
 from net2vec_pl.protocol import Protocol
 from proofs.conftest import PlantedRun
 

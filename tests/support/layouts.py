@@ -10,8 +10,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from net2vec_pl.config.readers import READERS, open_reader
-from net2vec_pl.data import ConceptReader, DatasetReader
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.data import ConceptReader
+from net2vec_pl.datasets import DatasetReader
+from net2vec_pl.formats.broden_writer import write_broden
 
 NAMES = ("box", "sky", "tree top")
 TRAIN = 8  # of COUNT images
@@ -64,6 +65,8 @@ def opened(name: str, **options: Any) -> ConceptReader:
         **dict.fromkeys(READERS[name].options),
         "name": name,
         "resize": "squash",
+        "group": None,
+        "download": False,
         "unknown": "auto",
         "seed": 0,
     }

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data import ConceptReader, Sample
-from net2vec_pl.data.broden_writer import write_broden
+from net2vec_pl.formats.broden_writer import write_broden
 
 TILE, SIDE = 4, 3  # pixels of a tile's side; tiles of an image's side
 SIZE = TILE * SIDE

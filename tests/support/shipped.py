@@ -11,7 +11,7 @@ from torch import nn
 
 import net2vec_pl.backbones
 from net2vec_pl.backbones.registry import build_network
-from net2vec_pl.data.shapes.reader import ShapesReader
+from net2vec_pl.datasets.shapes.reader import ShapesReader
 
 
 def weights_of(name: str) -> Path:

@@ -1,0 +1,1 @@
+"""Images and masks in files, as most people have them."""
