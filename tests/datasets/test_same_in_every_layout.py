@@ -8,34 +8,47 @@ from tempfile import TemporaryDirectory
 import pytest
 import torch
 from support.camvid_masks import turn
-from support.layouts import COUNT, LAYOUTS, NAMES, TRAIN, opened
+from support.layouts import COUNT, LAYOUTS, NAMES, TRAIN, UNSURE, opened
 from support.real import first_rows
 
 import net2vec_pl
 
 
 @cache
-def learned(layout: str) -> tuple[net2vec_pl.Bank, list[str]]:
+def learned(layout: str, *, unsure: bool) -> tuple[net2vec_pl.Bank, list[str]]:
     """Learn a bank from the scenes in a layout, and return it with the lines of its tables."""
     with TemporaryDirectory() as folder:
-        reader = LAYOUTS[layout](Path(folder))
+        reader = (UNSURE if unsure else LAYOUTS)[layout](Path(folder))
         assert [len(reader), int(reader.is_train.sum())] == [COUNT, TRAIN]
         options = {"protocol.epochs": 1}
         bank = net2vec_pl.learn(
-            "shapesnet", "conv3", data=reader, analyses=[], beside=[], options=options
+            "shapesnet", "conv3", data=reader, analyses=[], beside=["lda"], options=options
         )
-    tables = [str(asdict(row)) for name in ("concepts", "filters") for row in bank.tables[name]]
+    names = ("concepts", "filters", "probes")
+    tables = [str(asdict(row)) for name in names for row in bank.tables[name]]
     return bank, tables
 
 
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "dataset"])
-def test_bank_and_tables_are_those_of_every_other_layout(layout: str) -> None:
-    expected, expected_tables = learned("dataset")
-    bank, tables = learned(layout)
+CASES = [
+    *((name, False) for name in LAYOUTS if name != "dataset"),
+    *((name, True) for name in UNSURE if name != "dataset"),
+]
+
+
+@pytest.mark.parametrize(("layout", "unsure"), CASES)
+def test_bank_and_tables_are_those_of_every_other_layout(layout: str, unsure: bool) -> None:
+    expected, expected_tables = learned("dataset", unsure=unsure)
+    bank, tables = learned(layout, unsure=unsure)
     assert bank.names == [*NAMES]
     for name in ("weight", "threshold", "alpha"):
         assert torch.equal(getattr(bank.file, name), getattr(expected.file, name)), name
     assert tables == expected_tables
+
+
+def test_unknown_pixels_are_neither_concept_nor_background() -> None:
+    known, unsure = (learned("dataset", unsure=unsure)[0] for unsure in (False, True))
+    assert not torch.equal(known.file.alpha, unsure.file.alpha)
+    assert not torch.equal(known.file.weight, unsure.file.weight)
 
 
 def test_camvid_as_mask_files_gives_its_numbers(shared: Path, tmp_path: Path) -> None:

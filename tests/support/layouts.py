@@ -1,12 +1,15 @@
 """One tiny set of scenes, written in every layout that is read."""
 
 import csv
+import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask
 from torch.utils.data import Dataset
 
 from net2vec_pl.config.readers import READERS, open_reader
@@ -18,10 +21,16 @@ NAMES = ("box", "sky", "tree top")
 TRAIN = 8  # of COUNT images
 COUNT = 12
 SIDE = 48
+UNKNOWN = 255
 
 
-def scene(row: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a picture (SIDE, SIDE, 3) and the labels of half its size; no two of them overlap."""
+def scene(row: int, *, unsure: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a picture (SIDE, SIDE, 3) and the labels of half its size; no two of them overlap.
+
+    Args:
+        row: Which scene.
+        unsure: Whether a block of the labels is unknown, 255.
+    """
     rng = np.random.default_rng(row)
     labels = np.zeros((SIDE // 2, SIDE // 2), dtype=np.uint8)
     for label in range(1, 4):
@@ -31,6 +40,8 @@ def scene(row: int) -> tuple[np.ndarray, np.ndarray]:
             part[top % 4 : top % 4 + 4, left : left + 9] = label
     colours = np.array([[90, 90, 90], [220, 40, 40], [40, 90, 230], [30, 160, 60]])
     picture = colours[labels.repeat(2, 0).repeat(2, 1)] + rng.integers(-20, 20, (SIDE, SIDE, 3))
+    if unsure:
+        labels[row : row + 9, 5:12] = UNKNOWN
     return picture.clip(0, 255).astype(np.uint8), labels
 
 
@@ -73,7 +84,7 @@ def opened(name: str, **options: Any) -> ConceptReader:
     return open_reader({**defaults, **options}, lambda: (SIDE, SIDE))
 
 
-def as_dataset(_: Path) -> ConceptReader:
+def as_dataset(_: Path, *, unsure: bool = False) -> ConceptReader:
     """Give the scenes as a torch dataset."""
 
     class Scenes(Dataset[Any]):
@@ -81,23 +92,23 @@ def as_dataset(_: Path) -> ConceptReader:
             return COUNT
 
         def __getitem__(self, row: int) -> Any:
-            return scene(row)
+            return scene(row, unsure=unsure)
 
     return DatasetReader(Scenes(), NAMES, split=[side(row) for row in range(COUNT)])
 
 
-def as_broden(root: Path) -> ConceptReader:
+def as_broden(root: Path, *, unsure: bool = False) -> ConceptReader:
     """Write the scenes in BRODEN's layout."""
-    write_broden(as_dataset(root), root / "broden")
+    write_broden(as_dataset(root, unsure=unsure), root / "broden")
     return opened("broden", root=root / "broden")
 
 
-def as_index_masks(root: Path) -> ConceptReader:
+def as_index_masks(root: Path, *, unsure: bool = False) -> ConceptReader:
     """Write a mask of label numbers for each image."""
     write_images(root / "images")
     (root / "masks").mkdir()
     for row in range(COUNT):
-        Image.fromarray(scene(row)[1]).save(root / "masks" / f"{row:03d}.png")
+        Image.fromarray(scene(row, unsure=unsure)[1]).save(root / "masks" / f"{row:03d}.png")
     write_split(root / "split.csv")
     return opened("masks", root=root, labels=[*NAMES], split="split.csv")
 
@@ -148,12 +159,57 @@ def as_table(root: Path) -> ConceptReader:
     return opened("table", file=root / "table.csv")
 
 
+def as_coco(root: Path, *, unsure: bool = False) -> ConceptReader:
+    """Write COCO's JSON for train and val; what is unknown is a crowd of every concept."""
+    write_images(root / "images")
+    for part in ("train", "val"):
+        rows = [row for row in range(COUNT) if side(row) == part]
+        annotations = [
+            {"image_id": row, "category_id": label, "iscrowd": crowd, "segmentation": rle(shown)}
+            for row in rows
+            for label in range(1, 1 + len(NAMES))
+            for crowd, shown in enumerate(
+                scene(row, unsure=unsure)[1] == v for v in (label, UNKNOWN)
+            )
+            if shown.any()
+        ]
+        numbered = [{"id": i, **annotation} for i, annotation in enumerate(annotations, 1)]
+        files = [
+            {"id": row, "file_name": f"{row:03d}.png", "height": SIDE, "width": SIDE}
+            for row in rows
+        ]
+        named = [
+            {"id": label, "name": name, "supercategory": "object"}
+            for label, name in enumerate(NAMES, 1)
+        ]
+        content = {"images": files, "annotations": numbered, "categories": named}
+        (root / f"{part}.json").write_text(json.dumps(content))
+    both = [str(root / "train.json"), str(root / "val.json")]
+    return opened("coco", annotations=both, images=str(root / "images"), split=0.3)
+
+
+def rle(shown: np.ndarray) -> dict[str, Any]:
+    """Encode a mask of half the side at the size of the images."""
+    full = np.asfortranarray(shown.repeat(2, 0).repeat(2, 1).astype(np.uint8))
+    encoded = mask.encode(full)
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+
 LAYOUTS: Mapping[str, Callable[[Path], ConceptReader]] = {
     "broden": as_broden,
     "index masks": as_index_masks,
     "a folder a concept": as_folders_of_concepts,
     "a suffix a concept": as_suffixes_of_concepts,
     "table": as_table,
+    "coco": as_coco,
     "dataset": as_dataset,
 }
 """Writes the scenes below an empty folder and opens them, by the name of the layout."""
+
+UNSURE: Mapping[str, Callable[[Path], ConceptReader]] = {
+    "broden": partial(as_broden, unsure=True),
+    "index masks": partial(as_index_masks, unsure=True),
+    "coco": partial(as_coco, unsure=True),
+    "dataset": partial(as_dataset, unsure=True),
+}
+"""The same for scenes with unknown pixels, in the layouts that can say so."""
