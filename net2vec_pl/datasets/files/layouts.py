@@ -55,7 +55,8 @@ def likely_layout(root: Path) -> str:
     choice = choice_of(root) if root.is_dir() else None
     if choice in (None, "broden"):
         return f"{DOCS} has the layouts that are read, and how to write BRODEN's."
-    return f"It looks like data={choice} data.root={root}: {DOCS}#{choice}."
+    options = "data.annotations=FILE data.images=DIR" if choice == "coco" else f"data.root={root}"
+    return f"It looks like data={choice} {options}: {DOCS}#{choice}."
 
 
 def _is_coco(path: Path) -> bool:
