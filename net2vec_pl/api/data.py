@@ -117,10 +117,12 @@ def _at(data: str | PathLike[str], choice: str | None, arguments: Mapping[str, A
         return GivenData(_DRAWN, {"data.names": names, "data.group": groups})
     if isinstance(data, str) and "/" not in data and not Path(data).exists():
         raise ConfigError(unknown("dataset", data, [_DRAWN]) + f" A folder does: {DOCS}.")
-    root = {"data.root": str(Path(data).expanduser()), "data.group": groups}
+    root = {"data.root": str(Path(data).expanduser())}
     if choice not in _FILES:
-        return GivenData("broden", root | {"data.names": names})
-    given = {f"data.{name}": arguments[name] for name in ("split", "image_size", "mask_size")}
+        return GivenData("broden", root | {"data.names": names, "data.group": groups})
+    given = {"data.group": groups} | {
+        f"data.{name}": arguments[name] for name in ("split", "image_size", "mask_size")
+    }
     given[_FILES[choice]] = names
     return GivenData(choice, root | {k: v for k, v in given.items() if v is not None})
 

@@ -21,6 +21,7 @@ TEXT = frozenset({
     "analysis.words",
     "bank", "images", "concepts", "weights", "runs", "out", "page",
 })  # fmt: skip
+_RESUME = "run.resume"
 _OPTION = re.compile(r"(\+{0,2}([\w.]+)=)(.*)", re.DOTALL)
 _MANY = re.compile(r"(\[|choice\()(.*)([\])])", re.DOTALL)
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
@@ -40,11 +41,18 @@ def text_kept(arguments: Sequence[str]) -> list[str]:
         ['data.root="2024_05_01"', 'data.names=["1e5",tree]', 'seed=1_000']
     """
     return [
-        f"{match[1]}{_kept(match[3])}"
+        f"{match[1]}{(_whole if match[2] == _RESUME else _kept)(match[3])}"
         if (match := _OPTION.fullmatch(argument)) and match[2] in TEXT
         else argument
         for argument in arguments
     ]
+
+
+def _whole(value: str) -> str:
+    """Quote a value that makes no sweep: a comma is part of it."""
+    if value[:1] in ("'", '"') or value == "null":
+        return value
+    return quoted(os.path.expanduser(value))
 
 
 def _kept(value: str) -> str:

@@ -33,10 +33,10 @@ class JointReader(ConceptReader):
         ConfigError: If there are fewer than two, or their sizes or names do not go together.
 
     Example:
-        >>> from net2vec_pl.data import ShapesReader
+        >>> from net2vec_pl.datasets import ShapesReader
         >>> joint = JointReader([ShapesReader(3), ShapesReader(4, seed=1)])
         >>> len(joint), joint.image_names[-1]
-        (7, 'shapes-2/00003.png')
+        (7, 'shapes-2/scene/000003.png')
     """
 
     def __init__(self, sets: Sequence[ConceptReader] | Mapping[str, ConceptReader]) -> None:

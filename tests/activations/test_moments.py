@@ -76,6 +76,7 @@ def literal(reads: str) -> dict[str, np.ndarray]:
         "own_count": np.zeros((FOLDS, c)),
         "own_total": np.zeros((FOLDS, c, k)),
         "place": np.zeros((c, h, w)),
+        "own_place": np.zeros((c, h, w)),
         "own_square": np.zeros((2, c, k, k)),
     }
     for place, row in enumerate(stream.train_rows.tolist()):
@@ -96,6 +97,7 @@ def literal(reads: str) -> dict[str, np.ndarray]:
                     found["own_count"][fold, concept] += 1
                     found["own_total"][fold, concept] += at
                     found["place"][concept, i, j] += share[i, j]
+                    found["own_place"][concept, i, j] += 1
                     found["own_square"][int(fold >= FOLDS // 2), concept] += np.outer(at, at)
     return found
 

@@ -48,6 +48,7 @@ def moments(x: Array, truth: Array, own: Array, folds: int = 1) -> Moments:
         "own_count": [mine.sum(1).astype(float) for _, _, mine in parts],
         "own_total": [mine @ y for y, _, mine in parts],
         "place": truth[:, :, None].astype(float),
+        "own_place": own[:, :, None].astype(float),
         "own_square": np.zeros((2, 0, x.shape[1], x.shape[1])),
     }
     return Moments.read({name: torch.from_numpy(np.array(v)) for name, v in found.items()})

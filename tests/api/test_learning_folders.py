@@ -24,7 +24,7 @@ def test_a_folder_of_masks_takes_names_split_and_sizes(tmp_path: Path) -> None:
         "data.split": 0.4,
         "data.image_size": 48,
     }
-    with pytest.raises(ConfigError, match=r"^groups belongs to a torch Dataset"):
+    with pytest.raises(ConfigError, match=r"^groups of .* must be a pattern"):
         data_given({**NOTHING, "data": tmp_path, "groups": [1, 2]})
 
 

@@ -37,6 +37,7 @@ def moments(x: np.ndarray, share: np.ndarray, own: np.ndarray) -> Moments:
         "own_count": own.sum(1)[None].astype(float),
         "own_total": (own @ x)[None],
         "place": share[:, :, None],
+        "own_place": own[:, :, None].astype(float),
         "own_square": np.stack([x[mine].T @ x[mine] for mine in own])[None],
     }
     return Moments.read({name: torch.from_numpy(np.array(v)) for name, v in found.items()})

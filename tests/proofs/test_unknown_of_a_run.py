@@ -66,10 +66,15 @@ def test_a_run_that_takes_unknown_pixels_for_background_finds_something_else(
 
 
 def test_caches_move_nothing(tmp_path: Path) -> None:
-    options = FEW | {"protocol.denominator": "annotated", "cache.dir": str(tmp_path / "cache")}
+    options = FEW | {"protocol.denominator": "annotated"}
+    caches: dict[str, dict[str, str]] = {
+        "memory": {},
+        "none": {},
+        "disk": {"cache.dir": str(tmp_path / "cache")},
+    }
     kept, streamed, on_disk = (
-        run(tmp_path / cache, UnknownReader(), cache=cache, options=options)
-        for cache in ("memory", "none", "disk")
+        run(tmp_path / cache, UnknownReader(), cache=cache, options=options | of_cache)
+        for cache, of_cache in caches.items()
     )
     assert kept == streamed == on_disk
 

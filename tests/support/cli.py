@@ -38,7 +38,10 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> i
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
     for name in ("PYTHONPATH", "PYTHONSAFEPATH"):  # a sweep sets them for its workers
-        monkeypatch.setenv(name, os.environ.get(name, ""))
+        given = os.environ.get(name)
+        monkeypatch.setenv(name, given or "")  # put back when the test ends
+        if given is None:
+            monkeypatch.delenv(name)
     GlobalHydra.instance().clear()
     try:
         cli.main()
