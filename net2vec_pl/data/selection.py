@@ -11,6 +11,7 @@ from net2vec_pl.data.scan import Scan
 from net2vec_pl.errors import ConfigError, DataError, shorten
 
 PROBED = "ok"
+_IMAGE_LEVEL = "image-level: not segmented"
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,11 @@ def select_concepts(
     )
     if not selection.probed:
         reasons = shorten(f"{e.concept.name} ({e.status})" for e in selection.dropped)
+        whole = any(entry.status == _IMAGE_LEVEL for entry in selection.dropped)
+        hint = " target=classification learns labels of whole images." if whole else ""
         raise DataError(
-            f"no concept is left of the {len(asked)} asked for"
-            f" (data.categories={categories}, data.names={names}): {reasons or 'none matched'}."
+            f"no concept is left of the {len(asked)} asked for (data.categories={categories}, "
+            f"data.names={names}): {reasons or 'none matched'}.{hint}"
         )
     return selection
 
@@ -135,7 +138,7 @@ def _count(reader: ConceptReader, scan: Scan, asked: Vocabulary) -> list[Conside
 def _with_status(entry: Considered, min_train: int, min_val: int, segmented: bool) -> Considered:
     status = PROBED
     if segmented and not entry.concept.pixels:
-        status = "image-level: not segmented"
+        status = _IMAGE_LEVEL
     elif entry.n_train < min_train:
         status = f"too few train images: {entry.n_train} < {min_train}"
     elif entry.n_val < min_val:
