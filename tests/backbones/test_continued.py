@@ -63,6 +63,20 @@ class ReadsATuple(nn.Module):
         return {"logits": self.head(self.part(x)[0].mean((2, 3)))}
 
 
+class Again(nn.Module):
+    """Runs the same block twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Tanh())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        said: Tensor = self.head(self.block(self.block(self.stem(x))).mean((2, 3)))
+        return said
+
+
 def frozen(network: nn.Module, layer: str | None) -> FrozenBackbone:
     return FrozenBackbone(network, layer, UNIT, SIZE, model="mine")
 
@@ -93,6 +107,7 @@ CASES = [
     (Residual, "first"),
     (Residual, "twice"),
     (Residual, "second"),
+    (Again, "block.0"),
     (ReadsATuple, "part"),
     (lambda: TinyViT(prefix=2), "blocks.0"),
     (TinySwin, None),
