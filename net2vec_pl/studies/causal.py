@@ -27,7 +27,7 @@ from net2vec_pl.studies.looks import check_concepts
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study
 
-_MOST = 8  # concepts, where none are named
+_MOST = 6  # concepts, where none are named
 _DOSES = (1, 2, 4, 8, 16)
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Causal(Question):
     """Leaves ``causal.csv`` and its companions, dose curves, a matrix and pictures.
 
     Args:
-        concepts: Concepts to change; None for those with classes, then those segmented best, 8 in
+        concepts: Concepts to change; None for those with classes, then those segmented best, 6 in
             all.
         images: Val images that a concept needs.
         random_directions: How many random directions everything is compared with.
@@ -53,7 +53,7 @@ class Causal(Question):
     name: ClassVar[str] = "causal"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
     concepts: tuple[str, ...] | None = None
-    images: int = at_least(1, 24)
+    images: int = at_least(1, 16)
     random_directions: int = at_least(1, 50)
     doses: tuple[int, ...] | None = at_least(1, None)
     later: str | None = None

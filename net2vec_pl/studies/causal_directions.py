@@ -28,7 +28,7 @@ class Directions:
         kinds: What the vectors of a concept are called.
         own: A vector of each kind for each concept; 0 where there is none.
         random: Random ones.
-        centre: Mean of z over all train positions.
+        outside: Mean of z outside of each concept, in train images that have it.
         cross: Covariance of z with the share of a position that each concept covers.
         covariance: That of z.
     """
@@ -37,7 +37,7 @@ class Directions:
     kinds: tuple[str, ...]
     own: Float64[Tensor, "V J K"]
     random: Float64[Tensor, "R K"]
-    centre: Float64[Tensor, "K"]
+    outside: Float64[Tensor, "J K"]
     cross: Float64[Tensor, "J K"]
     covariance: Float64[Tensor, "K K"]
 
@@ -47,9 +47,30 @@ class Directions:
         return torch.cat([self.own.flatten(0, 1), self.random])
 
     def erasures(self) -> list[Erasure]:
-        """Return a projection along each of :attr:`all`, then LEACE of each concept."""
-        projections = [projection(one, self.centre) for one in self.all]
-        return projections + [leace(row, self.covariance, self.centre) for row in self.cross]
+        """Return what takes out each of :attr:`own`, kind by kind, then LEACE of each concept.
+
+        They bring z to what it is outside of the concept. (A constant along the direction does not
+        matter to LEACE: what is left still tells nothing of the concept.)
+        """
+        by_kind = [
+            projection(one, centre)
+            for rows in self.own
+            for one, centre in zip(rows, self.outside, strict=True)
+        ]
+        return by_kind + [
+            leace(row, self.covariance, centre)
+            for row, centre in zip(self.cross, self.outside, strict=True)
+        ]
+
+    def random_erasures(self, concept: int) -> list[Erasure]:
+        """Return what changes z by as much, and where, as its pattern's erasure does, at random.
+
+        Args:
+            concept: Whose pattern it is.
+        """
+        own = projection(self.own[self.kinds.index(PATTERN), concept], self.outside[concept])
+        length = own.write.norm()
+        return [Erasure(own.read, length * row, own.centre) for row in self.random]
 
 
 def directions_of(study: Study, concepts: Sequence[int], num_random: int) -> Directions:
@@ -81,7 +102,7 @@ def directions_of(study: Study, concepts: Sequence[int], num_random: int) -> Dir
         tuple(vectors),
         space.unit(torch.stack([*vectors.values()])),
         space.random(num_random, study.seed),
-        scaled.mean,
+        scaled.means[1][some],
         _cross(scaled)[some],
         scaled.covariance,
     )

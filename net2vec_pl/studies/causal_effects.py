@@ -79,7 +79,7 @@ def effects_of(
     """
     v, j = len(kinds), measured.steered.shape[1]
     by_erasure, steered = measured.ablated, measured.steered
-    random_out = _means(by_erasure[v * j : len(by_erasure) - j])
+    random_out = _means(measured.ablated_random)
     random_in, middle = _means(measured.steered_random), len(doses) // 2
     for i, kind in enumerate(kinds):
         some = by_erasure[i * j : (i + 1) * j]

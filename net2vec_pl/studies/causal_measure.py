@@ -29,6 +29,7 @@ class Measured:
 
     Args:
         ablated: By erasure, as :meth:`Directions.erasures` has them, image and concept read.
+        ablated_random: As much change along random directions, and concept for which it is as much.
         fell: Mean change of every target by LEACE of a concept, over the images that have it.
         steered: By direction of each concept, kind by kind, and by dose; on images whose middle is
             free of the concept, read in the middle.
@@ -40,6 +41,7 @@ class Measured:
     """
 
     ablated: Float64[np.ndarray, "E n J 3"]
+    ablated_random: Float64[np.ndarray, "R n J 3"]
     fell: Float64[np.ndarray, "J T"]
     steered: Float64[np.ndarray, "V J doses m 3"]
     steered_random: Float64[np.ndarray, "R m J 3"]
@@ -140,6 +142,19 @@ class Intervention:
         for i in range(len(self.readouts)):
             note(i, "ablated", torch.stack(effects[i]))
             note(i, "fell", torch.stack(fell[i]))
+        self._displace(look, note)
+
+    def _displace(self, look: _Look, note: Note) -> None:
+        """Change as much as erasures do, along random directions."""
+        here, number = look.wanted, len(self.directions.random)
+        found = [torch.full((number, *here.shape, 3), torch.nan) for _ in self.readouts]
+        for c in here.any(0).nonzero().flatten().tolist():
+            for r, erasure in enumerate(self.directions.random_erasures(c)):
+                for i, change in enumerate(look.changes(self.directions.space.changed(erasure))):
+                    effects = self.readouts[i].effects(change)[:, c]
+                    found[i][r, :, c] = _only(effects, here[:, c]).cpu()
+        for i, effects in enumerate(found):
+            note(i, "ablated_random", effects)
 
     def _steer(self, look: _Look, note: Note) -> None:
         """Put directions in: those of concepts at every dose, random ones at the middle one."""
@@ -208,7 +223,14 @@ def _only(values: Float[Tensor, "N *S"], wanted: Bool[Tensor, "N *_"]) -> Float[
     return torch.where(wanted.view(shape), values, torch.nan)
 
 
-_IMAGES = {"ablated": 1, "steered": 3, "steered_random": 1, "slopes": 1, "free_slopes": 1}
+_IMAGES = {
+    "ablated": 1,
+    "ablated_random": 1,
+    "steered": 3,
+    "steered_random": 1,
+    "slopes": 1,
+    "free_slopes": 1,
+}
 _OVER_IMAGES = {"fell": 1, "rose": 2}
 
 

@@ -11,7 +11,7 @@ from net2vec_pl.analysis.causal import image_means, over_images
 from net2vec_pl.figures.causal import dose_curves, effect_matrix
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import CausalDoseRow, CausalMatrixRow, CausalRow
-from net2vec_pl.studies.causal_directions import PATTERN
+from net2vec_pl.studies.causal_directions import LDA, PATTERN
 from net2vec_pl.studies.causal_effects import (
     ABLATE,
     FREE_SLOPE,
@@ -32,15 +32,16 @@ QUESTION = "Does the network use it?"
 _RARE = 0.05
 _LISTED = 10  # names, at most
 _DONE = {
-    ABLATE: "Taken out of the layer by projection, the {} of a concept changes",
-    LEACE: "Taken out of the layer by LEACE, the {} of a concept changes",
-    STEER: "Put into the middle of images that is free of the concept, {dose} standard deviations "
-    "of a filter along the {} change",
-    PER_DOSE: "By dose put in there, the {} changes",
-    SLOPE: "By dose put in everywhere, in images that have the concept, the {} would change (first "
-    "derivative)",
-    FREE_SLOPE: "The same in images whose middle is free of the concept: the {} would change",
+    ABLATE: "With a concept taken out by projection along its {}, {} by",
+    LEACE: "With a concept taken out by LEACE, which hides it from every linear probe, {1} by",
+    STEER: "With {dose:g} standard deviations of a filter along a concept's {} put into the middle "
+    "of images that is free of it, {} by",
+    PER_DOSE: "Along a concept's {} put in there, {} with every dose by",
+    SLOPE: "By the first derivative along a concept's {} in images that have it, {} by",
+    FREE_SLOPE: "By the first derivative along a concept's {} in images whose middle is free of "
+    "it, {} by",
 }
+_WORDS = {LDA: "LDA vector"}
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,13 @@ def _find(told: Told, effect: Effect, rows: Sequence[CausalRow]) -> None:
     if not read:
         return
     change = told.over(effect.parts[:, read, 0])
-    what = "the classes related to it" if told.readout.name == CLASSES else "its own score"
-    where = "" if told.readout.name == CLASSES else f" at {told.readout.name}"
-    done = _DONE[effect.intervention].format(
-        effect.direction, dose=told.doses[len(told.doses) // 2]
-    )
-    text = f"{done} {what}{where} by {interval(change)} standard deviations"
+    at_head = told.readout.name == CLASSES
+    what = "classes related to it" if at_head else f"its own score at {told.readout.name}"
+    what += " change" if at_head else " changes"
+    direction = _WORDS.get(effect.direction, effect.direction)
+    dose = told.doses[len(told.doses) // 2]
+    done = _DONE[effect.intervention].format(direction, what, dose=dose)
+    text = f"{done} {interval(change)} standard deviations"
     if np.isfinite(effect.parts[:, read, 1]).any():
         text += f", and all else by {interval(told.over(effect.parts[:, read, 1]))}"
     text += f", in the mean over {len(read)} concepts (intervals over images)."

@@ -1,37 +1,16 @@
 """The causal question in runs, on a planted network that uses one of two readable concepts."""
 
-from typing import Any
-
-import numpy as np
 import pytest
-from support.planted_use import UseNetwork, UseReader
+from support.planted_use import learned
 
-import net2vec_pl
 from net2vec_pl.inference import Bank
 from net2vec_pl.records.studies import CausalRow
-
-OPTIONS = {"analysis.random_directions": 60, "analysis.images": 20, "analysis.replicates": 200}
-
-
-def learned(**options: Any) -> Bank:
-    """Run on the planted network."""
-    return net2vec_pl.learn(
-        UseNetwork(),
-        "layer",
-        data=UseReader(),
-        scaling="unit",
-        protocol="lda",
-        analyses=["causal"],
-        beside=[],
-        device="cpu",
-        options={**OPTIONS, **{f"analysis.{name}": value for name, value in options.items()}},
-    )
 
 
 @pytest.fixture(scope="module")
 def bank() -> Bank:
-    """Class 0 has to do with one concept, class 3 is said to have to do with the other."""
-    return learned(related=["used: 0", "unused: 3"])
+    """Class 0 has to do with one concept, class 5 is said to have to do with the other."""
+    return learned(["causal"], related=["used: 0", "unused: 5"])
 
 
 def rows(bank: Bank, intervention: str, name: str) -> list[CausalRow]:

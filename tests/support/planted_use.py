@@ -5,12 +5,16 @@ a latent is a brightness of a channel. ``layer`` mixes the latents by a rotation
 that no filter is a concept. What follows takes the rotation back and reads some of the latents.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+import net2vec_pl
 from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data import ConceptReader, Sample
+from net2vec_pl.inference import Bank
 
 TILE, SIDE = 2, 6
 SIZE = TILE * SIDE
@@ -38,7 +42,6 @@ class UseReader(ConceptReader):
             middle[middle == 4] = 0
         self.tiles = tiles.repeat(TILE, 2).repeat(TILE, 3)
         self.image_names = [f"{n}.png" for n in range(num_images)]
-        self.is_train = np.arange(num_images) % 2 == 0
         self.is_train = np.arange(num_images) % 4 < 2
         self.annotated = np.ones((num_images, 2), dtype=bool)
         self.image_size = self.mask_size = (SIZE, SIZE)
@@ -84,3 +87,21 @@ class UseNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         said: Tensor = self.later(self.layer(x)).mean((2, 3))
         return said
+
+
+_OPTIONS = {"analysis.random_directions": 60, "analysis.images": 20, "analysis.replicates": 200}
+
+
+def learned(analyses: list[str], **options: Any) -> Bank:
+    """Run on the planted network, with options of the analyses."""
+    return net2vec_pl.learn(
+        UseNetwork(),
+        "layer",
+        data=UseReader(),
+        scaling="unit",
+        protocol="lda",
+        analyses=analyses,
+        beside=[],
+        device="cpu",
+        options={**_OPTIONS, **{f"analysis.{name}": value for name, value in options.items()}},
+    )
