@@ -123,7 +123,7 @@ def _embedding(study: Study, sums: Sums) -> tuple[str, Float64[Tensor, "C K"]]:
     """
     weight, reads = study.segmented.weight.double().cpu(), study.job.setup.options.protocol.input
     if reads != "raw":
-        return f"{EMBEDDING} of {reads}", weight
+        return f"{EMBEDDING} of {reads.removesuffix('s')}s", weight
     scale = study.job.activations.scale
     if scale is None:
         return EMBEDDING, weight * sums.spread

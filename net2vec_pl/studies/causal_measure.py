@@ -74,7 +74,7 @@ class _Look:
     ) -> None:
         self.run, self.wanted, self._readouts = run, wanted, readouts
         self._places = [_shares(masks, r.grid) for r in readouts]
-        self._before = self.values(run.unchanged)
+        self.before = self.values(run.unchanged)
 
     def values(self, answer: Answer) -> list[Float[Tensor, "N _ T"]]:
         """Read an answer at every readout."""
@@ -85,7 +85,7 @@ class _Look:
     def changes(self, change: Change) -> list[Float[Tensor, "N _ T"]]:
         """Return by how much what is read changes."""
         after = self.values(self.run(change))
-        return [new - old for new, old in zip(after, self._before, strict=True)]
+        return [new - old for new, old in zip(after, self.before, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,7 @@ class Intervention:
             added = self.directions.space.changed(lambda z: steered(z, step, region))
             return look.changes(added)
 
+        blank = [torch.zeros_like(values) for values in look.before]
         kinds, concepts = own.shape[:2]
         found: dict[int, dict[str, list[Tensor]]] = {
             i: {"steered": [], "rose": []} for i in range(len(self.readouts))
@@ -173,7 +174,9 @@ class Intervention:
         for row, c in ((own[v, c], c) for v in range(kinds) for c in range(concepts)):
             wanted = look.wanted[:, c]
             for d, dose in enumerate(self.doses):
-                for i, change in enumerate(changes(dose * row)):
+                # Of images that are not free of the concept nothing is noted.
+                made = changes(dose * row) if wanted.any() else blank
+                for i, change in enumerate(made):
                     effects = self.readouts[i].effects(change)[:, c]
                     found[i]["steered"].append(_only(effects, wanted))
                     if d == middle:

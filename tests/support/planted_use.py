@@ -92,11 +92,11 @@ class UseNetwork(nn.Module):
 _OPTIONS = {"analysis.random_directions": 60, "analysis.images": 20, "analysis.replicates": 200}
 
 
-def learned(analyses: list[str], **options: Any) -> Bank:
+def learned(analyses: list[str], layer: str = "layer", **options: Any) -> Bank:
     """Run on the planted network, with options of the analyses."""
     return net2vec_pl.learn(
         UseNetwork(),
-        "layer",
+        layer,
         data=UseReader(),
         scaling="unit",
         protocol="lda",
