@@ -40,7 +40,8 @@ def related_classes(
         asked: Such as ``"car: sports car, minivan"``, by names or numbers of classes; of a concept
             that is named here, nothing else is taken.
         wordnet: A folder with WordNet's dict files: classes that are a kind of the concept.
-            Without it, or where it knows none, classes in whose names the concept's name is a word.
+            Without it, or where it knows none, classes whose names end in the concept's, as in
+            "sports car".
         offsets: Where WordNet has each class, if that is known better than from its name.
 
     Raises:
@@ -56,7 +57,7 @@ def related_classes(
             found.append(Related(kinds[name], WORDNET))
         else:
             word = plain_word(name).replace("_", " ")
-            named = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+            named = re.compile(rf"\b{re.escape(word)}$", re.IGNORECASE)  # a tree frog is no tree
             mine = tuple(i for i, text in enumerate(classes) if named.search(text))
             found.append(Related(mine, NAME if mine else ""))
     return found

@@ -57,6 +57,8 @@ class Effect:
         if self.across is None:
             return float("nan")
         column = self.sign * self.across[:, concept]
+        if not np.isfinite(column[concept]):
+            return float("nan")
         return float((np.delete(column, concept) >= column[concept]).sum())
 
     def positive(self, concept: int) -> tuple[float, float]:

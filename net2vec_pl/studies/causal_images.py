@@ -13,7 +13,7 @@ from net2vec_pl.data import ImageBatch
 from net2vec_pl.pipeline.layer import LayerJob
 
 _AT_ONCE = 8
-_LOOKED_AT = 4  # times as many as wanted, in search of images whose middle is free of a concept
+_LOOKED_AT = 16  # times as many as wanted, in search of images whose middle is free of a concept
 
 
 @dataclass(frozen=True)

@@ -202,12 +202,13 @@ class Intervention:
         for i, of_concepts in enumerate(read):
             slopes = torch.full((len(directions), *wanted.shape), torch.nan)
             for c in range(wanted.shape[1]):
-                mine = of_concepts[:, c][wanted[:, c]]
-                if not len(mine) or bool(mine.isnan().any()):
+                here = wanted[:, c] & of_concepts[:, c].isfinite()
+                if not here.any():
                     continue
-                (gradient,) = torch.autograd.grad(mine.sum(), added, retain_graph=True)
+                total = of_concepts[:, c][here].sum()
+                (gradient,) = torch.autograd.grad(total, added, retain_graph=True)
                 along = gradient.sum((2, 3)).double() * spread @ directions.T
-                slopes[:, :, c] = _only(along.float(), wanted[:, c]).T.cpu()
+                slopes[:, :, c] = _only(along.float(), here).T.cpu()
             note(i, slopes)
 
 

@@ -117,7 +117,9 @@ class LaterLayer(Readout):
         """Average the scores over the place of each concept."""
         share = places.float()
         sums = torch.einsum("nthw,njhw->njt", self.maps(answer), share)
-        return sums / share.sum((2, 3))[:, :, None]
+        total = share.sum((2, 3))[:, :, None]
+        # Never divided by 0, for that would leave NaN in the gradients of other concepts too.
+        return torch.where(total > 0, sums / total.clamp(min=1e-6), torch.nan)
 
 
 def later_layer(job: LayerJob, backbone: FrozenBackbone, concepts: Sequence[int]) -> LaterLayer:

@@ -1,5 +1,7 @@
 """What the causal question leaves of one readout: tables, findings, and figures of numbers."""
 
+import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float64
 
-from net2vec_pl.analysis.causal import image_means, over_images
+from net2vec_pl.analysis.causal import LEAST_IMAGES, image_means, over_images
 from net2vec_pl.figures.causal import dose_curves, effect_matrix
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import CausalDoseRow, CausalMatrixRow, CausalRow
@@ -31,15 +33,15 @@ from net2vec_pl.studies.study import Study, interval
 QUESTION = "Does the network use it?"
 _RARE = 0.05
 _LISTED = 10  # names, at most
+_log = logging.getLogger(__name__)
 _DONE = {
-    ABLATE: "With a concept taken out by projection along its {}, {} by",
-    LEACE: "With a concept taken out by LEACE, which hides it from every linear probe, {1} by",
-    STEER: "With {dose:g} standard deviations of a filter along a concept's {} put into the middle "
-    "of images that is free of it, {} by",
-    PER_DOSE: "Along a concept's {} put in there, {} with every dose by",
-    SLOPE: "By the first derivative along a concept's {} in images that have it, {} by",
-    FREE_SLOPE: "By the first derivative along a concept's {} in images whose middle is free of "
-    "it, {} by",
+    ABLATE: "With a concept taken out by projection",
+    LEACE: "With a concept taken out by LEACE, which hides it from every linear probe,",
+    STEER: "With {dose:g} standard deviations of a filter put into the middle of images that is "
+    "free of the concept",
+    PER_DOSE: "With every dose put in there",
+    SLOPE: "By the first derivative in images that have the concept",
+    FREE_SLOPE: "By the first derivative in images whose middle is free of it",
 }
 _WORDS = {LDA: "LDA vector"}
 
@@ -69,6 +71,19 @@ class Told:
         """Which of the concepts have something related to them."""
         return [c for c, row in enumerate(self.readout.related.cpu()) if row.any()]
 
+    @property
+    def where(self) -> str:
+        """Where it is read, in words."""
+        at_head = self.readout.name == CLASSES
+        return "the network's classes" if at_head else str(self.readout.name)
+
+    @property
+    def what(self) -> str:
+        """What has to do with a concept, and changes."""
+        if self.readout.name == CLASSES:
+            return "classes related to it change"
+        return f"its own score at {self.readout.name} changes"
+
     def name(self, concept: int) -> str:
         """Return what one of the concepts is called."""
         return str(self.study.job.vocabulary.names[self.concepts[concept]])
@@ -89,11 +104,13 @@ def tell(told: Told, measured: Measured) -> None:
         told: What is known of it.
         measured: What was measured.
     """
-    study, rows = told.study, []
+    study, by_name = told.study, defaultdict(list)
     for effect in effects_of(measured, told.kinds, told.doses):
-        mine = [_row(told, effect, c) for c in told.read]
-        rows += mine
-        _find(told, effect, mine)
+        rows = [_row(told, effect, c) for c in told.read]
+        by_name[effect.intervention].append((effect, rows))
+    for intervention, found in by_name.items():
+        _find(told, intervention, found)
+    rows = [row for found in by_name.values() for _, mine in found for row in mine]
     doses, matrix = _doses(told, measured), _matrix(told, measured)
     study.write([*study.tables.get("causal", ()), *rows], "causal")
     study.write([*study.tables.get("causal_doses", ()), *doses], "causal_doses")
@@ -129,36 +146,43 @@ def _row(told: Told, effect: Effect, c: int) -> CausalRow:
     )
 
 
-def _find(told: Told, effect: Effect, rows: Sequence[CausalRow]) -> None:
-    """Say what one intervention by one kind of vector does, over the concepts."""
-    read = [c for c, row in zip(told.read, rows, strict=True) if row.n]
-    if not read:
+def _find(
+    told: Told, intervention: str, found: Sequence[tuple[Effect, Sequence[CausalRow]]]
+) -> None:
+    """Say what an intervention does along each kind of vector, over concepts with enough images."""
+    first = next((pair for pair in found if pair[0].direction == PATTERN), found[0])
+    enough = [i for i, row in enumerate(first[1]) if row.n >= LEAST_IMAGES]
+    if not enough:
+        _log.info("%s: no concept has %d images at %s", intervention, LEAST_IMAGES, told.where)
         return
-    change = told.over(effect.parts[:, read, 0])
-    at_head = told.readout.name == CLASSES
-    what = "classes related to it" if at_head else f"its own score at {told.readout.name}"
-    what += " change" if at_head else " changes"
-    direction = _WORDS.get(effect.direction, effect.direction)
+    read = [told.read[i] for i in enough]
     dose = told.doses[len(told.doses) // 2]
-    done = _DONE[effect.intervention].format(direction, what, dose=dose)
-    text = f"{done} {interval(change)} standard deviations"
-    if np.isfinite(effect.parts[:, read, 1]).any():
-        text += f", and all else by {interval(told.over(effect.parts[:, read, 1]))}"
-    text += f", in the mean over {len(read)} concepts (intervals over images)."
-    if len(effect.random):
-        text += _placed(effect, [row for row in rows if row.n])
-    name = f"{effect.intervention}, {effect.direction}, {told.readout.name}"
+    words = [
+        f"by {interval(told.over(effect.parts[:, read, 0]))}"
+        + (f" along its {_WORDS.get(effect.direction, effect.direction)}" if found[1:] else "")
+        for effect, _ in [first, *(pair for pair in found if pair is not first)]
+    ]
+    text = f"{_DONE[intervention].format(dose=dose)} {told.what} {'; '.join(words)} (standard "
+    text += f"deviations; mean over {len(read)} concepts, intervals over images)."
+    others = first[0].parts[:, read, 1]
+    along = f" along the {PATTERN}" if found[1:] else ""
+    if np.isfinite(others).any():
+        text += f" All else changes by {interval(told.over(others))}{along}."
+    if len(first[0].random):
+        text += _placed(first[0], [first[1][i] for i in enough], along)
+    name = f"{intervention}, {told.readout.name}"
+    change = told.over(first[0].parts[:, read, 0])
     told.study.find(QUESTION, name, change, len(read), text)
 
 
-def _placed(effect: Effect, rows: Sequence[CausalRow]) -> str:
+def _placed(effect: Effect, rows: Sequence[CausalRow], along: str) -> str:
     """Say for how many concepts an effect stands out among random and others' vectors."""
     rare = [row.name for row in rows if row.p <= _RARE]
     listed = f" ({', '.join(rare)})" if 0 < len(rare) <= _LISTED else ""
-    verb = "as far down as" if effect.sign < 0 else "as far up as"
     text = (
-        f" Random directions go {verb} that with p <= .05 for {len(rare)} of {len(rows)} "
-        f"concepts{listed}; by chance it would be for {_RARE * len(rows):.1f}."
+        f" It goes further {'down' if effect.sign < 0 else 'up'}{along} than along all but 5 % of "
+        f"{len(effect.random)} random directions for {len(rare)} of {len(rows)} concepts{listed}; "
+        f"by chance it would for {_RARE * len(rows):.1f}."
     )
     if np.isfinite([row.others_above for row in rows]).all() and len(rows) > 1:
         alone = sum(row.others_above == 0 for row in rows)
@@ -207,11 +231,7 @@ def _draw(
     matrix: Sequence[CausalMatrixRow],
 ) -> None:
     suffix = "".join(c if c.isalnum() else "_" for c in told.readout.name)
-    title = (
-        "read at the network's classes"
-        if told.readout.name == CLASSES
-        else (f"read at {told.readout.name}")
-    )
+    title = f"read at {told.where}"
     curves, others = {}, {}
     for name in dict.fromkeys(row.name for row in doses if row.n):
         mine = [row for row in doses if row.name == name and row.direction == PATTERN]

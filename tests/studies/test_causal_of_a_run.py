@@ -34,7 +34,7 @@ def test_what_is_used_is_told_from_what_can_only_be_read(bank: Bank, interventio
     for row in used:
         if row.direction in ("best filter", "embedding of roots"):
             continue
-        assert row.p == pytest.approx(1 / 61), row
+        assert row.p == pytest.approx(1 / 31), row
         assert sign * row.change.value > 0.2, row
         assert sign * row.change.low > 0 or sign * row.change.high > 0
     for row in unused:
@@ -74,9 +74,10 @@ def test_slopes_are_those_of_doses_where_the_network_is_linear(bank: Bank) -> No
 def test_what_was_taken_is_said(bank: Bank) -> None:
     found = {row.name: (row.how, row.classes) for row in bank.tables["causal_classes"]}
     assert found == {"used": ("asked for", "0"), "unused": ("asked for", "5")}
-    text = next(f for f in bank.findings if f.measure == "ablate, pattern, classes").statement
-    assert text.startswith("With a concept taken out by projection along its pattern, classes rel")
-    assert "with p <= .05 for 1 of 2 concepts (used); by chance it would be for 0.1." in text
+    text = next(f for f in bank.findings if f.measure == "ablate, classes").statement
+    assert text.startswith("With a concept taken out by projection classes related to it change by")
+    assert " along its pattern; by " in text
+    assert "of 30 random directions for 1 of 2 concepts (used); by chance it would for 0.1." in text
     assert "No other concept's vector goes as far for 2 of them." in text
 
 
