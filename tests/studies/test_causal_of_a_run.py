@@ -47,7 +47,7 @@ def test_random_directions_stay_at_their_level(bank: Bank) -> None:
     for row in bank.tables["causal"]:
         if row.name == "unused" and row.random and row.direction != "best filter":
             assert 0.05 < row.p < 0.95, row
-            assert abs(row.apart.value - row.random_apart) < 0.7, row
+            assert abs(row.apart.value - row.random_apart) < 1, row
 
 
 def test_only_its_own_vector_moves_what_is_used(bank: Bank) -> None:
