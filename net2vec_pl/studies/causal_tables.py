@@ -35,13 +35,13 @@ _RARE = 0.05
 _LISTED = 10  # names, at most
 _log = logging.getLogger(__name__)
 _DONE = {
-    ABLATE: "With a concept taken out by projection",
+    ABLATE: "With a concept taken out by projection,",
     LEACE: "With a concept taken out by LEACE, which hides it from every linear probe,",
     STEER: "With {dose:g} standard deviations of a filter put into the middle of images that is "
-    "free of the concept",
-    PER_DOSE: "With every dose put in there",
-    SLOPE: "By the first derivative in images that have the concept",
-    FREE_SLOPE: "By the first derivative in images whose middle is free of it",
+    "free of the concept,",
+    PER_DOSE: "With every dose put in there,",
+    SLOPE: "By the first derivative in images that have the concept,",
+    FREE_SLOPE: "By the first derivative in images whose middle is free of it,",
 }
 _WORDS = {LDA: "LDA vector"}
 
@@ -163,7 +163,9 @@ def _find(
         for effect, _ in [first, *(pair for pair in found if pair is not first)]
     ]
     text = f"{_DONE[intervention].format(dose=dose)} {told.what} {'; '.join(words)} (standard "
-    text += f"deviations; mean over {len(read)} concepts, intervals over images)."
+    text += (
+        f"deviations; mean over {len(read)} concept{'s' * (len(read) > 1)}, intervals over images)."
+    )
     others = first[0].parts[:, read, 1]
     along = f" along the {PATTERN}" if found[1:] else ""
     if np.isfinite(others).any():

@@ -75,7 +75,9 @@ def test_what_was_taken_is_said(bank: Bank) -> None:
     found = {row.name: (row.how, row.classes) for row in bank.tables["causal_classes"]}
     assert found == {"used": ("asked for", "0"), "unused": ("asked for", "5")}
     text = next(f for f in bank.findings if f.measure == "ablate, classes").statement
-    assert text.startswith("With a concept taken out by projection classes related to it change by")
+    assert text.startswith(
+        "With a concept taken out by projection, classes related to it change by"
+    )
     assert " along its pattern; by " in text
     assert "of 30 random directions for 1 of 2 concepts (used); by chance it would for 0.1." in text
     assert "No other concept's vector goes as far for 2 of them." in text
