@@ -11,6 +11,7 @@ import numpy as np
 
 from net2vec_pl import processes
 from net2vec_pl.analysis.related import Related, related_classes
+from net2vec_pl.analysis.wordnet import kinds_among
 from net2vec_pl.backbones.class_names import imagenet_offsets
 from net2vec_pl.backbones.continued import Continuation
 from net2vec_pl.errors import BackboneError, ConfigError
@@ -62,9 +63,11 @@ class Causal(Question):
     replicates: int = at_least(1, 1000)
 
     def check(self, setup: Setup) -> None:
-        """Refuse unknown concepts and classes, and a layer that is not a later one."""
+        """Refuse unknown concepts and classes, no WordNet, and a layer that is not a later one."""
         check_concepts(self.concepts, setup)
         names = setup.selection.vocabulary.names
+        if self.wordnet is not None:
+            kinds_among([], [], Path(self.wordnet))
         for backbone in setup.backbones:
             if self.later is not None:
                 Continuation(backbone, [backbone.at(self.later)])

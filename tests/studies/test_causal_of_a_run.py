@@ -112,6 +112,7 @@ def test_nothing_is_asked_of_the_last_layer(caplog: pytest.LogCaptureFixture) ->
         ({"related": ["used: 0", "unused: 7"]}, "unknown class of analysis.related '7'"),
         ({"related": ["use: 0"]}, "unknown concept of analysis.related 'use'"),
         ({"concepts": ["use"]}, "unknown concept of analysis.concepts 'use'"),
+        ({"wordnet": "nowhere"}, "no WordNet in nowhere"),
         ({"images": 0}, "analysis.images=0 must be a whole number from 1"),
     ],
 )
