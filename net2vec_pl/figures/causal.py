@@ -133,7 +133,7 @@ def _draw_bars(panel: Axes, bars: Mapping[str, tuple[float, float]]) -> None:
         )
     panel.set_yticks(place, [short_name(name) for name in some], fontsize=7)
     panel.set_xlabel("logit", fontsize=7)
-    panel.legend(fontsize=7, frameon=True, framealpha=0.9, loc="lower right")
+    panel.legend(fontsize=7, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _bare(panel: Axes) -> None:
