@@ -66,6 +66,43 @@ def wordnet_vectors(
     return Reference(list(kinds), vectors, [name for name in names if name not in kinds])
 
 
+def kinds_among(
+    concepts: Sequence[str],
+    things: Sequence[str],
+    folder: Path,
+    offsets: Sequence[int] | None = None,
+) -> dict[str, tuple[int, ...]]:
+    """Return which things are a kind of each concept: its synset is at or above theirs.
+
+    Args:
+        concepts: Concept names.
+        things: Names of things, such as classes; the first noun of a name is meant.
+        folder: As in :func:`wordnet_vectors`.
+        offsets: Where the synset of each thing stands among WordNet's nouns; by name if None.
+
+    Returns:
+        Numbers of things by concept; only concepts that WordNet has.
+
+    Raises:
+        ConfigError: As :func:`wordnet_vectors`.
+        DataError: If the files are damaged.
+    """
+    senses, found = load_senses(), {}
+    with _open_wordnet(folder) as wordnet:
+        above = []
+        for i, thing in enumerate(things):
+            if offsets is not None:
+                nouns = [wordnet.synset_from_pos_and_offset("n", offsets[i])]
+            else:
+                nouns = wordnet.synsets(plain_word(thing), "n")
+            above.append(_with_hypernyms(nouns[0]) if nouns else set())
+        for concept in concepts:
+            if (synset := _synset(wordnet, concept, senses)) is not None:
+                mine = (i for i, names in enumerate(above) if synset.name() in names)
+                found[concept] = tuple(mine)
+    return found
+
+
 def load_senses() -> dict[str, str]:
     """Return the senses chosen by hand: synset (or ``""`` for none) by concept name.
 

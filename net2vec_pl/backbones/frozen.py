@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from net2vec_pl.backbones.filled import filled_network, scaling_of
 from net2vec_pl.backbones.hooks import listening
 from net2vec_pl.backbones.layers import all_layers, resolve_layer
+from net2vec_pl.backbones.layouts import put_back
 from net2vec_pl.backbones.leftover import Leftover
-from net2vec_pl.backbones.outputs import tensor_of
+from net2vec_pl.backbones.outputs import tensor_of, with_tensor
 from net2vec_pl.backbones.precision import Precision
 from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.backbones.scaling import InputScaling
@@ -52,6 +53,7 @@ class FrozenBackbone(nn.Module):
         vectors: Whether the layer may be one that gives a vector (K,), read as a map (K, 1, 1).
 
     Attributes:
+        image_size: (H, W) of the images.
         layer: Name of the layer, as given.
         module_path: Dotted path of its module, with ``:KEY`` behind it where it gives several
             tensors.
@@ -76,7 +78,7 @@ class FrozenBackbone(nn.Module):
         vectors: bool = False,
     ) -> None:
         super().__init__()
-        self._vectors, self._image_size = vectors, image_size
+        self._vectors, self.image_size = vectors, image_size
         self.units = Units()
         self.model = model
         self.scaling = scaling
@@ -114,6 +116,12 @@ class FrozenBackbone(nn.Module):
         """
         return _read([self], images * 255)[0]
 
+    def run(self, images: Float[Tensor, "N 3 H W"] | UInt8[Tensor, "N 3 H W"]) -> Any:
+        """Return what the whole network says to RGB images in 0 to 255, at its precision."""
+        scaled = (images.float() / 255 - self._mean) / self._std
+        with self.precision.running(images.device):
+            return self.network(scaled.contiguous(memory_format=torch.channels_last))
+
     def at(self, layer: str | None) -> "FrozenBackbone":
         """Return the same network, frozen at another of its layers.
 
@@ -150,7 +158,7 @@ class FrozenBackbone(nn.Module):
                 f"units={units.plain['name']} were made for a layer of {units.filters} filters, "
                 f"but {self.layer!r} of {self.model} has {filters}."
             )
-        other = self._twin(units.to(self._mean.device))
+        other = self._twin(units.to(self.device))
         other.shape = (units.number(filters), *self.shape[1:])
         return other
 
@@ -168,6 +176,23 @@ class FrozenBackbone(nn.Module):
         info = self._info
         assert info.layout is not None
         return info.layout(tensor_of(output, info.key))
+
+    def put_back(self, output: Any, activation: Float[Tensor, "N K h w"]) -> Any:
+        """Return what the layer's module would have returned with other activation maps."""
+        info = self._info
+        assert info.layout is not None
+        changed = put_back(info.layout, tensor_of(output, info.key), activation)
+        return with_tensor(output, info.key, changed)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return self._mean.device
+
+    @property
+    def calls(self) -> int:
+        """How often the layer's module runs in one pass; the last answer is what is read."""
+        return self._info.calls
 
     @property
     def signed(self) -> bool:
@@ -230,13 +255,8 @@ def _read(backbones: Sequence[FrozenBackbone], images: Tensor) -> list[Tensor]:
             raise _LayerReached
 
     ears = [(backbone.hooked, partial(note, at)) for at, backbone in enumerate(backbones)]
-    scaled = (images.float() / 255 - first._mean) / first._std
-    with (
-        suppress(_LayerReached),
-        listening(first.network, ears),
-        first.precision.running(images.device),
-    ):
-        first.network(scaled.contiguous(memory_format=torch.channels_last))
+    with suppress(_LayerReached), listening(first.network, ears):
+        first.run(images)
     for backbone, activations in zip(backbones, outputs, strict=True):
         expected = backbone._info.laid_out
         if not activations or activations[-1].shape != (len(images), *expected):
@@ -258,8 +278,8 @@ def _check_alike(backbones: Sequence[FrozenBackbone]) -> None:
     """
     first = backbones[0]
     random = torch.Generator().manual_seed(0)
-    size = (2, 3, *first._image_size)
-    pair = torch.randint(0, 256, size, generator=random).to(first._mean.device)
+    size = (2, 3, *first.image_size)
+    pair = torch.randint(0, 256, size, generator=random).byte().to(first.device)
     with torch.random.fork_rng(devices=[]):  # drop-out that was left on draws
         together = _read(backbones, pair[[0, 1, 0]])
         alone = _read(backbones, pair[:1])

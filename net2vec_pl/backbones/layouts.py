@@ -48,6 +48,27 @@ class Tokens:
         return patches.reshape(*patches.shape[:2], *self.grid)
 
 
+def put_back(layout: Layout, output: Tensor, activation: Float[Tensor, "N K h w"]) -> Tensor:
+    """Return an output that holds other activation maps; tokens without a place in it stay.
+
+    Args:
+        layout: How the output is laid out.
+        output: What the layer gave.
+        activation: What ``layout`` is to return of the new output.
+
+    Example:
+        >>> put_back(vector, torch.zeros(1, 2), torch.ones(1, 2, 1, 1)).tolist()
+        [[1.0, 1.0]]
+    """
+    if isinstance(layout, Tokens):
+        return torch.cat([output[:, : layout.prefix], activation.flatten(2).transpose(1, 2)], 1)
+    if layout is class_token:
+        return torch.cat([activation[:, None, :, 0, 0], output[:, 1:]], 1)
+    if layout is channels_last:
+        return activation.permute(0, 2, 3, 1)
+    return activation[:, :, 0, 0] if layout is vector else activation
+
+
 def laid_out_shape(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return (K, h, w) of an output.
 

@@ -1,7 +1,8 @@
 """The tensors in what a module returns: one, or some in a tuple, a list, a dict or a dataclass."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -57,3 +58,25 @@ def tensor_of(output: Any, key: str) -> Tensor:
         return tensors_of(output)[key]
     except KeyError as error:
         raise BackboneError(f"a module that gave a tensor {key!r} gives none now.") from error
+
+
+def with_tensor(output: Any, key: str, tensor: Tensor) -> Any:
+    """Return an output with another tensor under one of its keys; the given one is left alone.
+
+    Example:
+        >>> import torch
+        >>> with_tensor((torch.zeros(1), "company"), "0", torch.ones(1))
+        (tensor([1.]), 'company')
+    """
+    if not key:
+        return tensor
+    if isinstance(output, Mapping):
+        other = copy.copy(output)
+        name = next(name for name in output if str(name) == key)
+        other[name] = tensor  # type: ignore[index]
+        return other
+    if isinstance(output, tuple | list):
+        items = [tensor if str(i) == key else item for i, item in enumerate(output)]
+        named = hasattr(output, "_fields")
+        return type(output)(*items) if named else type(output)(items)
+    return replace(output, **{key: tensor})

@@ -18,7 +18,7 @@ TEXT = frozenset({
     "model.name", "model.weights", "model._target_", "layer", "units.file", "cache.dir",
     "protocol.probe", "beside", "logger.project", "logger.mode",
     "analysis.names", "analysis.arithmetic", "analysis.concepts", "analysis.wordnet",
-    "analysis.words",
+    "analysis.words", "analysis.later", "analysis.related",
     "bank", "images", "concepts", "weights", "runs", "out", "page",
 })  # fmt: skip
 _RESUME = "run.resume"

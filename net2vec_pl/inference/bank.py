@@ -22,6 +22,13 @@ from net2vec_pl.errors import ConfigError, RunFolderError, shorten
 from net2vec_pl.functional.resize import enlarger
 from net2vec_pl.inference.asked import device_of, new_file, sides_of
 from net2vec_pl.inference.card import bank_card
+from net2vec_pl.inference.causal import (
+    Changed,
+    Surroundings,
+    answers,
+    with_concept,
+    without_concept,
+)
 from net2vec_pl.inference.compared import ComparedRow, Side, compare_banks
 from net2vec_pl.inference.export import to_cavs, to_conv2d, to_csv, to_numpy
 from net2vec_pl.inference.hub import HUB, fetch, push, without_folders
@@ -495,6 +502,62 @@ class Bank:
             path: Path of the file.
         """
         to_csv(self.file, new_file(path))
+
+    def ablate(self, images: Images, concept: str, among: Images | None = None) -> Changed:
+        """Take a concept out of the layer, and let the network go on.
+
+        Along the embedding, the layer is brought to what it gives on average where the bank does
+        not find the concept; at right angles to it, nothing changes. Filters are taken over their
+        spread. The weights of a bank that reads bits or roots are lent to activations.
+
+        Args:
+            images: What :func:`~net2vec_pl.inference.pixels.each_image` takes.
+            concept: Its name.
+            among: Images from which that mean and the spread of filters are taken; ``images``
+                themselves if None.
+
+        Returns:
+            What the network says ``before`` and ``after``, such as logits (N, T).
+
+        Raises:
+            ConfigError: If the concept is unknown, or everywhere in the images.
+            BackboneError: If the bank's units are not filters, or the answer is not one tensor.
+        """
+        around = self._around(images if among is None else among, concept)
+        return answers(self.backbone, images, without_concept(around))
+
+    def steer(
+        self,
+        images: Images,
+        concept: str,
+        dose: float,
+        region: Bool[Tensor, "h w"] | None = None,
+        among: Images | None = None,
+    ) -> Changed:
+        """Put a concept into the layer, and let the network go on.
+
+        Args:
+            images: As in :meth:`ablate`.
+            concept: Its name.
+            dose: How much is added along the embedding, in standard deviations of a filter;
+                below 0 it is taken away.
+            region: Where, on the layer's grid; in the middle half of its height and width if None.
+            among: As in :meth:`ablate`.
+
+        Returns:
+            What the network says ``before`` and ``after``.
+
+        Raises:
+            ConfigError: If the concept is unknown, or the region is of another size.
+            BackboneError: As in :meth:`ablate`.
+        """
+        around = self._around(images if among is None else among, concept)
+        change = with_concept(around, dose, region, self.backbone.shape[1:])
+        return answers(self.backbone, images, change)
+
+    def _around(self, images: Images, concept: str) -> Surroundings:
+        self._check_segments()
+        return Surroundings.of(self.file, self.backbone, images, self.vocabulary.row(concept))
 
     def _rows(self, concepts: Sequence[str] | None) -> list[int]:
         if isinstance(concepts, str):  # which is a sequence of strings too

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from net2vec_pl.errors import ConfigError, unknown
 from net2vec_pl.extensions import load
+from net2vec_pl.studies.causal import Causal
 from net2vec_pl.studies.closed_form import ClosedForm
 from net2vec_pl.studies.controls import Controls
 from net2vec_pl.studies.examples import Examples
@@ -28,6 +29,7 @@ BUILT_IN: Mapping[str, type[Question]] = {
         ClosedForm,
         Sharing,
         Space,
+        Causal,
         Examples,
         Synthesis,
         Controls,
