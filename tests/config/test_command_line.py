@@ -105,7 +105,7 @@ def test_an_unknown_choice_names_those_of_its_group() -> None:
         "unknown choice of cache 'dsk'. Did you mean 'disk'? Known: device, disk, memory, none."
     )
     # Files with an underscore in front are parts of others.
-    assert "Known: all, basic, none." in command_line.explain(
+    assert "Known: all, basic, causal, none." in command_line.explain(
         MissingConfigException("", "analysis/x")
     )
 
