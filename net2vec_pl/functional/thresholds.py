@@ -37,10 +37,11 @@ def best_threshold(
     score = set_iou(above, total + wrong).nan_to_num(-1.0)
     highest = score.flip(-1).argmax(-1, keepdim=True)
     chosen = score.shape[-1] - 1 - highest
-    place = torch.arange(score.shape[-1], device=score.device)
-    worse = (score < score.gather(-1, chosen)) & (place < chosen)
-    below = torch.where(worse, place, -1).amax(-1, keepdim=True)
-    lowest = torch.where(below >= 0, below + 1, chosen)
+    # From here up to the chosen bin there is no pixel. An equal score would not say so: pixels
+    # inside and outside of the concept can come in the proportion that leaves it as it is.
+    pixels = above + wrong
+    below = (pixels > pixels.gather(-1, chosen)).sum(-1, keepdim=True)
+    lowest = torch.where(below > 0, below, chosen)
     floors = bin_floors().to(score.device)
     floor = (floors[chosen] + floors[lowest]).squeeze(-1) / 2
     found = score.gather(-1, chosen).squeeze(-1)

@@ -38,6 +38,18 @@ def test_no_threshold_between_scores_is_better(seed: int, shift: float, scale: f
     assert float(score) >= exact - shared / int(truth.sum())
 
 
+def test_an_equal_score_of_other_pixels_is_no_empty_stretch() -> None:
+    """One pixel in two is found above 4; below 1 both are, among twice as many: 1/2 either way."""
+    positives, negatives = torch.zeros(2, NUM_BINS).long()
+    one, four = logit_bins(torch.tensor([1.0, 4.0])).long().tolist()
+    positives[four], positives[one], negatives[one] = 1, 1, 2
+    found, score = best_threshold(positives, negatives)
+    floors = bin_floors()
+    assert score == 0.5
+    assert found == (floors[four] + floors[one + 1]) / 2
+    assert found > 1
+
+
 def test_every_score_is_above_the_floor_of_its_bin_and_at_most_the_next() -> None:
     edges = torch.tensor([0.0, 1.0, -1.0, 2.0**-10, -(2.0**-10), 64.0, -64.0, 1e9, -1e9])
     scores = torch.cat([torch.randn(10_000) * 3, edges])
