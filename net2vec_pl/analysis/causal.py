@@ -106,7 +106,7 @@ def per_dose(
     """Fit a line through the origin to what each image rises by with the dose.
 
     Example:
-        >>> per_dose(np.array([[2.0], [4.0]]), [1, 2]).tolist()
+        >>> per_dose(np.array([[2.0], [4.0]]), [1.0, 2.0]).tolist()
         [2.0]
     """
     dose = np.asarray(doses, dtype=np.float64)
