@@ -58,6 +58,7 @@ def test_a_run_on_runs_gives_the_same_bank_and_tables(
         "data=coco",
         f"data.annotations=[{train},{val}]",
         f"data.images={few / 'images'}",
+        "data.image_size=224",
         "run.dir=coco",
     ]
     assert run_cli(monkeypatch, tmp_path, *broden) == 0
