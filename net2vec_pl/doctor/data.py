@@ -10,8 +10,9 @@ from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.data import Scan, scan_files, select_concepts
 from net2vec_pl.data.groups import doubts_of, told_groups
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.doctor.checks import Check, fix, ok, warning
-from net2vec_pl.doctor.found import Found, Rows
+from net2vec_pl.doctor.found import Found
 from net2vec_pl.errors import DataError, shorten
 from net2vec_pl.pipeline.progress import Progress
 from net2vec_pl.pipeline.setup import native_reader
@@ -70,7 +71,7 @@ def rows(plan: Plan, found: Found) -> Iterator[Check]:
     size = min(found.wanted, len(found.reader))
     draw = np.random.default_rng(found.options.seed if found.options else 0)
     chosen = np.sort(draw.choice(len(found.reader), size, replace=False)).astype(np.int64)
-    found.sample = sample = Rows(found.reader, chosen)
+    found.sample = sample = SomeRows(found.reader, chosen, f"a sample of {found.reader.name}")
     begin = perf_counter()
     found.scan = scan = scan_files(
         sample,
@@ -95,7 +96,7 @@ def rows(plan: Plan, found: Found) -> Iterator[Check]:
         yield from _left(plan, found, scan)
 
 
-def _faults(sample: Rows, scan: Scan, drawn: str, *, skip: bool) -> Check:
+def _faults(sample: SomeRows, scan: Scan, drawn: str, *, skip: bool) -> Check:
     lines = [f"{sample.image_names[row]}: {fault}" for row, fault in scan.unreadable]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as pl
 
 from net2vec_pl.backbones import FrozenBackbone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import ConceptReader, Scan
-from net2vec_pl.data.reader import Sample
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.pipeline.options import RunOptions
 from net2vec_pl.protocol import Protocol
 from net2vec_pl.studies import Question
@@ -41,7 +39,7 @@ class Found:
     trainer: pl.Trainer | None = None
     reader: ConceptReader | None = None
     asked: dict[str, Vocabulary] = field(default_factory=dict)
-    sample: "Rows | None" = None
+    sample: SomeRows | None = None
     scan: Scan | None = None
     backbones: list[FrozenBackbone] = field(default_factory=list)
 
@@ -59,38 +57,3 @@ class Found:
     def protocol(self) -> Protocol:
         """How it is done."""
         return self.options.protocol if self.options else Protocol()
-
-
-class Rows(ConceptReader):
-    """Some rows of a dataset, as a dataset.
-
-    Args:
-        reader: The dataset.
-        rows: Rising.
-    """
-
-    def __init__(self, reader: ConceptReader, rows: npt.NDArray[np.int64]) -> None:
-        self.reader, self.rows = reader, rows
-        self.name = f"a sample of {reader.name}"
-        self.vocabulary, self.categories = reader.vocabulary, reader.categories
-        self.image_names = [reader.image_names[row] for row in rows.tolist()]
-        self.is_train, self.annotated = reader.is_train[rows], reader.annotated[rows]
-        self.groups = None if reader.groups is None else reader.groups[rows]
-        self.image_size, self.mask_size = reader.image_size, reader.mask_size
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether these are all rows of the dataset."""
-        return len(self.rows) == len(self.reader)
-
-    def __getitem__(self, row: int) -> Sample:
-        """Read one row; see :class:`ConceptReader`."""
-        return self.reader[int(self.rows[row])]
-
-    def notes(self, row: int) -> tuple[str, ...]:
-        """Return what the dataset says of a row; see :class:`ConceptReader`."""
-        return self.reader.notes(int(self.rows[row]))
-
-    def fingerprint(self, row: int) -> bytes:
-        """Digest one row; see :class:`ConceptReader`."""
-        return self.reader.fingerprint(int(self.rows[row]))

@@ -14,8 +14,9 @@ from PIL import Image
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.data import ConceptReader, Sample, Scan
 from net2vec_pl.data.reader import UNKNOWN
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.doctor.checks import Check, fix, ok
-from net2vec_pl.doctor.found import Found, Rows
+from net2vec_pl.doctor.found import Found
 from net2vec_pl.figures.colours import distinct_colours
 from net2vec_pl.figures.overlay import draw_areas
 from net2vec_pl.report.packing import data_uri
@@ -96,7 +97,7 @@ def choose_rows(reader: ConceptReader, scan: Scan, most: int = _MOST) -> list[in
     return sorted(chosen)
 
 
-def write_samples(path: Path, sample: Rows, scan: Scan, rows: Sequence[int]) -> None:
+def write_samples(path: Path, sample: SomeRows, scan: Scan, rows: Sequence[int]) -> None:
     """Write the page, whole or not at all.
 
     Args:
@@ -135,7 +136,7 @@ def write_samples(path: Path, sample: Rows, scan: Scan, rows: Sequence[int]) -> 
 
 
 def _row(
-    rows: Rows,
+    rows: SomeRows,
     row: int,
     named: Mapping[int, str],
     colours: Mapping[int, UInt8[np.ndarray, "3"]],

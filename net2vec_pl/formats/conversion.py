@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.errors import DataError
 from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.formats.checked import check_reader
@@ -16,29 +19,17 @@ FORMATS: Mapping[str, Callable[[ConceptReader, Path], None]] = {
 }
 
 
-class _Rows(ConceptReader):
+class _Rows(SomeRows):
     """Some rows of a dataset; one that cannot be read is named."""
-
-    def __init__(self, reader: ConceptReader, rows: list[int]) -> None:
-        self._reader, self._rows = reader, rows
-        self.name = reader.name
-        self.vocabulary, self.categories = reader.vocabulary, reader.categories
-        self.image_size, self.mask_size = reader.image_size, reader.mask_size
-        self.image_names = [reader.image_names[row] for row in rows]
-        self.is_train, self.annotated = reader.is_train[rows], reader.annotated[rows]
-        self.groups = None if reader.groups is None else reader.groups[rows]
 
     def __getitem__(self, row: int) -> Sample:
         try:
-            return self._reader[self._rows[row]]
+            return super().__getitem__(row)
         except UnreadableRowError as error:
             raise DataError(
-                f"row {self._rows[row]} ({self.image_names[row]}) of {self.name} cannot be used; "
+                f"row {self.rows[row]} ({self.image_names[row]}) of {self.name} cannot be used; "
                 f"data.on_error=skip goes on without it: {error}"
             ) from error
-
-    def fingerprint(self, row: int) -> bytes:
-        return self._reader.fingerprint(self._rows[row])
 
 
 def convert_dataset(
@@ -74,5 +65,5 @@ def convert_dataset(
     kept = [row for row in range(len(reader)) if row not in left_out]
     if not kept:
         raise DataError(f"none of the {len(reader)} rows of {reader.name} can be read.")
-    write(_Rows(reader, kept), folder)
+    write(_Rows(reader, np.array(kept, dtype=np.int64)), folder)
     return [*left_out.values()]

@@ -9,9 +9,10 @@ from support.cli import composed
 import net2vec_pl
 from net2vec_pl.analysis.intervals import bootstrap_set_iou
 from net2vec_pl.config.plan import Plan
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.doctor.data import dataset
-from net2vec_pl.doctor.found import Found, Rows
+from net2vec_pl.doctor.found import Found
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.inference import Bank
 from net2vec_pl.report.probes import beside
@@ -104,6 +105,6 @@ def test_the_doctor_tells_of_groups() -> None:
     assert any(c.verdict == "ok" and "10 groups of images" in c.text for c in told)
     assert any(c.verdict == "warning" and "on both sides of the split" in c.text for c in told)
     assert found.reader is not None
-    some = Rows(found.reader, np.array([3, 5]))
+    some = SomeRows(found.reader, np.array([3, 5]))
     assert some.groups is not None
     assert some.groups.tolist() == found.reader.groups[[3, 5]].tolist()  # type: ignore[index]

@@ -13,8 +13,8 @@ from support.held_sets import HeldReader, HeldRow, held_sets
 import net2vec_pl
 from net2vec_pl.data import ConceptReader, scan_files
 from net2vec_pl.data.batch import annotated_for
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.datasets import BrodenReader, JointReader, ShapesReader
-from net2vec_pl.doctor.found import Rows
 from net2vec_pl.errors import ConfigError
 
 LAMP = np.array([[7, 0, -1], [-8, 0, 0]])
@@ -234,7 +234,7 @@ def test_it_can_be_sent_to_another_process_and_says_what_its_sets_say() -> None:
 
 def test_two_halves_joined_give_the_run_of_the_whole_bit_for_bit() -> None:
     whole = ShapesReader(num_images=40, image_size=32)
-    halves = [Rows(whole, rows) for rows in np.split(np.arange(40), [17])]
+    halves = [SomeRows(whole, rows) for rows in np.split(np.arange(40), [17])]
     joint = JointReader(halves)
     assert scan_files(joint).digest == scan_files(whole).digest
     quick: dict[str, Any] = {

@@ -13,9 +13,9 @@ from support.cli import composed
 from support.held_sets import HeldReader, HeldRow
 
 from net2vec_pl.data import Scan, scan_files
+from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.doctor.examination import NotReadyError, examine
-from net2vec_pl.doctor.found import Rows
 from net2vec_pl.doctor.samples import choose_rows, write_samples
 
 QUICK = [
@@ -25,7 +25,7 @@ QUICK = [
 LONG = "a very <b>long</b> name & more, " * 6 + "without_any_place_to_break" * 4
 
 
-def odd_set() -> tuple[Rows, Scan]:
+def odd_set() -> tuple[SomeRows, Scan]:
     """Return rows of every kind: layers, unknown pixels, nothing, nothing annotated, a fault."""
     concepts = [(1, LONG, ("part",)), (7, "lamp", ("object",)), (9, "attic-s", ("scene",))]
     lamp = np.array([[7, 7, 0], [0, -1, -8]])
@@ -49,7 +49,7 @@ def odd_set() -> tuple[Rows, Scan]:
         unreadable=((3, "mask <x>.png is absent"),),
         digest="",
     )
-    return Rows(reader, np.arange(4)), scan
+    return SomeRows(reader, np.arange(4)), scan
 
 
 def sections(path: Path) -> list[str]:

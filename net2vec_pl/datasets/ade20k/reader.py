@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from net2vec_pl.datasets.ade20k.names import (
     read_json,
     short_names,
 )
+from net2vec_pl.datasets.digests import files_digest
 from net2vec_pl.datasets.images.any_image import any_image_pixels
 from net2vec_pl.datasets.images.decoding import decode, read_bytes
 from net2vec_pl.datasets.images.photographs import note_of
@@ -135,13 +135,7 @@ class Ade20kReader(ConceptReader):
         """Digest the bytes of the row's files, and how they are resized."""
         entry = self._rows[row]
         facts = (self.image_names[row], entry.train, entry.scene, self._resizing)
-        digest = blake2b(repr(facts).encode(), digest_size=16)
-        for file in (entry.image, *entry.maps):
-            try:
-                digest.update(file.read_bytes())
-            except OSError:
-                digest.update(b"unreadable")
-        return digest.digest()
+        return files_digest(repr(facts), (entry.image, *entry.maps))
 
     def _read_map(self, path: Path, size: tuple[int, ...]) -> Int32[Tensor, "H W"]:
         mask = decode(read_bytes(path, "mask"), path, "mask")

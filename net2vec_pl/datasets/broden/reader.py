@@ -15,7 +15,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from net2vec_pl.concepts import Category, Concept, Vocabulary
 from net2vec_pl.data.reader import UNKNOWN, ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.datasets.digests import files_digest
 from net2vec_pl.datasets.files.layouts import DOCS, likely_layout
 from net2vec_pl.datasets.images.decoding import read_label_map
 from net2vec_pl.datasets.images.photographs import TURNED, read_photograph
@@ -148,13 +148,8 @@ class BrodenReader(ConceptReader):
     def fingerprint(self, row: int) -> bytes:
         """Digest the row's line of the index and the bytes of its files."""
         entry = self._rows[row]
-        digest = blake2b(repr((entry, bool(self.is_train[row]))).encode(), digest_size=16)
-        for file in entry.files():
-            try:
-                digest.update((self.root / "images" / file).read_bytes())
-            except OSError:
-                digest.update(b"unreadable")
-        return digest.digest()
+        facts = repr((entry, bool(self.is_train[row])))
+        return files_digest(facts, (self.root / "images" / file for file in entry.files()))
 
 
 def _checked_root(root: Path) -> Path:

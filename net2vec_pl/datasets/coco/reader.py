@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Sequence
 from copy import copy
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from net2vec_pl.datasets.coco.rows import (
     unique_names,
 )  # fmt: skip
 from net2vec_pl.datasets.coco.vocabulary import merged_names
+from net2vec_pl.datasets.digests import files_digest
 from net2vec_pl.datasets.images.photographs import TURNED, note_of, read_photograph
 from net2vec_pl.datasets.images.resizing import Resizing
 from net2vec_pl.datasets.split import SHARE, train_rows
@@ -181,14 +181,7 @@ class CocoReader(ConceptReader):
         image = entry.image
         said = [image.file, image.size, image.absent, image.incomplete, image.annotated]
         how = [self._resizing.rule, self._resizing.image_size, bool(self.is_train[row])]
-        content = json.dumps([said, how, *image.annotations()])
-        digest = blake2b(content.encode(), digest_size=16)
-        for path in self.files(row):
-            try:
-                digest.update(path.read_bytes())
-            except OSError:
-                digest.update(b"unreadable")
-        return digest.digest()
+        return files_digest(json.dumps([said, how, *image.annotations()]), self.files(row))
 
     def _annotated(self, image: CocoImage) -> list[bool]:
         """Return whether an image was annotated for each category."""

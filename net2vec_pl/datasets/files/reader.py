@@ -5,7 +5,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Int32
 from PIL import Image
 
 from net2vec_pl.data.reader import ConceptReader, Sample, UnreadableRowError
+from net2vec_pl.datasets.digests import files_digest
 from net2vec_pl.datasets.images.mask_files import DOCS as MASK_DOCS
 from net2vec_pl.datasets.images.photographs import DOCS, TURNED, alike, note_of, read_photograph
 from net2vec_pl.datasets.images.resizing import Resizing
@@ -109,13 +109,7 @@ class FilesReader(ConceptReader):
     def fingerprint(self, row: int) -> bytes:
         """Digest the bytes of the row's files, and how they are read."""
         facts = (self.image_names[row], bool(self.is_train[row]), self._resizing)
-        digest = blake2b(repr(facts).encode(), digest_size=16)
-        for file in self.files(row):
-            try:
-                digest.update(file.read_bytes())
-            except OSError:
-                digest.update(b"unreadable")
-        return digest.digest()
+        return files_digest(repr(facts), self.files(row))
 
     def at_mask_size(self, size: tuple[int, int] | None) -> "FilesReader":
         """Return the same rows with masks of another size; see :class:`ConceptReader`."""

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Int32, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.transforms.functional import resize
 
 from net2vec_pl.data.reader import UNKNOWN
+from net2vec_pl.datasets.images.any_image import fit
 from net2vec_pl.errors import ConfigError, unknown
 
 RULES = ("squash", "short_side_crop", "letterbox")
@@ -45,11 +45,7 @@ class Resizing:
 
     def image(self, image: UInt8[Tensor, "3 H W"]) -> UInt8[Tensor, "3 h w"]:
         """Resize an image, bilinear with antialiasing; one of the right size stays as it is."""
-        framed = self._framed(image, 0)
-        if tuple(framed.shape[1:]) == self.image_size:
-            return framed
-        resized: Tensor = resize(framed, list(self.image_size), antialias=True)
-        return resized
+        return fit(self._framed(image, 0), self.image_size)
 
     def masks(self, labels: Int32[Tensor, "M H W"]) -> Int32[Tensor, "M sh sw"]:
         """Resize label maps by nearest neighbour (pixel centres), so no label is made up."""
