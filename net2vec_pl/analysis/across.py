@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from scipy import stats
 
 from net2vec_pl.analysis.comparison import centred, centred_ranks
-from net2vec_pl.analysis.intervals import Interval
+from net2vec_pl.analysis.jackknife import Interval
 from net2vec_pl.analysis.space import cosines, nearest_rows, unit_rows
 
 _ROUNDING = 1e-12  # equal sums may differ by this much

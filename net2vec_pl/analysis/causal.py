@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy import stats
 
-from net2vec_pl.analysis.intervals import Interval
+from net2vec_pl.analysis.jackknife import Interval
 
 LEAST_IMAGES = 10  # with fewer there is no interval
 

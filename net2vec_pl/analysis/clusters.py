@@ -15,7 +15,8 @@ from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_mutual_info_score
 
-from net2vec_pl.analysis.space import cosines, p_value, unit_rows
+from net2vec_pl.analysis.chance import p_value
+from net2vec_pl.analysis.space import cosines, unit_rows
 from net2vec_pl.errors import ConfigError, unknown
 
 _FEWEST = 4

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from scipy.stats import rankdata
 
-from net2vec_pl.analysis.space import cosines, nearest_rows, p_value, rows_by_name, unit_rows
+from net2vec_pl.analysis.chance import p_value
+from net2vec_pl.analysis.space import cosines, nearest_rows, rows_by_name, unit_rows
 
 Square: TypeAlias = Float64[np.ndarray, "V V"]
 _FEWEST = 3

@@ -1,90 +1,127 @@
-"""Set IoU on val with intervals: what if other images had been drawn, or other concepts?
+"""Set IoU on val with intervals: what if other images had been drawn?
 
-One resample of the images serves all concepts, so means over concepts get honest intervals too.
+All concepts of an image are left out with it, so means over concepts get honest intervals too.
 """
 
-import warnings
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy import stats
 
-from net2vec_pl.analysis.pair_counts import PairCounts, set_ious
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number, or one per concept, between the bounds of its interval.
-
-    Args:
-        value: The estimate from the data as they are.
-        low: Lower bound; NaN where there is none.
-        high: Upper bound.
-    """
-
-    value: Float64[np.ndarray, "*S"]
-    low: Float64[np.ndarray, "*S"]
-    high: Float64[np.ndarray, "*S"]
-
-    def array(self) -> Float64[np.ndarray, "3 *S"]:
-        """Stack value, low and high, as figures take them."""
-        return np.stack([self.value, self.low, self.high])
-
-
-NOTHING = Interval(*[np.array(np.nan)] * 3)
+from net2vec_pl.analysis.jackknife import (
+    LEAST_IMAGES,
+    NOTHING,
+    Interval,
+    effective_number,
+    student,
+)
+from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
 
 
 @dataclass(frozen=True)
 class MeanScores:
-    """Means over concepts, with intervals.
+    """Means over concepts, with intervals over images.
 
     Args:
         multi: Mean set IoU of the learned combination.
         single: Mean set IoU of the best single filter, over the same concepts.
         gain: Mean of multi - single.
-        won: Share of concepts with a gain above 0. Its interval is Wilson's, over concepts: in a
-            resample of the images a gain near 0 falls on either side, and shares are biased.
+        n_won: Concepts with a gain above 0.
         n_concepts: Concepts that both methods score.
     """
 
     multi: Interval
     single: Interval
     gain: Interval
-    won: Interval
+    n_won: int
     n_concepts: int
 
 
 @dataclass(frozen=True)
-class SetIouBootstrap:
-    """Intervals of set IoU over resamples of the images.
+class SetIouIntervals:
+    """Set IoU of two methods, and their difference, with intervals over images or groups.
 
     Args:
-        multi: Set IoU of the learned combination, per concept.
-        single: Set IoU of the best single filter.
-        gain: multi - single.
-        n_images: Images of every concept; with fewer than two, or of one group, it has no interval.
-        n_left_out: Resamples without a gain, no image of the concept being drawn; its interval is
-            over the others.
-        reasons: Why a concept has no interval of its gain; empty if it has.
-        replicates: Set IoU in every resample, of multi and of single; NaN where nothing is drawn.
-        level: Share of the resamples between the bounds.
+        counts: Pixels of the pairs of val.
+        level: How often an interval should hold the truth.
     """
 
-    multi: Interval
-    single: Interval
-    gain: Interval
-    n_images: Int64[np.ndarray, "C"]
-    n_left_out: Int64[np.ndarray, "C"]
-    reasons: tuple[str, ...]
-    replicates: Float64[np.ndarray, "2 B C"]
-    level: float
+    counts: PairCounts
+    level: float = 0.95
+
+    @cached_property
+    def _units(self) -> UnitCounts:
+        return self.counts.by_unit()
+
+    @cached_property
+    def _scores(self) -> Float64[np.ndarray, "3 C"]:
+        """Set IoU of multi and of single, and the difference."""
+        multi, single = set_ious(self.counts.totals)
+        return np.stack([multi, single, multi - single])
+
+    @cached_property
+    def _without(self) -> Float64[np.ndarray, "3 Q"]:
+        """The same of each entry's concept without its unit; NaN where nothing is left."""
+        multi, single = set_ious(self.counts.totals[..., self._units.concept] - self._units.sums)
+        return np.stack([multi, single, multi - single])
+
+    @cached_property
+    def n_images(self) -> Int64[np.ndarray, "C"]:
+        """Images of every concept."""
+        return self.counts.n_images
+
+    @cached_property
+    def multi(self) -> Interval:
+        """Set IoU of the learned combination, per concept."""
+        return self._per_concept(0)
+
+    @cached_property
+    def single(self) -> Interval:
+        """Set IoU of the best single filter."""
+        return self._per_concept(1)
+
+    @cached_property
+    def gain(self) -> Interval:
+        """The difference, multi - single."""
+        return self._per_concept(2)
+
+    def _per_concept(self, which: int) -> Interval:
+        concept, size = self._units.concept, self.counts.num_concepts
+        value = self._scores[which]
+        change = np.nan_to_num(self._without[which] - value[concept])
+        weight = self._weights[which]
+        return student(
+            value,
+            np.bincount(concept, change**2, size),
+            np.bincount(concept, minlength=size),
+            effective_number(
+                np.bincount(concept, weight, size), np.bincount(concept, weight**2, size)
+            ),
+            self.level,
+            share=which < 2,
+            least=self._least(),
+        )
+
+    @cached_property
+    def _weights(self) -> Float64[np.ndarray, "3 Q"]:
+        """What an entry counts in its concept's score: its share of the union."""
+        union, total = self._units.sums[:, 1], self.counts.totals[:, 1][:, self._units.concept]
+        share = np.zeros_like(union)
+        np.divide(union, total, out=share, where=total > 0)
+        return np.vstack([share, share.mean(0)[None]])
+
+    def _least(self) -> Int64[np.ndarray, "C"]:
+        """Units that the interval of each concept needs; more than any where images are few."""
+        enough = self.n_images >= LEAST_IMAGES
+        most = np.iinfo(np.int64).max
+        return np.where(enough, self.counts.least_units, most)
 
     def means(self, among: Bool[np.ndarray, "C"] | None = None) -> MeanScores:
-        """Average over the concepts that both methods score, in the data and in every resample.
+        """Average over the concepts that both methods score.
 
-        A concept with a single image counts here, as it does in the tables of a run.
+        A concept with few images counts here, as it does in the tables of a run; without its only
+        image it is left out of the mean.
 
         Args:
             among: Concepts to average over, those of a category say; all if absent.
@@ -92,115 +129,37 @@ class SetIouBootstrap:
         Returns:
             Means with their intervals; NaN if no concept is scored.
         """
-        chosen = np.isfinite(self.gain.value)
+        chosen = np.isfinite(self._scores[2])
         if among is not None:
             chosen &= among
-        point = np.stack([self.multi.value, self.single.value])[:, chosen]
-        drawn = self.replicates[:, :, chosen]
+        multi, single, gain = (self._mean(which, chosen) for which in range(3))
+        won = int((self._scores[2][chosen] > 0).sum())
+        return MeanScores(multi, single, gain, won, int(chosen.sum()))
 
-        def mean(point: Float64[np.ndarray, "_"], drawn: Float64[np.ndarray, "B _"]) -> Interval:
-            return _interval(_nanmean(point), _nanmean(drawn), self.level)
-
-        gain, gains = point[0] - point[1], drawn[0] - drawn[1]
-        return MeanScores(
-            multi=mean(point[0], drawn[0]),
-            single=mean(point[1], drawn[1]),
-            gain=mean(gain, gains),
-            won=share_of(int((gain > 0).sum()), len(gain), self.level),
-            n_concepts=int(chosen.sum()),
+    def _mean(self, which: int, chosen: Bool[np.ndarray, "C"]) -> Interval:
+        number = int(chosen.sum())
+        if not number:
+            return NOTHING
+        values, size = self._scores[which], self._units.num_units
+        kept = chosen[self._units.concept]
+        unit, concept = self._units.unit[kept], self._units.concept[kept]
+        without = self._without[which][kept]
+        gone = np.isnan(without)  # the concept has no other unit
+        total = values[chosen].sum()
+        change = np.where(gone, -values[concept], without - values[concept])
+        left = number - np.bincount(unit, gone, size)
+        mean = np.divide(
+            total + np.bincount(unit, change, size), left, out=np.full(size, np.nan), where=left > 0
         )
-
-
-def bootstrap_set_iou(
-    counts: PairCounts, replicates: int = 1000, level: float = 0.95, seed: int = 0
-) -> SetIouBootstrap:
-    """Resample the images with replacement, all concepts at once, and read off percentiles.
-
-    The percentile bootstrap (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 13);
-    N images are drawn from N, whatever concepts they contain; where they are of G groups, G groups
-    are drawn from G.
-
-    Args:
-        counts: Pixels of the pairs of val.
-        replicates: Resamples, B.
-        level: Share of the resamples between the bounds, in (0, 1).
-        seed: Seed of the draws.
-
-    Returns:
-        Set IoU of both methods and their difference, with intervals; NaN bounds for a concept with
-        fewer than two images or groups, since resampling one tells nothing.
-    """
-    rng = np.random.default_rng(seed)
-
-    def draw(n: int) -> Int64[np.ndarray, "N"]:
-        return np.bincount(rng.integers(max(n, 1), size=n), minlength=n)
-
-    chunks = counts.random_sums(np.vstack([counts.multi, counts.single]), draw, replicates)
-    drawn = np.concatenate([set_ious(c.reshape(2, 2, *c.shape[1:])) for c in chunks], axis=2)
-    drawn = drawn.transpose(0, 2, 1)
-    point = set_ious(counts.totals)
-    enough = counts.n_drawn > 1
-
-    def per_concept(value: Float64[np.ndarray, "C"], rows: Float64[np.ndarray, "B C"]) -> Interval:
-        return _interval(value, np.where(enough, rows, np.nan), level)
-
-    return SetIouBootstrap(
-        multi=per_concept(point[0], drawn[0]),
-        single=per_concept(point[1], drawn[1]),
-        gain=per_concept(point[0] - point[1], drawn[0] - drawn[1]),
-        n_images=counts.n_images,
-        n_left_out=np.isnan(drawn).any(axis=0).sum(axis=0),
-        reasons=counts.reasons(),
-        replicates=drawn,
-        level=level,
-    )
-
-
-def mean_over_concepts(
-    values: Float64[np.ndarray, "C"], replicates: int = 1000, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Average over concepts, with a percentile interval over resamples of the concepts.
-
-    Args:
-        values: One per concept; what is not finite is left out.
-        replicates: Resamples.
-        level: Share of the resamples between the bounds, in (0, 1).
-        seed: Seed of the draws.
-
-    Example:
-        >>> mean_over_concepts(np.array([1.0, 1.0, np.nan])).array().tolist()
-        [1.0, 1.0, 1.0]
-    """
-    kept = values[np.isfinite(values)]
-    if not len(kept):
-        return NOTHING
-    chosen = np.random.default_rng(seed).integers(len(kept), size=(replicates, len(kept)))
-    return _interval(np.array(kept.mean()), kept[chosen].mean(axis=1), level)
-
-
-def _interval(
-    value: Float64[np.ndarray, "*S"], drawn: Float64[np.ndarray, "B *S"], level: float
-) -> Interval:
-    if value.size == 0:
-        return Interval(value, value, value)
-    with _quiet():
-        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Interval(value, np.asarray(low), np.asarray(high))
-
-
-def share_of(hits: int, of: int, level: float = 0.95) -> Interval:
-    """Return a share with Wilson's interval."""
-    if not of:
-        return NOTHING
-    low, high = stats.binomtest(hits, of).proportion_ci(level, "wilson")
-    return Interval(np.array(hits / of), np.array(low), np.array(high))
-
-
-def _nanmean(values: Float64[np.ndarray, "*S n"]) -> Float64[np.ndarray, "*S"]:
-    with _quiet():
-        return np.asarray(np.nanmean(values, axis=-1))
-
-
-def _quiet() -> AbstractContextManager[None]:
-    """NumPy warns of columns that are all NaN; here NaN is the answer to them."""
-    return warnings.catch_warnings(action="ignore", category=RuntimeWarning)
+        there = np.bincount(unit, minlength=size) > 0
+        weight = np.bincount(unit, self._weights[which][kept], size)
+        squares = np.nan_to_num(mean - total / number)[there] ** 2
+        return student(
+            np.array(total / number),
+            squares.sum(),
+            there.sum(),
+            effective_number(weight.sum(), (weight**2).sum()),
+            self.level,
+            share=which < 2,
+            least=self.counts.least_units,
+        )

@@ -1,19 +1,32 @@
-"""Pixels of two methods on the same pairs of images and concepts, to be drawn from at random.
+"""Pixels of two methods on the same pairs of images and concepts.
 
-The image is what chance draws, and its concepts come with it. A set IoU is a ratio of sums over
-images, so both the bootstrap and the paired test are one sparse product: counts (rows by images)
-times how often every image was drawn, or whether it was swapped. Where images are of groups, such
-as films, a group is drawn or swapped as one.
+The image is what chance draws, and its concepts come with it. Where images are of groups, such as
+films, the group is what chance draws.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64, Num
-from scipy import sparse
 
-_BUDGET = 2**23  # numbers held at a time: 64 MB
+from net2vec_pl.analysis.jackknife import LEAST_GROUPS, LEAST_IMAGES
+
+
+@dataclass(frozen=True)
+class UnitCounts:
+    """Sums over what chance draws, images or groups, by concept.
+
+    Args:
+        unit: Number of the unit of each entry, in [0, N).
+        concept: Its concept.
+        sums: Method by (intersection, union), over the images of the unit that contain it.
+        num_units: N.
+    """
+
+    unit: Int64[np.ndarray, "Q"]
+    concept: Int64[np.ndarray, "Q"]
+    sums: Float64[np.ndarray, "2 2 Q"]
+    num_units: int
 
 
 @dataclass(frozen=True)
@@ -59,20 +72,14 @@ class PairCounts:
         return np.bincount(self.concept, minlength=self.num_concepts)
 
     @property
-    def drawn_as(self) -> Int64[np.ndarray, "P"]:
-        """What chance draws with each pair: its image, or the first image of its group."""
-        if self.group is None:
-            return self.image
-        _, number = np.unique(self.group, return_inverse=True)
-        first = np.full(number.max(initial=-1) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(first, number, self.image)
-        return first[number]
+    def n_units(self) -> Int64[np.ndarray, "C"]:
+        """Groups of every concept, or images where there are none."""
+        return np.bincount(self.by_unit().concept, minlength=self.num_concepts)
 
     @property
-    def n_drawn(self) -> Int64[np.ndarray, "C"]:
-        """Groups of every concept, or images where there are none."""
-        pairs = np.unique(np.stack([self.drawn_as, self.concept]), axis=1)
-        return np.bincount(pairs[1], minlength=self.num_concepts)
+    def least_units(self) -> int:
+        """Units that an interval needs."""
+        return LEAST_IMAGES if self.group is None else LEAST_GROUPS
 
     @property
     def totals(self) -> Float64[np.ndarray, "2 2 C"]:
@@ -81,39 +88,28 @@ class PairCounts:
         sums = [np.bincount(self.concept, v, self.num_concepts) for v in values]
         return np.stack(sums).astype(np.float64).reshape(2, 2, -1)  # of no pairs they are integers
 
+    def by_unit(self) -> UnitCounts:
+        """Sum over the images of every group; without groups each image is a unit."""
+        drawn = self.image if self.group is None else self.group
+        units, number = np.unique(drawn, return_inverse=True)
+        key, entry = np.unique(number * self.num_concepts + self.concept, return_inverse=True)
+        values = [*self.multi, *self.single]
+        sums = np.stack([np.bincount(entry, v, len(key)) for v in values]).astype(np.float64)
+        unit, concept = np.divmod(key, max(self.num_concepts, 1))
+        return UnitCounts(unit, concept, sums.reshape(2, 2, -1), len(units))
+
     def reasons(self) -> tuple[str, ...]:
         """Say of every concept why the two methods cannot be compared on it; empty if they can."""
         multi, single = set_ious(self.totals)
+        n, units = self.n_images, self.n_units
         reason = np.full(self.num_concepts, "", dtype=object)
-        reason[self.n_drawn == 1] = "one group"
-        reason[self.n_images == 1] = "one image"
+        if self.group is not None:
+            reason[units < LEAST_GROUPS] = f"fewer than {LEAST_GROUPS} groups"
+        reason[n < LEAST_IMAGES] = f"fewer than {LEAST_IMAGES} images"
         reason[np.isnan(single)] = "no single filter"
         reason[np.isnan(multi)] = "no embedding"
-        reason[self.n_images == 0] = "no image"
+        reason[n == 0] = "no image"
         return tuple(reason)
-
-    def random_sums(
-        self,
-        values: Num[np.ndarray, "V P"],
-        draw: Callable[[int], Num[np.ndarray, "N"]],
-        times: int,
-    ) -> Iterator[Float64[np.ndarray, "V C _"]]:
-        """Sum values over images that are weighted at random, for a few draws at a time.
-
-        Args:
-            values: Values of every pair.
-            draw: Draws the weight of each of N images, or groups where there are any.
-            times: How often.
-        """
-        images, column = np.unique(self.drawn_as, return_inverse=True)
-        rows = np.arange(len(values))[:, None] * self.num_concepts + self.concept
-        place = (rows.ravel(), np.tile(column, len(values)))
-        shape = (len(values) * self.num_concepts, len(images))
-        table = sparse.csr_array((values.ravel().astype(np.float64), place), shape=shape)
-        width = max(1, _BUDGET // max(1, sum(shape)))
-        for start in range(0, times, width):
-            weights = np.stack([draw(len(images)) for _ in range(min(width, times - start))], 1)
-            yield (table @ weights.astype(np.float64)).reshape(len(values), -1, weights.shape[1])
 
 
 def set_ious(sums: Float64[np.ndarray, "M 2 *S"]) -> Float64[np.ndarray, "M *S"]:

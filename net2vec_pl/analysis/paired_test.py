@@ -1,28 +1,31 @@
-"""Is a gain real? A permutation test of two methods, corrected for the number of concepts."""
+"""Is a gain real? A test of two methods by swaps, corrected for the number of concepts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
-from scipy import stats
+from jaxtyping import Float64
+from scipy import sparse, stats
 
-from net2vec_pl.analysis.pair_counts import PairCounts, set_ious
+from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
 
 MULTI, SINGLE, UNDECIDED = "combination", "single filter", "undecided"
-_ROUNDING = 1e-12  # equal differences of set IoUs may differ by this much
+LEAST_SWAPPED = 6  # units: with fewer, no p can be below 0.05
+_ALL_WAYS = 12  # units: up to so many, every way of swapping is taken
+_ROUNDING = 1e-9  # equal sums may differ by this share
+_BUDGET = 2**23  # numbers held at a time: 64 MB
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A permutation test of every concept's gain, corrected for the number of concepts.
+    """A test of every concept's gain, corrected for the number of concepts.
 
     Args:
         gain: Difference of set IoUs, multi - single.
-        p: Two-sided p-value, in [1 / (1 + permutations), 1]; NaN where nothing can be tested.
-        p_holm: Holm's correction: bounds the chance of any false verdict. With B permutations it
-            can reject nothing among more than alpha * (1 + B) concepts.
+        p: Two-sided p-value; NaN where nothing can be tested.
+        p_holm: Holm's correction: bounds the chance of any false verdict.
         p_fdr: Benjamini and Hochberg's: bounds the expected share of false verdicts.
         verdict: ``combination`` or ``single filter`` where p_fdr is at most alpha, by the sign of
             the gain, else ``undecided``, or why the concept could not be tested.
@@ -38,39 +41,77 @@ class PairedTest:
 def paired_test(
     counts: PairCounts, permutations: int = 10_000, alpha: float = 0.05, seed: int = 0
 ) -> PairedTest:
-    r"""Test whether the two methods could be exchanged, image by image.
+    r"""Test whether the two methods have equal set IoUs, by swapping them image by image.
 
-    If they are equally good, which of them gave which prediction of an image is a coin's toss. So
-    the counts of an image (or of all images of a group) are swapped at random, for all concepts
-    together, and :math:`p = (1 + \#\{|T_b| \ge |T|\}) / (1 + B)` with T the difference of set IoUs
-    (Phipson & Smyth, *Permutation p-values should never be zero*, 2010).
+    A set IoU is a ratio of sums, so swapping the counts of an image would test whether the methods
+    can be exchanged, and reject when their unions differ. The difference is therefore first made a
+    sum over images (or groups) u, with the intersections i and unions n of either method, I and N
+    their sums, and J the mean of the two set IoUs:
+
+    .. math:: z_u = \frac{i_u - J n_u}{N} - \frac{i'_u - J n'_u}{N'}, \qquad
+       p = \frac{1 + \#\{|\sum_u s_u^b z_u| \ge |\sum_u z_u|\}}{1 + B}
+
+    with signs :math:`s^b` at random, the same for all concepts of a unit. Where set IoUs are equal
+    each z is 0 on average. Signs do not change the squares of z, so dividing by their spread would
+    change no comparison: this is the studentised test, which needs no symmetry where units are many
+    (Janssen, *Studentized permutation tests*, 1997). Of at most 12 units, all swaps are taken.
 
     Args:
         counts: Pixels of the pairs of val.
-        permutations: Random swaps, B.
+        permutations: Random swaps, B, where there are more ways; more are drawn where so few could
+            not reach a corrected p of ``alpha`` for a single one of the concepts.
         alpha: Level of the verdict, in (0, 1).
         seed: Seed of the swaps.
 
     Returns:
-        p-values and verdicts. A concept of few images cannot reach a small p: with n images
-        (or groups) half the swaps mirror the other half, so p is about 2 / 2**n at least.
+        p-values and verdicts; none for a concept of fewer than 6 groups.
     """
-    rng, before = np.random.default_rng(seed), counts.totals[..., None]
-    gain = np.subtract(*set_ious(before))[:, 0]
-
-    def draw(n: int) -> Bool[np.ndarray, "N"]:
-        return rng.integers(2, size=n, dtype=bool)
-
-    reached = np.zeros(counts.num_concepts, dtype=np.int64)
-    for change in counts.random_sums(counts.single - counts.multi, draw, permutations):
-        swapped = np.subtract(*set_ious(before + np.stack([change, -change])))
-        reached += (np.abs(swapped) >= np.abs(gain)[:, None] - _ROUNDING).sum(axis=1)
+    units = counts.by_unit()
+    value, z = _linearised(counts, units)
+    times = max(permutations, int(np.ceil(2 * counts.num_concepts / alpha)))
+    total = np.bincount(units.concept, z, counts.num_concepts)
+    reached, drawn = np.zeros(counts.num_concepts), 0
+    for sums in _swapped(units, z, counts.num_concepts, times, seed):
+        reached += (np.abs(sums) >= np.abs(total)[:, None] * (1 - _ROUNDING)).sum(1)
+        drawn += sums.shape[1]
+    exact = units.num_units <= _ALL_WAYS  # the observed one is among them
     reasons = np.array(counts.reasons(), dtype=object)
-    p = np.where(reasons == "", (1 + reached) / (1 + permutations), np.nan)
+    few = (reasons == "") & (counts.n_units < LEAST_SWAPPED)
+    reasons[few] = f"fewer than {LEAST_SWAPPED} groups"
+    p = np.where(reasons == "", reached / drawn if exact else (1 + reached) / (1 + drawn), np.nan)
     p_fdr = _among_finite(p, lambda p: stats.false_discovery_control(p, method="bh"))
-    found = np.where(p_fdr <= alpha, np.where(gain > 0, MULTI, SINGLE), UNDECIDED)
+    found = np.where(p_fdr <= alpha, np.where(value > 0, MULTI, SINGLE), UNDECIDED)
     verdict = tuple(np.where(reasons == "", found, reasons).tolist())
-    return PairedTest(gain, p, _among_finite(p, holm), p_fdr, verdict)
+    return PairedTest(value, p, _among_finite(p, holm), p_fdr, verdict)
+
+
+def _linearised(
+    counts: PairCounts, units: UnitCounts
+) -> tuple[Float64[np.ndarray, "C"], Float64[np.ndarray, "Q"]]:
+    """Return the difference of every concept, and what every entry adds to it."""
+    scores, total = set_ious(counts.totals), counts.totals[:, 1]
+    middle = scores.mean(0)[units.concept]
+    parts = np.zeros_like(units.sums[:, 0])
+    of_entry = units.sums[:, 0] - middle * units.sums[:, 1]
+    np.divide(of_entry, total[:, units.concept], out=parts, where=total[:, units.concept] > 0)
+    return np.subtract(*scores), np.nan_to_num(np.subtract(*parts))
+
+
+def _swapped(
+    units: UnitCounts, z: Float64[np.ndarray, "Q"], num_concepts: int, times: int, seed: int
+) -> Iterator[Float64[np.ndarray, "C _"]]:
+    """Sum what entries add under signs of the units, for some ways of swapping at a time."""
+    shape = (num_concepts, units.num_units)
+    table = sparse.csr_array((z, (units.concept, units.unit)), shape=shape)
+    width = max(1, _BUDGET // max(1, sum(shape)))
+    if units.num_units <= _ALL_WAYS:
+        every = np.array([*product((1.0, -1.0), repeat=units.num_units)]).T
+        yield table @ every.reshape(units.num_units, -1)
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, times, width):
+        size = (units.num_units, min(width, times - start))
+        yield table @ (2.0 * rng.integers(2, size=size, dtype=np.int8) - 1.0)
 
 
 def holm(p: Float64[np.ndarray, "T"]) -> Float64[np.ndarray, "T"]:

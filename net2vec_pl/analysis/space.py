@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
+from net2vec_pl.analysis.chance import p_value
 from net2vec_pl.errors import ConfigError, shorten, unknown
 
 # What is equal in exact arithmetic must tie, whatever the order in which a product was summed.
@@ -356,20 +357,6 @@ def _mean_diagonal(labels: Int64[np.ndarray, "V"], neighbours: Int64[np.ndarray,
     same = (labels[neighbours] == labels[:, None]).mean(axis=1)
     count = np.bincount(labels)
     return float((np.bincount(labels, weights=same)[count > 0] / count[count > 0]).mean())
-
-
-def p_value(observed: float, permuted: Float64[np.ndarray, "B"]) -> float:
-    """Return how often chance does as well: (1 + number of permuted >= observed) / (1 + B).
-
-    Differences below 1e-9 count as ties. NaN for an observation that is NaN.
-
-    Example:
-        >>> p_value(0.5, np.array([0.1, 0.5, 0.2]))
-        0.5
-    """
-    if np.isnan(observed):
-        return float("nan")
-    return float((1 + (permuted >= observed - _CLOSE).sum()) / (1 + len(permuted)))
 
 
 def weight_spread(weight: Float[np.ndarray, "C K"]) -> Float64[np.ndarray, "C"]:

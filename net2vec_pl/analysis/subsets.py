@@ -12,7 +12,6 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from net2vec_pl.analysis.intervals import Interval
 from net2vec_pl.errors import ConfigError, unknown
 
 Target = Literal["segmentation", "classification"]
@@ -141,55 +140,45 @@ def cumulative_share(
 
 
 @dataclass(frozen=True)
-class NeededIntervals:
-    """Filters needed by the concepts of a bank, with intervals, per level.
+class NeededSpread:
+    """Filters needed by the concepts of a bank, per level: the median and the middle half.
+
+    Concepts are a fixed list, and they overlap, so a median over them has no interval.
 
     Args:
-        mean: Mean over concepts.
-        median: Median over concepts.
+        median: Over concepts.
+        low: First quartile.
+        high: Third quartile.
         n_concepts: Concepts that are not left out.
     """
 
-    mean: Interval
-    median: Interval
+    median: Float64[np.ndarray, "L"]
+    low: Float64[np.ndarray, "L"]
+    high: Float64[np.ndarray, "L"]
     n_concepts: int
 
+    def text(self, level: int, pattern: str = "{:.0f}") -> str:
+        """Write the median of a level, and the middle half in parentheses."""
+        median, low, high = (pattern.format(v[level]) for v in (self.median, self.low, self.high))
+        return f"{median} (middle half of the concepts: {low} to {high})"
 
-def needed_intervals(
-    needed: Float64[np.ndarray, "L C"], replicates: int = 1000, level: float = 0.95, seed: int = 0
-) -> NeededIntervals:
-    """Bootstrap over concepts: what if the dataset had named others like these?
+
+def needed_spread(needed: Float64[np.ndarray, "L C"]) -> NeededSpread:
+    """Return median and quartiles over concepts.
 
     Args:
         needed: Filters needed; a concept with a NaN at any level is left out.
-        replicates: Resamples of the concepts.
-        level: Share of the resamples between the bounds.
-        seed: Seed of the draws.
 
     Returns:
-        Mean and median with percentile intervals; NaN if no concept is left.
+        NaN if no concept is left. Quartiles are numbers of some concept: a few may be infinite,
+        and cannot be interpolated.
     """
     kept = needed[:, ~np.isnan(needed).any(axis=0)]
-    n = kept.shape[1]
-    if n == 0:
+    if not kept.shape[1]:
         nothing = np.full(len(needed), np.nan)
-        none = Interval(nothing, nothing, nothing)
-        return NeededIntervals(none, none, 0)
-    rng = np.random.default_rng(seed)
-    drawn = [kept[:, rng.integers(n, size=n)] for _ in range(replicates)]
-    return NeededIntervals(
-        _interval(kept.mean(axis=1), [d.mean(axis=1) for d in drawn], level),
-        _interval(np.median(kept, axis=1), [np.median(d, axis=1) for d in drawn], level),
-        n,
-    )
-
-
-def _interval(
-    value: Float64[np.ndarray, "L"], drawn: Sequence[Float64[np.ndarray, "L"]], level: float
-) -> Interval:
-    # A bound is one of the drawn values: some may be infinite, and cannot be interpolated.
-    bounds = [(1 - level) / 2, (1 + level) / 2]
-    return Interval(value, *np.quantile(np.stack(drawn), bounds, axis=0, method="nearest"))
+        return NeededSpread(nothing, nothing, nothing, 0)
+    low, high = np.quantile(kept, [0.25, 0.75], axis=1, method="nearest")
+    return NeededSpread(np.median(kept, axis=1), low, high, kept.shape[1])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.errors import ConfigError, shorten
@@ -148,7 +148,7 @@ def _tested(
     image, concept, multi, single = (part.numpy() for part in (*mine, others[2]))
     group = next((groups[image] for groups in _groups(bank, other)), None)
     pixels = PairCounts(image, concept, multi, single, len(names), group)
-    gain = bootstrap_set_iou(pixels, seed=seed).gain.array()
+    gain = SetIouIntervals(pixels).gain.array()
     test = paired_test(pixels, seed=seed)
     return {
         name: (

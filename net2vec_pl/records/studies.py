@@ -53,7 +53,7 @@ class GainRow(Record):
         multi: Mean val set IoU of combinations.
         single: Mean val set IoU of the best single filters.
         gain: Mean of multi - single.
-        won: Share of concepts with a gain above 0.
+        won: Concepts with a gain above 0.
         multi_better: Concepts for which the test finds the combination better.
         single_better: Concepts for which it finds the single filter better.
     """
@@ -63,7 +63,7 @@ class GainRow(Record):
     multi: Estimate
     single: Estimate
     gain: Estimate
-    won: Estimate
+    won: int
     multi_better: int
     single_better: int
 
@@ -465,7 +465,7 @@ class ControlMeansRow(Record):
         n_concepts: Concepts that both the control and the trained bank score.
         mean: Mean val set IoU of the control.
         lead: By how much the trained bank is above that.
-        share_above: Share of concepts for which it is above.
+        n_above: Concepts for which it is above.
         status: ``ok``, or why the control was left out.
     """
 
@@ -473,7 +473,7 @@ class ControlMeansRow(Record):
     n_concepts: int
     mean: Estimate
     lead: Estimate
-    share_above: Estimate
+    n_above: int
     status: str
 
 
@@ -554,7 +554,7 @@ class DirectionSpreadRow(Record):
             and the middle 95 % of the pairs.
         neighbour: The nearest concept by LDA from all images; empty if there is none.
         neighbour_cosine: Cosine with it in a resample: the mean, and the middle 95 %.
-        same: Share of the resamples in which it is the nearest one, with Wilson's interval.
+        same: Share of the resamples in which it is the nearest one.
         resamples: How many have the concept.
         status: ``ok``, or why there is no number.
     """
@@ -564,7 +564,7 @@ class DirectionSpreadRow(Record):
     cosine: Estimate
     neighbour: str
     neighbour_cosine: Estimate
-    same: Estimate
+    same: float
     resamples: int
     status: str
 

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
-from net2vec_pl.analysis.intervals import SetIouBootstrap, bootstrap_set_iou, mean_over_concepts
+from net2vec_pl.analysis.intervals import SetIouIntervals
+from net2vec_pl.analysis.jackknife import Interval
 from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.concepts import Vocabulary
@@ -20,7 +21,7 @@ from net2vec_pl.records import Estimate
 from net2vec_pl.records.run import ProbeRow
 
 KNOWN, NOT_KNOWN, UNDECIDED = "yes", "no", "undecided"
-_REPLICATES, _PERMUTATIONS = 1000, 10_000
+_PERMUTATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,45 @@ def knowledge(
     Args:
         own: The probe.
         references: The levels.
-        seed: Seed of resamples and swaps.
+        seed: Seed of the swaps.
         groups: The group of each row of the dataset, if rows are grouped.
     """
+    levels, best, counts = _beside_best(own, references, groups)
+    test = paired_test(counts, _PERMUTATIONS, seed=seed)
+    found = []
+    for c, gain in enumerate(_estimates(SetIouIntervals(counts).gain)):
+        level = float(levels[best[c], c])
+        verdict = test.verdict[c]
+        if verdict == MULTI:
+            verdict = KNOWN if gain.low > 0 else UNDECIDED
+        verdict = NOT_KNOWN if verdict == SINGLE else verdict
+        name = references[int(best[c])].name if level >= 0 else ""
+        found.append(Knowledge(name, level if level >= 0 else math.nan, gain, verdict))
+    return found
+
+
+def mean_over_levels(
+    own: Contender,
+    references: Sequence[Contender],
+    groups: npt.NDArray[np.int64] | None = None,
+) -> Interval:
+    """Average a probe's gain over the best reference level of every concept.
+
+    Args:
+        own: The probe.
+        references: The levels.
+        groups: The group of each row of the dataset, if rows are grouped.
+
+    Returns:
+        The mean over concepts, with its interval over images, or groups.
+    """
+    return SetIouIntervals(_beside_best(own, references, groups)[2]).means().gain
+
+
+def _beside_best(
+    own: Contender, references: Sequence[Contender], groups: npt.NDArray[np.int64] | None
+) -> tuple[Float64[Tensor, "L C"], Int64[Tensor, "C"], PairCounts]:
+    """Return all levels, which is the best of each concept, and the probe's counts beside it."""
     levels = torch.stack([c.val() for c in references]).nan_to_num(-1.0)
     best = levels.argmax(0)  # of each concept
     concept = own.counts.concept
@@ -99,19 +136,7 @@ def knowledge(
             for name in ("intersection", "union")
         ),
     )
-    counts = beside(own.counts, chosen, levels.shape[1], groups)
-    drawn = bootstrap_set_iou(counts, _REPLICATES, seed=seed)
-    test = paired_test(counts, _PERMUTATIONS, seed=seed)
-    found = []
-    for c, gain in enumerate(_estimates(drawn)):
-        level = float(levels[best[c], c])
-        verdict = test.verdict[c]
-        if verdict == MULTI:
-            verdict = KNOWN if gain.low > 0 else UNDECIDED
-        verdict = NOT_KNOWN if verdict == SINGLE else verdict
-        name = references[int(best[c])].name if level >= 0 else ""
-        found.append(Knowledge(name, level if level >= 0 else math.nan, gain, verdict))
-    return found
+    return levels, best, beside(own.counts, chosen, levels.shape[1], groups)
 
 
 def probe_table(
@@ -125,7 +150,7 @@ def probe_table(
     Args:
         vocabulary: The probed concepts.
         contenders: The run's own probe, and all that stands beside it.
-        seed: Seed of resamples.
+        seed: Seed of the swaps.
         groups: The group of each row of the dataset, if rows are grouped.
     """
     own, rows = contenders[0], []
@@ -134,8 +159,8 @@ def probe_table(
         is_probe = contender.role == "probe"
         known = knowledge(contender, references, seed, groups) if is_probe else []
         counts = beside(contender.counts, own.counts, len(vocabulary), groups)
-        drawn = bootstrap_set_iou(counts, _REPLICATES, seed=seed)
-        gains = _estimates(drawn)
+        found = SetIouIntervals(counts)
+        scores, gains = _estimates(found.multi), _estimates(found.gain)
         for c, concept in enumerate(vocabulary):
             rows.append(
                 ProbeRow(
@@ -144,9 +169,9 @@ def probe_table(
                     concept.category,
                     contender.name,
                     contender.role,
-                    n_val=int(drawn.n_images[c]),
+                    n_val=int(found.n_images[c]),
                     train=float(contender.train[c]),
-                    val=Estimate(*drawn.multi.array()[:, c].tolist()),
+                    val=scores[c],
                     gain=gains[c],
                     ap=float(contender.ap[c]),
                     annotated=float(contender.annotated[c]),
@@ -170,8 +195,7 @@ class ProbeMeans:
         ap: Mean average precision.
         annotated: Mean set IoU over annotated images.
         argmax: Mean IoU of the highest logit of a category.
-        over_reference: Mean gain over each concept's best level, with its interval over concepts;
-            NaN for levels.
+        over_reference: Mean gain over each concept's best level; NaN for levels.
         known: Concepts that it knows.
         tested: Concepts with a score.
     """
@@ -182,7 +206,7 @@ class ProbeMeans:
     ap: float
     annotated: float
     argmax: float
-    over_reference: Float64[np.ndarray, "3"]
+    over_reference: float
     known: int
     tested: int
 
@@ -192,7 +216,6 @@ def probe_means(rows: Sequence[ProbeRow]) -> list[ProbeMeans]:
     found = []
     for name in dict.fromkeys(row.probe for row in rows):
         mine = [row for row in rows if row.probe == name]
-        gains = np.array([row.over_reference.value for row in mine])
         found.append(
             ProbeMeans(
                 name,
@@ -201,7 +224,7 @@ def probe_means(rows: Sequence[ProbeRow]) -> list[ProbeMeans]:
                 ap=nan_mean(row.ap for row in mine),
                 annotated=nan_mean(row.annotated for row in mine),
                 argmax=nan_mean(row.argmax for row in mine),
-                over_reference=mean_over_concepts(gains).array(),
+                over_reference=nan_mean(row.over_reference.value for row in mine),
                 known=sum(row.known == KNOWN for row in mine),
                 tested=sum(math.isfinite(row.val.value) for row in mine),
             )
@@ -242,5 +265,5 @@ def beside(
     return PairCounts(image, multi.concept.numpy(), first, second, num_concepts, group)
 
 
-def _estimates(drawn: SetIouBootstrap) -> list[Estimate]:
-    return [Estimate(*of_concept) for of_concept in np.transpose(drawn.gain.array()).tolist()]
+def _estimates(found: Interval) -> list[Estimate]:
+    return [Estimate(*of_concept) for of_concept in found.array().T.tolist()]

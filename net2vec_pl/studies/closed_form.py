@@ -27,7 +27,7 @@ from net2vec_pl.analysis.subsets import (
     filters_needed,
     mean_curve,
     mean_curves,
-    needed_intervals,
+    needed_spread,
 )
 from net2vec_pl.figures.closed_form import learning_figure, selection_curves
 from net2vec_pl.pipeline.calibrated import calibrated_biases, counted_folds, val_set_iou
@@ -37,7 +37,7 @@ from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, 
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, interval
+from net2vec_pl.studies.study import Study
 from net2vec_pl.studies.subsets import QUESTION as HOW_MANY_FILTERS
 from net2vec_pl.studies.subsets import check_sizes, sizes_for
 from net2vec_pl.studies.sums import LayerSums
@@ -56,13 +56,11 @@ class ClosedForm(Question):
 
     Args:
         sizes: Numbers of filters, F; None for the paper's grid.
-        replicates: Resamples of the concepts, for intervals.
     """
 
     name: ClassVar[str] = "closed_form"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
     sizes: tuple[int, ...] | None = at_least(1, None)
-    replicates: int = at_least(1, 1000)
 
     def check(self, setup: Setup) -> None:
         """Refuse to keep more filters than a layer has."""
@@ -75,9 +73,9 @@ class ClosedForm(Question):
             return
         sums = LayerSums(study)
         _filters(sums, self)
-        _images(sums, self.replicates)
-        direction_spread(sums, self.replicates)
-        random_directions(sums, self.replicates)
+        _images(sums)
+        direction_spread(sums)
+        random_directions(sums)
 
 
 def _filters(sums: LayerSums, options: ClosedForm) -> None:
@@ -109,7 +107,7 @@ def _filters(sums: LayerSums, options: ClosedForm) -> None:
         {kind: cumulative_share(by_choice[kind][1], sizes) for kind in shown if counted},
         _LEVELS,
     )
-    _tell_filters(sums, needed, found[0].n_excluded, options.replicates)
+    _tell_filters(sums, needed, found[0].n_excluded)
 
 
 def filter_scores(sums: LayerSums, sizes: list[int]) -> Float64[np.ndarray, "2 F C"]:
@@ -163,22 +161,18 @@ def _write_needed(
     )
 
 
-def _tell_filters(
-    sums: LayerSums, needed: Float64[np.ndarray, "2 L C"], excluded: int, replicates: int
-) -> None:
+def _tell_filters(sums: LayerSums, needed: Float64[np.ndarray, "2 L C"], excluded: int) -> None:
     at = _LEVELS.index(_TOLD)
-    bounds = [needed_intervals(one, replicates, seed=sums.study.seed) for one in needed]
-    largest, forward = (one.median.array()[:, at] for one in bounds)
-    n = bounds[0].n_concepts
+    largest, forward = (needed_spread(one) for one in needed)
+    n = largest.n_concepts
     sums.study.find(
         HOW_MANY_FILTERS,
         f"median filters for {_TOLD:.0%} of the gain, LDA by {FORWARD}",
-        forward,
+        float(forward.median[at]),
         n,
-        f"For {_TOLD:.0%} of what LDA gains over the best reference level, a concept needs "
-        f"{interval(forward, '{:.0f}')} filters chosen by {FORWARD} in the median over {n} "
-        f"concepts, or {interval(largest, '{:.0f}')} of the {LARGEST} (intervals over concepts)."
-        + (f" Not above the level and left out: {excluded}." if excluded else ""),
+        f"For {_TOLD:.0%} of what LDA gains over the best reference level, the median over {n} "
+        f"concepts is {forward.text(at)} filters chosen by {FORWARD}, or {largest.text(at)} of "
+        f"the {LARGEST}." + (f" Not above the level and left out: {excluded}." if excluded else ""),
     )
 
 
@@ -187,7 +181,7 @@ def _mean_level(sums: LayerSums) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _images(sums: LayerSums, replicates: int) -> None:
+def _images(sums: LayerSums) -> None:
     """Score LDA from ever more train images."""
     study, num_folds = sums.study, sums.moments.num_folds
     if num_folds < 2:
@@ -220,7 +214,7 @@ def _images(sums: LayerSums, replicates: int) -> None:
         {name: one.mean for name, one in by_category.items()},
         _mean_level(sums),
     )
-    _tell_images(sums, curve, replicates)
+    _tell_images(sums, curve)
 
 
 def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tuple[int, ...]]]:
@@ -246,20 +240,18 @@ def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tupl
     return job.stages.once("closed-form-images", score)["val"].numpy(), choices
 
 
-def _tell_images(sums: LayerSums, curve: LearningCurve, replicates: int) -> None:
+def _tell_images(sums: LayerSums, curve: LearningCurve) -> None:
     total = len(sums.job.setup.stream.train_rows)
     found = filters_needed(curve.mean, curve.folds.tolist(), (_LEARNED,), sums.level)
-    bounds = needed_intervals(found.needed, replicates, seed=sums.study.seed)
-    share = bounds.median.array()[:, 0] / curve.folds[-1]
-    n, rising = bounds.n_concepts, mean_curve(curve.mean).mean
+    spread = needed_spread(found.needed / curve.folds[-1])
+    n, rising = spread.n_concepts, mean_curve(curve.mean).mean
     sums.study.find(
         HOW_MANY_IMAGES,
         f"median share of the train images for {_LEARNED:.0%} of the gain, LDA",
-        share,
+        float(spread.median[0]),
         n,
-        f"In the median over {n} concepts, {interval(share, '{:.0%}')} of the {total} train images "
-        f"reach {_LEARNED:.0%} of what LDA gains over the best reference level with all of them "
-        f"(interval over concepts). Mean set IoU is {rising[0]:.3f} with "
-        f"{curve.folds[0] / curve.folds[-1]:.0%} of the images, {rising[-2]:.3f} with "
+        f"In the median over {n} concepts, {spread.text(0, '{:.0%}')} of the {total} train "
+        f"images reach {_LEARNED:.0%} of what LDA gains over the best reference level with all of "
+        f"them. Mean set IoU is {rising[0]:.3f} with {curve.folds[0] / curve.folds[-1]:.0%} of the images, {rising[-2]:.3f} with "
         f"{curve.folds[-2] / curve.folds[-1]:.0%} and {rising[-1]:.3f} with all.",
     )

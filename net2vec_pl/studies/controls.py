@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from net2vec_pl.activations import BankCounts, MemoryCache
-from net2vec_pl.analysis.intervals import MeanScores, bootstrap_set_iou
+from net2vec_pl.analysis.intervals import MeanScores, SetIouIntervals
 from net2vec_pl.pipeline.activations import find_activations
 from net2vec_pl.pipeline.layer import LayerJob, key_of
 from net2vec_pl.pipeline.segmentation import chosen_counts, single_filters
@@ -19,7 +19,7 @@ from net2vec_pl.records.studies import ControlMeansRow, ControlRow
 from net2vec_pl.report.card import CONTROLS as QUESTION
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
-from net2vec_pl.studies.question import Question, at_least
+from net2vec_pl.studies.question import Question
 from net2vec_pl.studies.study import Study, estimate, interval
 
 _log = logging.getLogger(__name__)
@@ -45,15 +45,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Controls(Question):
-    """Leaves ``controls.csv`` by concept and ``control_means.csv``.
-
-    Args:
-        replicates: Resamples of the images, for intervals.
-    """
+    """Leaves ``controls.csv`` by concept and ``control_means.csv``."""
 
     name: ClassVar[str] = "controls"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
-    replicates: int = at_least(1, 1000)
 
     def prepare(self, jobs: Sequence[LayerJob]) -> None:
         """Ask a network with random weights about all layers in one pass over the images."""
@@ -78,10 +73,10 @@ class Controls(Question):
                 _log.info("control %s is left out: %s", control.name, control.text)
                 continue
             counts = segmented.beside(control.counts)
-            drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
-            scores["multi"] = drawn.multi.value.tolist()
-            scores[control.name] = drawn.single.value.tolist()
-            means[control.name] = drawn.means()
+            beside = SetIouIntervals(counts)
+            scores["multi"] = beside.multi.value.tolist()
+            scores[control.name] = beside.single.value.tolist()
+            means[control.name] = beside.means()
             if control.name != "single":
                 _tell_lead(study, control, means[control.name])
         study.write(
@@ -92,19 +87,19 @@ class Controls(Question):
             "controls",
         )
         study.write([_row(control, means.get(control.name)) for control in found], "control_means")
-        _tell_gain(study, found, self.replicates)
+        _tell_gain(study, found)
 
 
 def _row(control: Control, means: MeanScores | None) -> ControlMeansRow:
     if means is None:
         none = Estimate(math.nan)
-        return ControlMeansRow(control.name, 0, none, none, none, control.text)
+        return ControlMeansRow(control.name, 0, none, none, 0, control.text)
     return ControlMeansRow(
         control.name,
         means.n_concepts,
         mean=estimate(means.single),
         lead=estimate(means.gain),
-        share_above=estimate(means.won),
+        n_above=means.n_won,
         status="ok",
     )
 
@@ -117,8 +112,8 @@ def _tell_lead(study: Study, control: Control, means: MeanScores) -> None:
         means.gain.array(),
         means.n_concepts,
         f"Against {control.text} ({means.single.value:.3f} in mean val set IoU) the trained "
-        f"bank leads by {interval(means.gain.array())} and is ahead for "
-        f"{interval(means.won.array(), '{:.0%}')} of {means.n_concepts} concepts"
+        f"bank leads by {interval(means.gain.array())} and is ahead for {means.n_won} of "
+        f"{means.n_concepts} concepts"
         f"{study.by_groups}." + (_SELECTIVITY if control.name == _SHUFFLED else ""),
     )
 
@@ -207,20 +202,20 @@ def _random_stages(setup: Setup) -> list[Stages]:
     ]
 
 
-def _tell_gain(study: Study, found: list[Control], replicates: int) -> None:
+def _tell_gain(study: Study, found: list[Control]) -> None:
     """Say how much of the gain of combinations over single filters remains on a random network."""
     by_name = {control.name: control.counts for control in found}
     multi, single = (by_name.get(f"random_network_{which}") for which in ("multi", "single"))
     if multi is None or single is None:
         return
     counts = study.segmented.beside(single, multi)
-    means = bootstrap_set_iou(counts, replicates, seed=study.seed).means()
+    means = SetIouIntervals(counts).means()
     study.find(
         QUESTION,
         "gain on a random network",
         means.gain.array(),
         means.n_concepts,
         f"On the network with random weights combinations gain {interval(means.gain.array())} "
-        f"over single filters and score higher for {interval(means.won.array(), '{:.0%}')} of the "
-        f"concepts{study.by_groups}: so much of such a gain needs no training of the network.",
+        f"over single filters and score higher for {means.n_won} of {means.n_concepts} concepts"
+        f"{study.by_groups}: so much of such a gain needs no training of the network.",
     )

@@ -13,13 +13,12 @@ from net2vec_pl.analysis.closed_form import (
     standardised_difference,
     unit_rows,
 )
-from net2vec_pl.analysis.intervals import mean_over_concepts, share_of
 from net2vec_pl.pipeline.calibrated import calibrated_biases, val_set_iou
 from net2vec_pl.probes.closed_form import furthest_apart
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import DirectionSpreadRow, RandomDirectionRow
 from net2vec_pl.runs.stages import Tensors
-from net2vec_pl.studies.study import estimate, interval
+from net2vec_pl.studies.study import middle_half
 from net2vec_pl.studies.sums import LayerSums
 from net2vec_pl.units.rotation import random_rotation
 
@@ -32,12 +31,11 @@ _NONE = Estimate(float("nan"))
 _log = logging.getLogger(__name__)
 
 
-def direction_spread(sums: LayerSums, replicates: int) -> None:
+def direction_spread(sums: LayerSums) -> None:
     """Solve LDA on resamples of the folds, and compare the directions.
 
     Args:
         sums: The layer.
-        replicates: Resamples of the concepts, for intervals.
     """
     study, moments = sums.study, sums.moments
     if moments.num_folds < 2:
@@ -54,21 +52,18 @@ def direction_spread(sums: LayerSums, replicates: int) -> None:
     rows = _spread_rows(sums, weight)
     study.write(rows, "direction_spread")
     cosine = np.array([row.cosine.value for row in rows])
-    same = np.array([row.same.value for row in rows])
+    same = np.array([row.same for row in rows])
     known = np.isfinite(same)
-    means = [
-        mean_over_concepts(values, replicates, seed=study.seed).array() for values in (cosine, same)
-    ]
     study.find(
         HOW_SURE,
         "mean cosine between LDA from two resamples of the train images",
-        means[0],
+        float(np.nanmean(cosine)) if np.isfinite(cosine).any() else np.nan,
         int(np.isfinite(cosine).sum()),
         f"From two resamples of the train images (in {moments.num_folds} folds, {_RESAMPLES} "
-        f"resamples), LDA of a concept has a cosine of {interval(means[0])} in the mean over "
-        f"{int(np.isfinite(cosine).sum())} concepts. Its nearest concept is the same in "
-        f"{interval(means[1], '{:.0%}')} of the resamples; in at least 95% of them for "
-        f"{int((same[known] >= 0.95).sum())} of {int(known.sum())} concepts.",
+        f"resamples), LDA of a concept has a cosine of {np.nanmean(cosine):.3f} in the mean "
+        f"over {int(np.isfinite(cosine).sum())} concepts ({middle_half(cosine)}). Its nearest "
+        f"concept is the same in {same[known].mean():.0%} of the resamples; in at least 95% of "
+        f"them for {int((same[known] >= 0.95).sum())} of {int(known.sum())} concepts.",
     )
 
 
@@ -90,7 +85,7 @@ def _spread_rows(sums: LayerSums, weight: Float64[np.ndarray, "R C K"]) -> list[
                 _middle(cosines[:, c]),
                 names[other] if ok else "",
                 _middle((unit[:, c] * unit[:, other]).sum(1)) if ok else _NONE,
-                estimate(share_of(hits, int(there.sum()))) if ok else _NONE,
+                hits / int(there.sum()) if ok and there.any() else float("nan"),
                 int(np.isfinite(unit[:, c, 0]).sum()),
                 "ok" if ok else _why_not(full, c),
             )
@@ -110,12 +105,11 @@ def _why_not(full: Float64[np.ndarray, "C K"], concept: int) -> str:
     return "no other concept has a direction" if full[concept].any() else "no direction"
 
 
-def random_directions(sums: LayerSums, replicates: int) -> None:
+def random_directions(sums: LayerSums) -> None:
     """Compare the best single filter with the best direction of a random rotation of the filters.
 
     Args:
         sums: The layer.
-        replicates: Resamples of the concepts, for intervals.
     """
     study = sums.study
     found = sums.job.stages.once("closed-form-rotated", lambda: _against_rotated(sums))
@@ -123,19 +117,19 @@ def random_directions(sums: LayerSums, replicates: int) -> None:
     study.write(rows, "random_directions")
     ok = [row for row in rows if np.isfinite(row.single - row.rotated)]
     values = np.array([[row.single, row.rotated, row.random_above] for row in ok]).reshape(-1, 3)
-    gain = mean_over_concepts(values[:, 0] - values[:, 1], replicates, seed=study.seed).array()
+    gain = values[:, 0] - values[:, 1]
     if not len(ok):
         return
     mean = values.mean(0)
     study.find(
         MORE_THAN_CHANCE,
         "mean set IoU of the best filter less that of the best rotated direction",
-        gain,
+        float(gain.mean()),
         len(ok),
         f"With thresholds chosen on train images, the best single filter scores {mean[0]:.3f} and "
         f"the best direction of a random rotation of the filters {mean[1]:.3f}: a difference of "
-        f"{interval(gain, '{:+.3f}')} (interval over {len(ok)} concepts). In the median concept, "
-        f"{np.median(values[:, 2]):.1%} of {_DIRECTIONS} random directions set inside and outside "
+        f"{gain.mean():+.3f} over {len(ok)} concepts ({middle_half(gain, '{:+.3f}')}). In the median "
+        f"concept, {np.median(values[:, 2]):.1%} of {_DIRECTIONS} random directions set inside and outside "
         "further apart than its best filter does.",
     )
 

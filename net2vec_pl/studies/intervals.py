@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from net2vec_pl.analysis.intervals import MeanScores, SetIouBootstrap, bootstrap_set_iou
+from net2vec_pl.analysis.intervals import MeanScores, SetIouIntervals
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, PairedTest, paired_test
 from net2vec_pl.analysis.seeds import spread_over_seeds
 from net2vec_pl.figures.intervals import gain_intervals
@@ -22,13 +22,11 @@ class Intervals(Question):
     """Leaves ``intervals.csv``, ``gains.csv`` by category and ``figures/intervals``.
 
     Args:
-        replicates: Resamples of the images.
         permutations: Random swaps of the paired test.
     """
 
     name: ClassVar[str] = "intervals"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
-    replicates: int = at_least(1, 1000)
     permutations: int = at_least(1, 10_000)
 
     def run(self, study: Study) -> None:
@@ -36,23 +34,23 @@ class Intervals(Question):
         segmented = study.segmented
         single = chosen_counts(study.job, segmented.baseline)
         counts = segmented.beside(single)
-        drawn = bootstrap_set_iou(counts, self.replicates, seed=study.seed)
+        found = SetIouIntervals(counts)
         test = paired_test(counts, self.permutations, seed=study.seed)
-        study.write(_table(study, drawn, test), "intervals")
-        names, points = study.job.vocabulary.names, (drawn.multi.array(), drawn.single.array())
+        study.write(_table(study, found, test), "intervals")
+        names, points = study.job.vocabulary.names, (found.multi.array(), found.single.array())
         study.draw("intervals", gain_intervals, names, *points)
-        study.write(_by_category(study, drawn, test), "gains")
-        _tell(study, drawn.means(), test)
+        study.write(_by_category(study, found, test), "gains")
+        _tell(study, found.means(), test)
 
 
-def _table(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[IntervalRow]:
-    multi, single, gain = (estimates(part) for part in (drawn.multi, drawn.single, drawn.gain))
+def _table(study: Study, found: SetIouIntervals, test: PairedTest) -> list[IntervalRow]:
+    multi, single, gain = (estimates(part) for part in (found.multi, found.single, found.gain))
     over_seeds = _over_seeds(study)
     return [
         IntervalRow(
             concept.name,
             concept.category,
-            int(drawn.n_images[c]),
+            int(found.n_images[c]),
             multi[c],
             single[c],
             gain[c],
@@ -78,10 +76,10 @@ def _over_seeds(study: Study) -> dict[int, tuple[float, float]]:
     return dict(enumerate(zip(spread.score_std.tolist(), spread.cosine.tolist(), strict=True)))
 
 
-def _by_category(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list[GainRow]:
+def _by_category(study: Study, found: SetIouIntervals, test: PairedTest) -> list[GainRow]:
     rows = []
     for category, among in by_category(study.categories).items():
-        means = drawn.means(among)
+        means = found.means(among)
         verdicts = [v for v, mine in zip(test.verdict, among, strict=True) if mine]
         rows.append(
             GainRow(
@@ -90,7 +88,7 @@ def _by_category(study: Study, drawn: SetIouBootstrap, test: PairedTest) -> list
                 multi=estimate(means.multi),
                 single=estimate(means.single),
                 gain=estimate(means.gain),
-                won=estimate(means.won),
+                won=means.n_won,
                 multi_better=verdicts.count(MULTI),
                 single_better=verdicts.count(SINGLE),
             )
@@ -113,11 +111,11 @@ def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
     )
     study.find(
         QUESTION,
-        "share of concepts won",
-        means.won.array(),
+        "concepts with a higher score by the combination",
+        float(means.n_won),
         means.n_concepts,
-        f"The combination scores higher for {interval(means.won.array(), '{:.0%}')} of the "
-        f"concepts (interval over concepts). By a paired test corrected for {means.n_concepts} "
-        f"concepts (false discovery rate 5 %) the combination is better for {better[0]} and the "
-        f"single filter for {better[1]}; the others are undecided.",
+        f"The combination scores higher for {means.n_won} of {means.n_concepts} concepts. By a "
+        f"paired test corrected for their number (false discovery rate 5 %) the combination is "
+        f"better for {better[0]} and the single filter for {better[1]}; the others are "
+        "undecided.",
     )

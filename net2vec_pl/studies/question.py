@@ -14,7 +14,7 @@ from net2vec_pl.studies.study import Study
 class Question(ABC):
     """An analysis; subclasses are frozen dataclasses whose fields are its options.
 
-    A field of another question's name is the same option: ``analysis.replicates=50`` sets it for
+    A field of another question's name is the same option: ``analysis.permutations=50`` sets it for
     both. Types of fields: ``int``, ``float``, ``bool``, ``str``, ``str | None``, ``tuple[str, ...]
     | None`` and ``tuple[int, ...] | None``; for the last two ``auto`` on the command line is None.
 

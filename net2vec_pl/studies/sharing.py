@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from net2vec_pl.analysis.intervals import mean_over_concepts
 from net2vec_pl.analysis.sharing import (
     DETECTED_BY_MULTI,
     DETECTED_BY_SINGLE,
@@ -33,7 +32,7 @@ from net2vec_pl.records.studies import (
     SharedFilterRow,
 )
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, interval
+from net2vec_pl.studies.study import Study, middle_half
 
 _log = logging.getLogger(__name__)
 QUESTION = "Are filters shared between concepts?"
@@ -46,13 +45,11 @@ class Sharing(Question):
 
     Args:
         permutations: Ten times the random choices of filters that overlaps are compared with.
-        replicates: Resamples of the concepts, for intervals.
     """
 
     name: ClassVar[str] = "sharing"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
     permutations: int = at_least(1, 10_000)
-    replicates: int = at_least(1, 1000)
 
     def run(self, study: Study) -> None:
         """Count what concepts share, and what single filters detect."""
@@ -67,7 +64,7 @@ class Sharing(Question):
         _write_detectors(study)
         _write_failures(study)
         _tell_filters(study, shared)
-        _tell_overlap(study, common, largest, self.replicates)
+        _tell_overlap(study, common, largest)
 
 
 def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, "C"]) -> None:
@@ -97,22 +94,21 @@ def _tell_filters(study: Study, shared: FilterSharing) -> None:
     )
 
 
-def _tell_overlap(study: Study, common: Overlap, largest: int, replicates: int) -> None:
+def _tell_overlap(study: Study, common: Overlap, largest: int) -> None:
     if len(common.concept) < 3:
         _log.info("overlap of filters: nothing to say of fewer than 3 concepts")
         return
     low, high = np.quantile(common.random_mean, [0.025, 0.975])
     # What a concept has in common with the others on average; the diagonal holds its own filters.
     of_concept = (common.shared.sum(axis=1) - largest) / (len(common.concept) - 1)
-    mean = mean_over_concepts(of_concept, replicates, seed=study.seed).array()
     study.find(
         QUESTION,
         f"mean overlap of the {largest} largest weights",
-        mean,
+        common.mean,
         len(common.concept),
         f"Among their {largest} filters of largest weight two concepts have "
-        f"{interval(mean, '{:.2f}')} in common on average (interval over concepts); random choices "
-        f"{common.expected:.2f} [{low:.2f}, {high:.2f}], p = {common.p_mean:.2g}.",
+        f"{common.mean:.2f} in common on average ({middle_half(of_concept, '{:.2f}')}); random "
+        f"choices {common.expected:.2f} [{low:.2f}, {high:.2f}], p = {common.p_mean:.2g}.",
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from net2vec_pl import processes
 from net2vec_pl.analysis.clusters import Layout
-from net2vec_pl.analysis.intervals import Interval
+from net2vec_pl.analysis.jackknife import Interval
 from net2vec_pl.data.groups import if_few, over_images
 from net2vec_pl.figures.style import save_figure
 from net2vec_pl.pipeline.classification import Classified
@@ -157,6 +157,23 @@ def interval(value: Float64[np.ndarray, "3"], pattern: str = "{:.3f}") -> str:
     """
     point, low, high = (pattern.format(v) for v in value)
     return f"{point} [{low}, {high}]"
+
+
+def middle_half(values: Float64[np.ndarray, "C"], pattern: str = "{:.3f}") -> str:
+    """Say between which values the middle half of the concepts lies.
+
+    Concepts are a fixed list, and they overlap: a mean over them has this spread, but no interval.
+
+    Args:
+        values: Of each concept; what is not finite is left out.
+        pattern: How to write a value.
+
+    Example:
+        >>> middle_half(np.array([0.0, 1.0, 2.0, 3.0, 4.0]), "{:.0f}")
+        'middle half of the concepts: 1 to 3'
+    """
+    low, high = np.quantile(values[np.isfinite(values)], [0.25, 0.75], method="nearest")
+    return f"middle half of the concepts: {pattern.format(low)} to {pattern.format(high)}"
 
 
 def estimate(found: Interval) -> Estimate:

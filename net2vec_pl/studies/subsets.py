@@ -19,7 +19,7 @@ from net2vec_pl.analysis.subsets import (
     filters_needed,
     mean_curve,
     mean_curves,
-    needed_intervals,
+    needed_spread,
     sparsity_answer,
     top_filters,
 )
@@ -47,13 +47,11 @@ class Subsets(Question):
     Args:
         sizes: Numbers of filters to train with, F; None for the paper's grid.
         penalties: Strengths of the L1 penalty.
-        replicates: Resamples of the concepts, for intervals.
     """
 
     name: ClassVar[str] = "subsets"
     sizes: tuple[int, ...] | None = at_least(1, None)
     penalties: int = at_least(0, 4)
-    replicates: int = at_least(1, 1000)
 
     def check(self, setup: Setup) -> None:
         """Refuse to keep more filters than a layer has."""
@@ -98,7 +96,7 @@ def _segment(study: Study, options: Subsets) -> None:
     masked = _scored(job, f"masked-{_digest(sizes)}", weight * kept, first)
     names = job.vocabulary.names
     needed = _curves(study, names, study.categories, sizes, retrained.numpy(), masked.numpy(), "")
-    _tell(study, needed, options.replicates, min(sizes), "")
+    _tell(study, needed, min(sizes), "")
     protocol = job.setup.options.protocol
     if not options.penalties:
         return
@@ -179,7 +177,7 @@ def _classify(study: Study, options: Subsets) -> None:
     needed = _curves(
         study, names, categories, sizes, retrained.numpy(), masked.numpy(), suffix, 0.5
     )
-    _tell(study, needed, options.replicates, min(sizes), suffix)
+    _tell(study, needed, min(sizes), suffix)
 
 
 def _curves(
@@ -254,23 +252,22 @@ def _share_rows(
     return rows
 
 
-def _tell(study: Study, found: FiltersNeeded, replicates: int, least: int, suffix: str) -> None:
+def _tell(study: Study, found: FiltersNeeded, least: int, suffix: str) -> None:
     needed, excluded = found.needed, found.n_excluded
     at = LEVELS.index(_PAPERS_LEVEL)
-    bounds = needed_intervals(needed, replicates, seed=study.seed)
-    if not bounds.n_concepts:
+    spread = needed_spread(needed)
+    if not spread.n_concepts:
         return
-    median = bounds.median.array()[:, at]
     finite = needed[at][np.isfinite(needed[at])]
     target = "classify" if suffix else "segment"
     study.find(
         QUESTION,
         f"median filters for 80 % of the full score{suffix}",
-        median,
-        bounds.n_concepts,
-        f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, a concept needs {median[0]:.0f} "
-        f"[{median[1]:.0f}, {median[2]:.0f}] filters in the median over {bounds.n_concepts} "
-        f"concepts (interval over concepts); {(finite > least).mean():.0%} need more than {least}."
+        float(spread.median[at]),
+        spread.n_concepts,
+        f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, the median over "
+        f"{spread.n_concepts} concepts is {spread.text(at)} filters; {(finite > least).mean():.0%} need "
+        f"more than {least}."
         + (f" Without a score above chance and left out: {excluded}." if excluded else ""),
     )
 

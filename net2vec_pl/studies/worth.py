@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.figures.levels import reference_levels
 from net2vec_pl.pipeline import worth
 from net2vec_pl.records.run import ProbeRow
-from net2vec_pl.report.probes import KNOWN, ProbeMeans, probe_means
+from net2vec_pl.report.probes import KNOWN, ProbeMeans, mean_over_levels, probe_means
 from net2vec_pl.studies.native import tell_native
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study, interval
@@ -31,13 +31,11 @@ class Worth(Question):
     """Says what ``probes.csv`` means, and draws ``figures/levels``.
 
     Args:
-        replicates: Resamples of the images.
         permutations: Random swaps of the paired test.
     """
 
     name: ClassVar[str] = "worth"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
-    replicates: int = at_least(1, 1000)
     permutations: int = at_least(1, 10_000)
 
     def run(self, study: Study) -> None:
@@ -61,15 +59,18 @@ def _tell(
     _tell_known(study, rows, most, _BY_TEST.format(over=study.over_images) + study.if_few)
     if most is not own:
         _tell_known(study, rows, own)
+    segmented = study.segmented
+    levels = [c for c in segmented.contenders if c.role == "reference"]
+    gain = mean_over_levels(segmented.contenders[0], levels, study.job.setup.reader.groups).array()
     study.find(
         QUESTION,
         "mean gain over the best reference level",
-        own.over_reference,
+        gain,
         own.tested,
         f"Levels in mean val set IoU: every pixel {_of(means, worth.EVERYTHING):.3f}, a mask of "
         f"the mean train position {_of(means, worth.POSITION):.3f}, a random direction "
         f"{_of(means, worth.RANDOM):.3f}. {own.name} scores {own.val:.3f}; less the best level of "
-        f"each concept that is {interval(own.over_reference)} (95 % interval over concepts).",
+        f"each concept that is {interval(gain)} (95 % interval {study.over_images}).",
     )
     combinations = [m for m in probes if m.name not in (worth.SINGLE, worth.SINGLE_TUNED)]
     _tell_several(study, means, max(combinations, key=lambda m: m.val), options)
@@ -101,20 +102,20 @@ def _tell_several(
     """Compare the best probe with the best single filter, both with thresholds from train."""
     by_name = {c.name: c.counts for c in study.segmented.contenders}
     counts = study.segmented.beside(by_name[worth.SINGLE_TUNED], by_name[first.name])
-    drawn = bootstrap_set_iou(counts, options.replicates, seed=study.seed).means()
+    found = SetIouIntervals(counts).means()
     verdict = paired_test(counts, options.permutations, seed=study.seed).verdict
     own, calibrated = means[0].name, _of(means, f"{means[0].name}, calibrated")
     also = "" if np.isnan(calibrated) else f"; {own} scores {calibrated:.3f} with one"
     study.find(
         QUESTION,
         "gain of the best combination over the best single filter, calibrated",
-        drawn.gain.array(),
-        drawn.n_concepts,
+        found.gain.array(),
+        found.n_concepts,
         f"With a threshold of its own, chosen on train images, the best single filter scores "
-        f"{drawn.single.value:.3f}{also}. The best combination, {first.name}, scores "
-        f"{drawn.multi.value:.3f}: a gain of {interval(drawn.gain.array())} (95 % interval "
+        f"{found.single.value:.3f}{also}. The best combination, {first.name}, scores "
+        f"{found.multi.value:.3f}: a gain of {interval(found.gain.array())} (95 % interval "
         f"{study.over_images}). By a paired test it is better for {verdict.count(MULTI)} of "
-        f"{drawn.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.{study.if_few}",
+        f"{found.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.{study.if_few}",
     )
 
 
