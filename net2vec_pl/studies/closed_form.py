@@ -252,6 +252,7 @@ def _tell_images(sums: LayerSums, curve: LearningCurve) -> None:
         n,
         f"In the median over {n} concepts, {spread.text(0, '{:.0%}')} of the {total} train "
         f"images reach {_LEARNED:.0%} of what LDA gains over the best reference level with all of "
-        f"them. Mean set IoU is {rising[0]:.3f} with {curve.folds[0] / curve.folds[-1]:.0%} of the images, {rising[-2]:.3f} with "
+        f"them. Mean set IoU is {rising[0]:.3f} with {curve.folds[0] / curve.folds[-1]:.0%} of "
+        f"the images, {rising[-2]:.3f} with "
         f"{curve.folds[-2] / curve.folds[-1]:.0%} and {rising[-1]:.3f} with all.",
     )

@@ -128,8 +128,10 @@ def random_directions(sums: LayerSums) -> None:
         len(ok),
         f"With thresholds chosen on train images, the best single filter scores {mean[0]:.3f} and "
         f"the best direction of a random rotation of the filters {mean[1]:.3f}: a difference of "
-        f"{gain.mean():+.3f} over {len(ok)} concepts ({middle_half(gain, '{:+.3f}')}). In the median "
-        f"concept, {np.median(values[:, 2]):.1%} of {_DIRECTIONS} random directions set inside and outside "
+        f"{gain.mean():+.3f} over {len(ok)} concepts ({middle_half(gain, '{:+.3f}')}). In the "
+        f"median "
+        f"concept, {np.median(values[:, 2]):.1%} of {_DIRECTIONS} random directions set inside "
+        f"and outside "
         "further apart than its best filter does.",
     )
 

@@ -26,7 +26,7 @@ from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.records.studies import ExampleRow, Retrieved
 from net2vec_pl.studies.looks import check_concepts, chosen_concepts, directions, single_masks
 from net2vec_pl.studies.question import Question
-from net2vec_pl.studies.study import Study
+from net2vec_pl.studies.study import Study, middle_half
 
 QUESTION = "What does a vector look at?"
 _PERCENTILES = (0, 20, 40, 60, 80, 90, 100)

@@ -266,7 +266,8 @@ def _tell(study: Study, found: FiltersNeeded, least: int, suffix: str) -> None:
         float(spread.median[at]),
         spread.n_concepts,
         f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, the median over "
-        f"{spread.n_concepts} concepts is {spread.text(at)} filters; {(finite > least).mean():.0%} need "
+        f"{spread.n_concepts} concepts is {spread.text(at)} filters; {(finite > "
+        f"least).mean():.0%} need "
         f"more than {least}."
         + (f" Without a score above chance and left out: {excluded}." if excluded else ""),
     )
