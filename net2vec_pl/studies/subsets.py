@@ -259,6 +259,7 @@ def _tell(study: Study, found: FiltersNeeded, least: int, suffix: str) -> None:
     if not spread.n_concepts:
         return
     finite = needed[at][np.isfinite(needed[at])]
+    more = (finite > least).mean()
     target = "classify" if suffix else "segment"
     study.find(
         QUESTION,
@@ -266,9 +267,8 @@ def _tell(study: Study, found: FiltersNeeded, least: int, suffix: str) -> None:
         float(spread.median[at]),
         spread.n_concepts,
         f"To {target} with {_PAPERS_LEVEL:.0%} of the full score, the median over "
-        f"{spread.n_concepts} concepts is {spread.text(at)} filters; {(finite > "
-        f"least).mean():.0%} need "
-        f"more than {least}."
+        f"{spread.n_concepts} concepts is {spread.text(at)} filters; {more:.0%} need more than "
+        f"{least}."
         + (f" Without a score above chance and left out: {excluded}." if excluded else ""),
     )
 
