@@ -93,10 +93,10 @@ class SetIouIntervals:
         weight = self._weights[which]
         return student(
             value,
-            np.bincount(concept, change**2, size),
+            np.bincount(concept, change**2, size).astype(np.float64),
             np.bincount(concept, minlength=size),
             effective_number(
-                np.bincount(concept, weight, size), np.bincount(concept, weight**2, size)
+                *(np.bincount(concept, w, size).astype(np.float64) for w in (weight, weight**2))
             ),
             self.level,
             share=which < 2,
@@ -153,12 +153,12 @@ class SetIouIntervals:
         )
         there = np.bincount(unit, minlength=size) > 0
         weight = np.bincount(unit, self._weights[which][kept], size)
-        squares = np.nan_to_num(mean - total / number)[there] ** 2
+        change_of_mean = np.nan_to_num(mean - total / number)[there]
         return student(
             np.array(total / number),
-            squares.sum(),
-            there.sum(),
-            effective_number(weight.sum(), (weight**2).sum()),
+            np.asarray((change_of_mean**2).sum()),
+            np.asarray(there.sum()),
+            effective_number(np.asarray(weight.sum()), np.asarray((weight**2).sum())),
             self.level,
             share=which < 2,
             least=self.counts.least_units,

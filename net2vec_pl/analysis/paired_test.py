@@ -10,9 +10,9 @@ from jaxtyping import Float64
 from scipy import sparse, stats
 
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
+from net2vec_pl.data.groups import FEW
 
 MULTI, SINGLE, UNDECIDED = "combination", "single filter", "undecided"
-LEAST_SWAPPED = 6  # units: with fewer, no p can be below 0.05
 _ALL_WAYS = 12  # units: up to so many, every way of swapping is taken
 _ROUNDING = 1e-9  # equal sums may differ by this share
 _BUDGET = 2**23  # numbers held at a time: 64 MB
@@ -76,8 +76,8 @@ def paired_test(
         drawn += sums.shape[1]
     exact = units.num_units <= _ALL_WAYS  # the observed one is among them
     reasons = np.array(counts.reasons(), dtype=object)
-    few = (reasons == "") & (counts.n_units < LEAST_SWAPPED)
-    reasons[few] = f"fewer than {LEAST_SWAPPED} groups"
+    few = (reasons == "") & (counts.n_units < FEW)
+    reasons[few] = f"fewer than {FEW} groups"
     p = np.where(reasons == "", reached / drawn if exact else (1 + reached) / (1 + drawn), np.nan)
     p_fdr = _among_finite(p, lambda p: stats.false_discovery_control(p, method="bh"))
     found = np.where(p_fdr <= alpha, np.where(value > 0, MULTI, SINGLE), UNDECIDED)
@@ -105,13 +105,14 @@ def _swapped(
     table = sparse.csr_array((z, (units.concept, units.unit)), shape=shape)
     width = max(1, _BUDGET // max(1, sum(shape)))
     if units.num_units <= _ALL_WAYS:
-        every = np.array([*product((1.0, -1.0), repeat=units.num_units)]).T
-        yield table @ every.reshape(units.num_units, -1)
+        every = np.array([*product((1.0, -1.0), repeat=units.num_units)])
+        yield table @ every.reshape(2**units.num_units, -1).T
         return
     rng = np.random.default_rng(seed)
     for start in range(0, times, width):
-        size = (units.num_units, min(width, times - start))
-        yield table @ (2.0 * rng.integers(2, size=size, dtype=np.int8) - 1.0)
+        some = range(min(width, times - start))
+        signs = [rng.integers(2, size=units.num_units, dtype=np.int8) for _ in some]
+        yield table @ (2.0 * np.stack(signs, 1) - 1.0)
 
 
 def holm(p: Float64[np.ndarray, "T"]) -> Float64[np.ndarray, "T"]:
