@@ -18,6 +18,8 @@ from net2vec_pl.analysis.jackknife import (
 )
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
 
+_MOST = int(np.iinfo(np.int64).max)  # units that nothing has
+
 
 @dataclass(frozen=True)
 class MeanScores:
@@ -113,9 +115,7 @@ class SetIouIntervals:
 
     def _least(self) -> Int64[np.ndarray, "C"]:
         """Units that the interval of each concept needs; more than any where images are few."""
-        enough = self.n_images >= LEAST_IMAGES
-        most = np.iinfo(np.int64).max
-        return np.where(enough, self.counts.least_units, most)
+        return np.where(self.n_images >= LEAST_IMAGES, self.counts.least_units, _MOST)
 
     def means(self, among: Bool[np.ndarray, "C"] | None = None) -> MeanScores:
         """Average over the concepts that both methods score.
@@ -152,6 +152,7 @@ class SetIouIntervals:
             total + np.bincount(unit, change, size), left, out=np.full(size, np.nan), where=left > 0
         )
         there = np.bincount(unit, minlength=size) > 0
+        images = np.unique(self.counts.image[chosen[self.counts.concept]])
         weight = np.bincount(unit, self._weights[which][kept], size)
         change_of_mean = np.nan_to_num(mean - total / number)[there]
         return student(
@@ -161,5 +162,5 @@ class SetIouIntervals:
             effective_number(np.asarray(weight.sum()), np.asarray((weight**2).sum())),
             self.level,
             share=which < 2,
-            least=self.counts.least_units,
+            least=self.counts.least_units if len(images) >= LEAST_IMAGES else _MOST,
         )

@@ -63,7 +63,7 @@ def test_groups_move_intervals_by_their_number_and_no_score(plain: Bank) -> None
     told = [f.statement for f in results.findings if "by test" in f.statement]
     told += [f.statement for f in results.findings if f.measure.startswith("mean gain in")]
     told += [f.statement for f in results.findings if f.measure.endswith("calibrated")]
-    assert len(told) == 3
+    assert len(told) == 4
     for statement in told:
         assert f"over {number} groups of images" in statement
         assert statement.endswith("No paired test can decide with fewer than 6 groups.")
