@@ -57,7 +57,7 @@ class PairCounts:
     def __post_init__(self) -> None:
         if ((self.concept < 0) | (self.concept >= self.num_concepts)).any():
             raise ValueError(f"a pair's concept is outside [0, {self.num_concepts})")
-        if len(np.unique(np.stack([self.image, self.concept]), axis=1).T) < len(self.image):
+        if len(np.unique(self.image * self.num_concepts + self.concept)) < len(self.image):
             raise ValueError("a pair of image and concept comes twice: were images counted twice?")
         if any((method[0] > method[1]).any() for method in (self.multi, self.single)):
             raise ValueError("an intersection exceeds its union: are they of the same pairs?")

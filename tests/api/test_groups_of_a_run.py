@@ -66,7 +66,7 @@ def test_groups_move_intervals_by_their_number_and_no_score(plain: Bank) -> None
     assert len(told) == 4
     for statement in told:
         assert f"over {number} groups of images" in statement
-        assert statement.endswith("No paired test can decide with fewer than 6 groups.")
+        assert "No paired test can decide" not in statement  # there are more than six
     assert plain.results is not None
     assert plain.results.counts is not None
     both = beside(counts, plain.results.counts, len(SMALL["names"]), results.groups)
