@@ -1,6 +1,6 @@
 """The one way to an interval: leave out one image (or group) at a time, and use Student's t.
 
-What is resampled is what chance draws: images, or whole groups of images that belong together.
+What is left out is what chance draws: images, or whole groups of images that belong together.
 No draw is made, so an interval is the same in every run.
 """
 

@@ -80,7 +80,7 @@ def compare_banks(bank: Side, other: Side, seed: int = 0) -> Table[ComparedRow]:
     Args:
         bank: This bank.
         other: The other.
-        seed: Seed of resamples and swaps.
+        seed: Seed of the swaps.
 
     Raises:
         ConfigError: If they have no concept in common, or only one of them gives masks.

@@ -89,7 +89,7 @@ class Segmented:
         return probe_table(self.vocabulary, self.contenders, seed=0, groups=self.groups)
 
     def beside(self, single: BankCounts, multi: BankCounts | None = None) -> PairCounts:
-        """Put counts of val pairs side by side, to be resampled.
+        """Put counts of val pairs side by side, for intervals and tests.
 
         Args:
             single: Counts of the second method.

@@ -50,13 +50,13 @@ _KNOWN = {
     "status": Column("status", "ok, or why there are no scores"),
     "reference": Column("which reference level", "The best of them for this concept", main=False),
     "over_reference_low": Column(
-        "over reference, low", "95 % interval over val images", main=False
+        "over reference, low", "95 % interval over val images or groups", main=False
     ),
     "over_reference_high": Column(
-        "over reference, high", "95 % interval over val images", main=False
+        "over reference, high", "95 % interval over val images or groups", main=False
     ),
-    "gain_low": Column("gain, low", "95 % interval over val images", main=False),
-    "gain_high": Column("gain, high", "95 % interval over val images", main=False),
+    "gain_low": Column("gain, low", "95 % interval over val images or groups", main=False),
+    "gain_high": Column("gain, high", "95 % interval over val images or groups", main=False),
     "multi_train": Column("set IoU on train, embedding", main=False),
     "single_train": Column("set IoU on train, best filter", main=False),
     "alpha": Column("alpha", "Weight of the concept's pixels in the loss", main=False),
