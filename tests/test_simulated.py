@@ -31,12 +31,12 @@ def written() -> dict[str, float]:
     text = PAGE.read_text(encoding="utf-8")
     table = text[text.index(START) : text.index(END)].splitlines()[4:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table if line]
-    return {f"{what}, {drawn}": float(share) for what, drawn, share in cells}
+    return {f"{what}, {drawn}": float(share.rstrip(" %")) / 100 for what, drawn, share in cells}
 
 
 def line(label: str, share: float) -> str:
     kind, what, *drawn = label.split(", ")
-    return f"| {kind}, {what} | {', '.join(drawn)} | {share:.3f} |"
+    return f"| {kind}, {what} | {', '.join(drawn)} | {100 * share:.1f} % |"
 
 
 @pytest.mark.slow
@@ -52,8 +52,8 @@ def test_coverage_and_level_are_as_the_page_says(name: str) -> None:
     page = written()
     for label, share in found.items():
         assert share == pytest.approx(page[label], abs=0.005), label
-        low, high = (0.92, 0.97) if label.startswith("coverage") else (0.03, 0.07)
-        assert low <= share <= high, label
+        low, high = (92, 97) if label.startswith("coverage") else (3, 7)
+        assert low <= round(100 * share) <= high, label
 
 
 def test_the_page_has_a_row_for_every_case() -> None:

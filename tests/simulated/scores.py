@@ -78,7 +78,7 @@ def covered(runs: int, part: str, films: int, frames: int = 1, alike: float = 0.
     """
     rng, held = np.random.default_rng([films, frames]), []
     wanted = 0.0 if part.endswith("gain") else truth()
-    for _ in range(max(runs // CONCEPTS, 1) if part in ("concept", "gain") else runs):
+    for _ in range(max(runs // 5, 1) if part in ("concept", "gain") else runs):
         found = SetIouIntervals(pictures(rng, films, frames, alike))
         means = found.means()
         interval = {
@@ -96,7 +96,7 @@ def covered(runs: int, part: str, films: int, frames: int = 1, alike: float = 0.
 def rejected(runs: int, films: int, frames: int = 1, alike: float = 0.0) -> float:
     """Share of concepts of equal set IoUs with p <= 0.05."""
     rng, found = np.random.default_rng([films, frames, 1]), []
-    for seed in range(max(runs // CONCEPTS, 1)):
+    for seed in range(max(runs // 10, 1)):
         p = paired_test(pictures(rng, films, frames, alike), 1000, seed=seed).p
         found += (p[np.isfinite(p)] <= 0.05).tolist()
     return float(np.mean(found))
