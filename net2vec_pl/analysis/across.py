@@ -295,4 +295,5 @@ def _tested(
         order = rng.permutation(n)
         permuted = np.take(rows, (order[:, None] * n + order).ravel(), axis=1)
         reached += rows @ permuted.T >= observed - _CLOSE * scale
-    return np.asarray((1 + reached) / (1 + permutations))
+    share = (1 + reached) / (1 + permutations)
+    return np.asarray(share)
