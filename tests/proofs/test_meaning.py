@@ -555,7 +555,7 @@ def test_banks_are_compared_with_each_other_and_with_what_is_known(
     expected = [row.row for row in comparisons(request, name)]
     if name == "looked":
         numbers = dict.fromkeys(expected[0], np.nan)
-        names = {"bank": "", "other": "WordNet", "n": 0, "status": NOWHERE}
+        names = {"bank": "", "other": "WordNet", "n": 0, "permutations": 0, "status": NOWHERE}
         expected.append(numbers | names)
     run: PlantedRun = request.getfixturevalue(name)
     assert_rows(run.table("analysis/comparisons"), expected)
