@@ -497,7 +497,7 @@ def beside(
         few = f"{len(there)} concepts have a direction in both embeddings, 3 are needed"
         return Compared(name, other, len(there), len(both) - len(there), {}, few)
     squares = [cosine(np.array([of[c] for c in there])) for of in (bank, vectors)]
-    measures = compare(*squares, looked_at(space.k, len(there)), space.seed)
+    measures = compare(squares[0], squares[1], looked_at(space.k, len(there)), space.seed)
     return Compared(name, other, len(there), len(both) - len(there), measures)
 
 
