@@ -32,14 +32,15 @@ def embeddings(seed: int) -> np.ndarray:
 
 
 def alike(
-    measure: Callable[..., object], vectors: Callable[[int], np.ndarray]
+    measure: Callable[..., Score], vectors: Callable[[int], np.ndarray]
 ) -> Callable[[int], float]:
     """Compare unrelated vectors with categories, which tie too."""
-    return lambda seed: (
-        measure(  # type: ignore[attr-defined, no-any-return]
-            vectors(seed), np.eye(CATEGORIES)[shuffled(seed)], permutations=PERMUTATIONS, seed=seed
-        ).p
-    )
+
+    def p(seed: int) -> float:
+        kinds = np.eye(CATEGORIES)[shuffled(seed)]
+        return measure(vectors(seed), kinds, permutations=PERMUTATIONS, seed=seed).p
+
+    return p
 
 
 def kept_together(vectors: Callable[[int], np.ndarray]) -> Callable[[int], float]:
