@@ -7,6 +7,7 @@ from support.embeddings import bank
 
 from net2vec_pl.analysis.clusters import agreement, k_means
 from net2vec_pl.analysis.comparison import (
+    Score,
     linear_cka,
     neighbour_overlap,
     representational_similarity,
