@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from scipy import stats
 
-from net2vec_pl.analysis.comparison import centred, centred_ranks
+from net2vec_pl.analysis.comparison import centred, centred_ranks, near
 from net2vec_pl.analysis.jackknife import Interval
-from net2vec_pl.analysis.space import cosines, nearest_rows, unit_rows
+from net2vec_pl.analysis.neighbourhood import FEWEST, all_alike
+from net2vec_pl.analysis.space import cosines, unit_rows
 
 _ROUNDING = 1e-12  # equal sums may differ by this much
 _CLOSE = 1e-9
 _CHUNK = 500
-FEWEST = 3  # concepts, for embeddings to be compared
 MEASURES = ("distance", "correlation", "cka", "overlap")
 
 
@@ -213,7 +213,8 @@ def embedding_pairs(
 
     Returns:
         Pairs in the order of an upper triangle; NaN where fewer than 3 concepts have a direction
-        in every embedding.
+        in every embedding, and by all measures but the distance where one embedding has the same
+        cosine for all pairs of concepts.
     """
     a, b = np.triu_indices(len(banks), 1)
     directed = np.array([unit_rows(bank).valid for bank in banks])
@@ -226,6 +227,7 @@ def embedding_pairs(
     cosine = np.stack([cosines(unit_rows(bank[compared]).rows) for bank in banks])
     chosen = np.sort(np.random.default_rng(seed).permutation(len(compared))[:most_tested])
     few = cosine[:, chosen][:, :, chosen]
+    flat, flat_few = (np.array([all_alike(of) for of in some]) for some in (cosine, few))
     value, chance, p = {}, {}, {}
     squares = np.empty_like(cosine)  # one for all measures: fresh memory costs as much as the work
     for name, form in _forms(k).items():
@@ -236,24 +238,20 @@ def embedding_pairs(
         value[name] = _measure(name, inner[a, b], squared[a], squared[b])
         chance[name] = _measure(name, expected[a, b], squared[a], squared[b])
         p[name] = _tested(np.stack([form(square) for square in few]), permutations, seed)[a, b]
+        if name != "distance":
+            value[name][flat[a] | flat[b]] = chance[name][flat[a] | flat[b]] = np.nan
+            p[name][flat_few[a] | flat_few[b]] = np.nan
     return EmbeddingPairs(a, b, value, chance, p, compared, len(chosen), permutations)
 
 
 def _forms(k: int) -> dict[str, Callable[[Square], Square]]:
     """Return what each measure makes of the cosines before it takes inner products."""
-
-    def near(cosine: Square) -> Square:
-        others = cosine.copy()
-        np.fill_diagonal(others, -np.inf)
-        most = min(k, len(others) - 1)
-        chosen = others >= np.partition(others, -most, axis=1)[:, -most, None]
-        if (chosen.sum(axis=1) > most).any():  # ties, which go to the first
-            chosen[:] = False
-            np.put_along_axis(chosen, nearest_rows(cosine, k), True, axis=1)
-        taken: Square = chosen.astype(np.float64)
-        return taken
-
-    return {"distance": np.asarray, "correlation": centred_ranks, "cka": centred, "overlap": near}
+    return {
+        "distance": np.asarray,
+        "correlation": centred_ranks,
+        "cka": centred,
+        "overlap": lambda cosine: near(cosine, k),
+    }
 
 
 def _inner(squares: Float64[np.ndarray, "E V V"]) -> Float64[np.ndarray, "E E"]:
@@ -280,13 +278,10 @@ def _measure(
     squared_a: Float64[np.ndarray, "T"],
     squared_b: Float64[np.ndarray, "T"],
 ) -> Float64[np.ndarray, "T"]:
-    """Turn inner products into a squared distance, or into cosines."""
+    """Turn inner products into a squared distance; by the other measures they are the value."""
     if name == "distance":
         return np.asarray(np.maximum(squared_a + squared_b - 2 * inner, 0.0))
-    length = np.sqrt(squared_a * squared_b)
-    cosine = np.full_like(inner, np.nan)
-    np.divide(inner, length, out=cosine, where=length > _CLOSE)
-    return cosine
+    return inner
 
 
 def _tested(
@@ -301,4 +296,4 @@ def _tested(
         permuted = np.take(rows, (order[:, None] * n + order).ravel(), axis=1)
         reached += rows @ permuted.T >= observed - _CLOSE * scale
     share = (1 + reached) / (1 + permutations)
-    return np.asarray(np.where(scale > _CLOSE, share, np.nan))
+    return np.asarray(share)

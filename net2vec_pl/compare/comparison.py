@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from net2vec_pl.analysis.across import FEWEST
+from net2vec_pl.analysis.neighbourhood import FEWEST
 from net2vec_pl.compare import draw, tables, tell
 from net2vec_pl.compare.check import differences
 from net2vec_pl.compare.collect import collect

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from net2vec_pl.analysis.chance import p_text
 from net2vec_pl.compare.settings import Group
 from net2vec_pl.compare.tables import ALL, CONCEPTS, Embedded
 from net2vec_pl.errors import shorten
@@ -184,12 +185,13 @@ def embedding_findings(group: Group, target: str, found: Embedded) -> list[Findi
         found: The comparison of their embeddings.
     """
     alike, p = found.pairs.value["correlation"], found.pairs.p["correlation"]
-    of = {pair: t for pair, t in found.by_settings().items() if np.isfinite(alike[t]).all()}
+    of = {pair: t for pair, t in found.by_settings().items() if np.isfinite(p[t]).all()}
     means = {pair: float(alike[t].mean()) for pair, t in of.items()}
     apart = sorted((q for q in means if q[0] != q[1]), key=lambda q: -means[q])
 
     def correlation(pair: tuple[str, str]) -> str:
-        return f"{means[pair]:.2f}, p = {p[of[pair]].max():.2g}"
+        largest = float(p[of[pair]].max())
+        return f"{means[pair]:.2f}, {p_text(largest, found.pairs.permutations)}"
 
     told = []
     if len(apart) == 1:

@@ -312,6 +312,8 @@ class Bank:
     def nearest(self, name: str, k: int = 5) -> list[Neighbour]:
         """Return the concepts whose embeddings have the most similar direction.
 
+        Of equally near ones, the first in the order of the bank are returned.
+
         Args:
             name: A concept.
             k: How many, at least 1.

@@ -245,7 +245,8 @@ class NeighbourRow(Record):
         rank: 1 for the nearest.
         neighbour: The concept whose embedding is near; empty if there is none.
         cosine: Between the two.
-        status: ``ok``, or why the concept has no neighbours.
+        status: ``ok``; or why the concept has no neighbours; or how many concepts that are not
+            listed are as near, so that only the order of the list decided.
     """
 
     concept: str
@@ -356,18 +357,20 @@ class ComparisonRow(Record):
         other: What it is compared with: ``categories``, ``WordNet``, ``word vectors``, or a bank.
         n: Concepts that both have.
         left_out: Concepts without a direction in one of them.
+        permutations: Permutations of each test.
         distance: The paper's distance between matrices of cosines.
         correlation: Spearman's correlation of cosines, over pairs of concepts.
         cka: Centred kernel alignment.
-        overlap: Share of nearest concepts that are the same.
+        overlap: Share of nearest concepts that are the same; ties count by their chance.
         distance_per_pair: The distance, per pair of concepts.
-        status: ``ok``, or why there is no comparison.
+        status: ``ok``, or why a measure is missing.
     """
 
     bank: str
     other: str
     n: int
     left_out: int | float
+    permutations: int
     distance: Annotated[Measured, Column("distance{}")]
     correlation: Annotated[Measured, Column("correlation{}")]
     cka: Annotated[Measured, Column("cka{}")]

@@ -68,12 +68,15 @@ def test_every_measure_of_every_pair_is_that_of_the_pair_alone(k: int) -> None:
             assert found.p[name][t] == pytest.approx(score.p, abs=0.12)
 
 
-def test_ties_among_neighbours_go_to_the_first_as_they_do_alone() -> None:
+def test_ties_among_neighbours_are_shared_out_as_they_are_alone() -> None:
     twins = np.repeat(np.eye(4), 3, axis=0)
     other = np.random.default_rng(0).normal(size=(12, 5))
     found = embedding_pairs([twins, other], k=4, permutations=9)
     alone = compare(twins, other, 4, permutations=9)
     assert found.value["overlap"][0] == pytest.approx(alone.overlap.value)
+    assert found.chance["overlap"][0] == pytest.approx(3 / 11)
+    (value, *_) = oracles.measures(twins, other, 9, k=4)["overlap"]
+    assert found.value["overlap"][0] == pytest.approx(value)
 
 
 def test_tests_look_at_a_choice_of_many_concepts_and_values_at_all() -> None:
@@ -176,11 +179,21 @@ def test_more_embeddings_are_tested_with_fewer_permutations(count: int, expected
     assert embedding_pairs([*banks]).permutations == expected
 
 
-def test_embeddings_whose_cosines_are_all_equal_have_no_correlation() -> None:
+def test_embeddings_whose_cosines_are_all_equal_have_a_distance_alone() -> None:
     found = embedding_pairs([np.eye(4), np.random.default_rng(0).normal(size=(4, 4))])
-    assert np.isnan(found.value["correlation"][0])
-    assert np.isnan(found.p["correlation"][0])
+    for name in ("correlation", "cka", "overlap"):
+        assert np.isnan([of[name][0] for of in (found.value, found.chance, found.p)]).all()
     assert np.isfinite(found.value["distance"][0])
+
+
+def test_a_choice_of_concepts_that_are_all_alike_tests_nothing() -> None:
+    chosen = np.random.default_rng(0).permutation(8)[:4]  # those that the tests look at
+    twins = np.eye(12)[:8]
+    twins[np.setdiff1d(np.arange(8), chosen)] = 1.0
+    other = np.random.default_rng(1).normal(size=(8, 4))
+    found = embedding_pairs([twins, other], most_tested=4)
+    assert np.isfinite(found.value["overlap"][0])
+    assert np.isnan(found.p["overlap"][0])
 
 
 def resampled(scores: np.ndarray, times: int, seed: int) -> np.ndarray:

@@ -219,7 +219,7 @@ def test_shares_of_categories_stand_at_their_row_and_column() -> None:
 @pytest.mark.parametrize("panel", [0, 1])
 def test_the_first_comparison_is_on_top_with_its_own_chance_and_p(panel: int) -> None:
     value, chance = np.array([[0.5, 0.8], [0.25, -0.2]]), np.array([[0.3, 0.1], [0.2, 0.05]])
-    p = np.array([[0.01, 0.02], [0.3, 0.9]])
+    p = [["p <= 0.01", "p = 0.02"], ["p = 0.3", "p = 0.9"]]
     figure = comparison_figure(value, chance, p, ["one", "two"], ["overlap", "CKA"])
     axes = figure.axes[panel]
     assert axes.get_title() == ("overlap", "CKA")[panel]
@@ -229,5 +229,5 @@ def test_the_first_comparison_is_on_top_with_its_own_chance_and_p(panel: int) ->
     assert [bar.get_width() for bar in axes.patches] == value[:, panel].tolist()  # type: ignore[attr-defined]
     lines = axes.collections[0].get_segments()  # type: ignore[attr-defined]
     assert [line[0][0] for line in lines] == chance[:, panel].tolist()
-    expected = [f"{value[i, panel]:.3f}  (p={p[i, panel]:.2g})" for i in range(2)]
+    expected = [f"{value[i, panel]:.3f}  ({p[i][panel]})" for i in range(2)]
     assert texts(t for t in axes.texts if isinstance(t, Annotation)) == expected

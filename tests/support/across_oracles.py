@@ -81,12 +81,17 @@ def _centred(cosine: Values) -> Values:
 
 
 def _neighbours(k: int) -> Callable[[Values], Values]:
+    """Count a neighbour by its chance: those that tie share the places that are left."""
+
     def near(cosine: Values) -> Values:
-        chosen = np.zeros_like(cosine)
-        for c, row in enumerate(cosine):
+        chance, most = np.zeros_like(cosine), max(1, min(k, (len(cosine) - 1) // 3))
+        for c, row in enumerate(cosine.round(12)):
             others = [i for i in range(len(cosine)) if i != c]
-            chosen[c, sorted(others, key=lambda i: -row[i])[:k]] = 1
-        return chosen
+            for i in others:
+                nearer = sum(row[j] > row[i] for j in others)
+                tied = sum(row[j] == row[i] for j in others)
+                chance[c, i] = min(max(most - nearer, 0) / tied, 1)
+        return chance
 
     return near
 
@@ -102,10 +107,17 @@ def forms(k: int = 5) -> dict[str, Callable[[Values], Values]]:
 
 
 def score(name: str, a: Values, b: Values) -> float:
-    """Compare two squares: by their squared distance, or by their cosine."""
+    """Compare two squares: by their squared distance, the share in common, or their cosine."""
     if name == "distance":
         return float(((a - b) ** 2).sum())
-    return float((a * b).sum() / math.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / _most(name, a, b)
+
+
+def _most(name: str, a: Values, b: Values) -> float:
+    """Return what the inner product of two squares is divided by."""
+    if name == "overlap":
+        return float(a.sum())  # places of neighbours
+    return math.sqrt((a**2).sum() * (b**2).sum())
 
 
 def measures(
@@ -123,11 +135,7 @@ def measures(
         np.fill_diagonal(mean, np.trace(b) / count)
         inner = float((a * mean).sum())
         squared = float((a**2).sum()), float((b**2).sum())
-        chance = (
-            sum(squared) - 2 * inner
-            if name == "distance"
-            else inner / math.sqrt(squared[0] * squared[1])
-        )
+        chance = sum(squared) - 2 * inner if name == "distance" else inner / _most(name, a, b)
         rng, reached = np.random.default_rng(0), 0
         observed, scale = float((a * b).sum()), math.sqrt(squared[0] * squared[1])
         for _ in range(permutations):

@@ -94,7 +94,7 @@ PANELS: dict[str, partial[Figure]] = {
         comparison_figure,
         _RNG.random((2, 3)),
         _RNG.random((2, 3)) / 4,
-        _RNG.random((2, 3)),
+        [[f"p = {p:.2g}" for p in row] for row in _RNG.random((2, 3))],
         ["segmentation - words", "segmentation - categories"],
         ["rank correlation", "alignment", "neighbours"],
     ),

@@ -119,9 +119,14 @@ def embeddings(group: str, target: str, n: int, value: float, text: str) -> Row:
     )
 
 
+def at_least(p: float) -> str:
+    """Write a p of 999 permutations: at its floor it is a bound."""
+    return f"p {'<=' if p < 0.0011 else '='} {p:.2g}"
+
+
 def of_one_pair(group: str, target: str, n: int, one: Made, two: Made) -> Row:
     mean, p = correlations(group, target)[one.label, two.label]
-    text = f"those of {one.label} and {two.label} correlate by {mean:.2f}, p = {p:.2g}"
+    text = f"those of {one.label} and {two.label} correlate by {mean:.2f}, {at_least(p)}"
     return embeddings(group, target, n, mean, text)
 
 
@@ -131,8 +136,8 @@ def of_three() -> Row:
     assert near[0] > found[CONV3.label, CONV5.label][0] > far[0]
     seeds = [found[CONV4.label, CONV4.label][0], found[CONV5.label, CONV5.label][0]]
     text = (
-        f"{CONV4.label} and {CONV5.label} are most alike ({near[0]:.2f}, p = {near[1]:.2g}); "
-        f"{CONV3.label} and {CONV4.label} are least alike ({far[0]:.2f}, p = {far[1]:.2g}); "
+        f"{CONV4.label} and {CONV5.label} are most alike ({near[0]:.2f}, {at_least(near[1])}); "
+        f"{CONV3.label} and {CONV4.label} are least alike ({far[0]:.2f}, {at_least(far[1])}); "
         f"seeds of one setting correlate by {min(seeds):.2f} to {max(seeds):.2f}"
     )
     return embeddings("made up", "segmentation", 9, near[0], text)
