@@ -282,7 +282,7 @@ def neighbours(
 
 def _gram(weight: Float64[np.ndarray, "C K"]) -> Float64[np.ndarray, "C C"]:
     unit = unit_rows(weight)
-    return unit @ unit.T
+    return np.asarray(unit @ unit.T)
 
 
 def standardised_difference(

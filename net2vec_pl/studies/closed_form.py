@@ -38,7 +38,7 @@ from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
 from net2vec_pl.studies.levels import NOT_ABOVE
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study
+from net2vec_pl.studies.study import Study, middle_half
 from net2vec_pl.studies.subsets import QUESTION as HOW_MANY_FILTERS
 from net2vec_pl.studies.subsets import check_sizes, sizes_for
 from net2vec_pl.studies.sums import LayerSums

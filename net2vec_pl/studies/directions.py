@@ -133,26 +133,26 @@ def random_directions(sums: LayerSums) -> None:
 
 
 def _random_rows(sums: LayerSums, found: Tensors) -> list[RandomDirectionRow]:
-    known = sums.difference.any(1).tolist()
-    val, apart = found["val"].numpy(), found["apart"].numpy()
-    values = np.array(
-        [
-            val[0],
-            val[1:].mean(0),
-            val[1:].std(0, ddof=1),
-            [p_value(of_concept[0], of_concept[1:]) for of_concept in val.T],
-            apart[0],
-            apart[1:].mean(0),
-            found["above"].numpy(),
-        ]
-    )
+    known, val = sums.difference.any(1).numpy(), found["val"].numpy()
+    number = np.where(known, found["filter"].numpy(), -1).tolist()
+    p = np.array([p_value(of_concept[0], of_concept[1:]) for of_concept in val.T])
+    apart, rotated_apart = found["apart"][0].numpy(), found["apart"][1:].mean(0).numpy()
+    rotated, spread = val[1:].mean(0), val[1:].std(0, ddof=1)
+    values = (val[0], rotated, spread, p, apart, rotated_apart, found["above"].numpy())
+    columns = [np.where(known, v, np.nan).tolist() for v in values]
     return [
         RandomDirectionRow(
             name,
             sums.study.categories[c],
-            int(found["filter"][c]) if known[c] else -1,
-            *(values[:, c] if known[c] else np.full(len(values), np.nan)).tolist(),
-            "ok" if known[c] else "no mean inside and outside to compare",
+            number[c],
+            single=columns[0][c],
+            rotated=columns[1][c],
+            spread=columns[2][c],
+            p=columns[3][c],
+            apart=columns[4][c],
+            rotated_apart=columns[5][c],
+            random_above=columns[6][c],
+            status="ok" if known[c] else "no mean inside and outside to compare",
         )
         for c, name in enumerate(sums.study.job.vocabulary.names)
     ]
