@@ -26,6 +26,7 @@ from net2vec_pl.units.rotation import random_rotation
 HOW_SURE = "How much does an embedding depend on the train images?"
 MORE_THAN_CHANCE = "Is a single filter better than any direction?"
 _ROTATIONS = 20
+_CANDIDATES = 2  # of every basis: all of them are scored in one pass
 _DIRECTIONS = 1000
 _log = logging.getLogger(__name__)
 
@@ -124,8 +125,8 @@ def random_directions(sums: LayerSums) -> None:
         int(known.sum()),
         f"With thresholds chosen on train images, the best single filter scores {means[0]:.3f} and "
         f"the best direction of a random rotation of the filters {means[1:].mean():.3f}, the mean "
-        f"over {_ROTATIONS} rotations ({means[1:].min():.3f} to {means[1:].max():.3f}; a rotation "
-        f"does as well: {p_text(p, _ROTATIONS)}): a difference of {gain.mean():+.3f} over "
+        f"over {_ROTATIONS} rotations ({means[1:].min():.3f} to {means[1:].max():.3f}; the filters "
+        f"against them: {p_text(p, _ROTATIONS)}). That is a difference of {gain.mean():+.3f} over "
         f"{int(known.sum())} concepts ({middle_half(gain, '{:+.3f}')}). In the median concept, "
         f"{np.median(above):.1%} of {_DIRECTIONS} random directions set inside and outside further "
         "apart than its best filter does.",
@@ -198,7 +199,7 @@ class _Candidates:
 
 def _candidates(sums: LayerSums, directions: Float64[Tensor, "D K"]) -> _Candidates:
     apart = _apart(sums, directions)
-    number, sign = furthest_apart(apart, either_side=True)
+    number, sign = (found[:, :_CANDIDATES] for found in furthest_apart(apart, either_side=True))
     return _Candidates(
         number.T,
         (directions[number] * sign[:, :, None]).transpose(0, 1),
