@@ -200,8 +200,8 @@ def direction_agreement(without: Float64[np.ndarray, "F C K"]) -> Float64[np.nda
     .. math:: 1 - \frac{F - 1}{F} \sum_f |u_{-f} - \bar u|^2
 
     Resamples with replacement share folds, and with them their error: their cosines are too high
-    (.85 where .80 is true: 100 images, 100 filters). This estimate errs to the low side where
-    images are few for the number of filters (.77 there). See ``tests/simulated/needed.py``.
+    (.85 where .79 is true: 100 images, 100 filters). This estimate errs to the low side where
+    images are few for the number of filters (.76 there). See ``tests/simulated/needed.py``.
 
     Args:
         without: The vector of each concept without each of F folds.

@@ -256,7 +256,7 @@ def test_coverage_and_level_of_directions(case: str) -> None:
 
 
 def test_agreement_is_near_that_of_independent_training_sets() -> None:
-    """Resamples with replacement would give .86 here."""
+    """Resamples with replacement would give .85 here."""
     truth, found = agreement_of_training_sets(40)
     assert 0.78 < truth < 0.83
     assert truth - 0.06 < found < truth + 0.01
