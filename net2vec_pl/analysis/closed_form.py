@@ -272,11 +272,15 @@ def neighbours(
     with_nearest, with_following = cosines(nearest), cosines(following)
     rarer = np.where(number[nearest] < number, nearest, each)
 
-    def interval(values: Float64[np.ndarray, "all C"]) -> Interval:
-        return jackknife(values[0], values[1:], images[:, rarer], least=LEAST_GROUPS)
+    def interval(values: Float64[np.ndarray, "all C"], most: float) -> Interval:
+        found = jackknife(values[0], values[1:], images[:, rarer], least=LEAST_GROUPS)
+        return Interval(found.value, np.maximum(found.low, -most), np.minimum(found.high, most))
 
     return Neighbours(
-        nearest, following, interval(with_nearest), interval(with_nearest - with_following)
+        nearest,
+        following,
+        interval(with_nearest, 1.0),
+        interval(with_nearest - with_following, 2.0),
     )
 
 

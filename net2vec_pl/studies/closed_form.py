@@ -285,5 +285,6 @@ def _tell_images(sums: LayerSums, curve: LearningCurve, size: _Size) -> None:
         f"itself ({middle_half(own, '{:.0f}')}), out of {sums.in_folds}. "
         f"Mean set IoU is {rising[0]:.3f} with {size.share[0]:.0%} of the images, "
         f"{rising[-2]:.3f} with {size.share[-2]:.0%} and {rising[-1]:.3f} with all."
-        + (f" Not above the level and left out: {found.n_excluded}." if found.n_excluded else ""),
+        + (f" Not above the level and left out: {found.n_excluded}." if found.n_excluded else "")
+        + sums.if_few,
     )

@@ -65,7 +65,7 @@ def direction_spread(sums: LayerSums) -> None:
         f"{cosine[known].mean():.3f} in the mean over {len(known)} concepts "
         f"({middle_half(cosine)}), as estimated by leaving out each of {sums.in_folds}. For {sure} "
         f"of {len(asked)} concepts the nearest other concept is surely nearer than the next "
-        "(95% interval of the difference in cosine).",
+        f"(95% interval of the difference in cosine).{sums.if_few}",
     )
 
 

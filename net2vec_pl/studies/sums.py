@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from net2vec_pl.data.groups import FEW
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes.closed_form import Scaled, Solution, halfway, shrunk, solution
 from net2vec_pl.probes.moments import Moments, Sums
@@ -93,6 +94,11 @@ class LayerSums:
         if groups is not None:
             told += f" of whole groups ({len(np.unique(groups[rows]))} groups of train images)"
         return told
+
+    @property
+    def if_few(self) -> str:
+        """What to add where folds are few; else empty."""
+        return "" if len(self.folds) >= FEW else " So few folds say little."
 
     @property
     def level(self) -> Float64[np.ndarray, "C"]:
