@@ -332,6 +332,7 @@ def _l1(study: Study, levels: Levels, penalties: int) -> None:
     few = f"{median:.0f}"
     if np.isinf(median):  # each may need more than its path has, so the median may
         few = f"more than {np.median(found.at_least[counted]):.0f}"
+    left_out = len(gain) - len(counted)
     on_val = (val[found.point[reached], reached] - levels.val[reached]) / gain[reached]
     study.find(
         QUESTION,
@@ -345,7 +346,8 @@ def _l1(study: Study, levels: Levels, penalties: int) -> None:
             f" On val those that reach it have {np.median(on_val):.0%} of the gain, in the median."
             if len(reached)
             else ""
-        ),
+        )
+        + (f" Not above it on train or on val and left out: {left_out}." if left_out else ""),
     )
 
 

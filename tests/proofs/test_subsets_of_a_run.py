@@ -339,7 +339,8 @@ def check_path(run: PlantedRun, layer: Layer, bank: dict[str, Floats]) -> list[i
             f" On val those that reach it have {np.median(on_val):.0%} of the gain, in the median."
             if reached
             else ""
-        ),
+        )
+        + f" Not above it on train or on val and left out: {len(SEGMENTED) - len(needed)}.",
     }
     check_table([run.finding(measure)], [finding])
     return [int(n) for n in needed if np.isfinite(n)]
