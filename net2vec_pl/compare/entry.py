@@ -75,7 +75,7 @@ class Entry:
         n_images: Train and val images of every concept.
         detected: Concept -> the largest val set IoU among the filters that detect it, the first
             seed's; empty without filters.csv.
-        needed: Target -> concept -> filters for 80 % of the full score, where that was asked.
+        needed: Target -> concept -> filters for 80 % of the gain, where that was asked.
         gains: The run's own means by category, where it has asked for intervals over images.
         known: Concept -> whether it beats every reference level, where the run has any.
     """

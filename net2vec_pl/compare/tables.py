@@ -199,7 +199,7 @@ def _won(gain: Float64[np.ndarray, "C"]) -> Estimate:
 
 
 def _needed(setting: Setting, target: str, asked: Sequence[str]) -> float:
-    """Take the median of the filters for 80 % of the full score, where a run has asked for it."""
+    """Take the median of the filters for 80 % of the gain, where a run has asked for it."""
     table = next((e.needed[target] for e in setting.entries if e.needed.get(target)), {})
     values = [table[c] for c in asked if c in table]
     return float(np.median(values)) if values else np.nan

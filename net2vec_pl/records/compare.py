@@ -167,7 +167,8 @@ class SegmentedMeans(Record):
         gain: ``multi_val`` less ``single_val``.
         won: Share of concepts with a gain, with Wilson's interval over concepts.
         interval_over: What the intervals of set IoU and gain are over: ``images`` or ``concepts``.
-        filters_needed: Median number of filters for 80 % of the full set IoU.
+        filters_needed: Median number of filters for 80 % of the gain in set IoU over the reference
+            level.
         detected_by_single: Concepts that a single filter detects.
         detected_by_multi: Concepts that the embedding detects.
         known: Concepts for which it beats every reference level; None where a run has no levels.
@@ -194,7 +195,8 @@ class ClassifiedMeans(Record):
         n_classified: Concepts that all classifying settings of the group have scored.
         accuracy: Balanced accuracy of the embeddings on val.
         best_accuracy: Balanced accuracy of the best single filters on val.
-        filters_needed_classification: Median number of filters for 80 % of the full accuracy.
+        filters_needed_classification: Median number of filters for 80 % of the gain in accuracy
+            over chance.
     """
 
     n_classified: int | float = math.nan

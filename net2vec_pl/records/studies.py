@@ -94,12 +94,16 @@ class NeededRow(Record):
     Args:
         name: The concept.
         category: Its primary category.
-        needed: Share of the full score, such as ``80%`` -> the fewest filters that reach it.
+        level: What needs no filter: val set IoU of its reference level, or balanced accuracy 0.5.
+        full: Val score with all filters.
+        needed: Share of full - level, such as ``80%`` -> the fewest filters that gain as much.
         status: ``ok``, or why there is no number.
     """
 
     name: str
     category: str
+    level: float
+    full: float
     needed: Annotated[Mapping[str, float], Column("for_{}")]
     status: str
 
@@ -111,8 +115,9 @@ class ReachedRow(Record):
     Args:
         category: The category, or ``all``.
         filters: F.
-        n: Its concepts whose full score is above chance.
-        reached: Share of the full score, such as ``80%`` -> the share of concepts that reach it.
+        n: Its concepts whose full score is above their level.
+        reached: Share of the gain over the level, such as ``80%`` -> the share of concepts that
+            reach it.
     """
 
     category: str
@@ -130,14 +135,19 @@ class PenaltyRow(Record):
         category: Its primary category.
         strength: Strength of the penalty, in (0, 1]; 1 is the least that leaves no filter.
         filters: Filters whose weight is not 0.
+        train: Set IoU on train.
         val: Set IoU on val.
+        chosen: Whether it is the point of fewest filters whose train score has 80 % of the gain
+            over the reference level.
     """
 
     name: str
     category: str
     strength: float
     filters: int
+    train: float
     val: float
+    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -531,7 +541,8 @@ class LearningRow(Record):
         name: The concept.
         category: Its primary category.
         folds: How many folds of the train images.
-        share: Their share of all folds.
+        share: Their share of all train images, the mean over the choices.
+        images: About how many of them contain the concept, likewise.
         choices: How many random choices of as many folds there are.
         val: Set IoU on val, the mean over the choices.
         spread: Its standard deviation over the choices; NaN where there is one.
@@ -541,6 +552,7 @@ class LearningRow(Record):
     category: str
     folds: int
     share: float
+    images: float
     choices: int
     val: float
     spread: float
@@ -553,22 +565,25 @@ class DirectionSpreadRow(Record):
     Args:
         name: The concept.
         category: Its primary category.
-        cosine: Between LDA from two resamples of the folds: the mean over all pairs of resamples,
-            and the middle 95 % of the pairs.
-        neighbour: The nearest concept by LDA from all images; empty if there is none.
-        neighbour_cosine: Cosine with it in a resample: the mean, and the middle 95 %.
-        same: Share of the resamples in which it is the nearest one.
-        resamples: How many have the concept.
+        cosine: Between LDA from these train images and LDA from as many others, as estimated by the
+            jackknife over folds; NaN for a concept that is in one fold only.
+        neighbour: The nearest concept; empty if there is none.
+        neighbour_cosine: Cosine with it, with a 95 % interval over training sets of this size; NaN
+            bounds below 3 folds.
+        following: The next nearest; empty if there is none.
+        lead: By how much the cosine with the nearest is larger, likewise.
+        folds: How many folds of train images have the concept.
         status: ``ok``, or why there is no number.
     """
 
     name: str
     category: str
-    cosine: Estimate
+    cosine: float
     neighbour: str
     neighbour_cosine: Estimate
-    same: float
-    resamples: int
+    following: str
+    lead: Estimate
+    folds: int
     status: str
 
 
@@ -584,10 +599,13 @@ class RandomDirectionRow(Record):
         category: Its primary category.
         filter: Number of the best filter; -1 if there is none.
         single: Its set IoU on val.
-        rotated: That of the best direction of a random rotation of the filters.
+        rotated: That of the best direction of a random rotation of the filters, the mean over
+            rotations.
+        spread: Its standard deviation over rotations.
+        p: How often a rotation does as well as the filters: (1 + #) / (1 + rotations).
         apart: Difference of the mean response inside and outside of the concept along the best
             filter, in standard deviations of the response.
-        rotated_apart: The same along the best rotated direction.
+        rotated_apart: The same along the best rotated direction, the mean over rotations.
         random_above: Share of random directions along which it is larger than along the filter.
         status: ``ok``, or why there is no number.
     """
@@ -597,6 +615,8 @@ class RandomDirectionRow(Record):
     filter: int
     single: float
     rotated: float
+    spread: float
+    p: float
     apart: float
     rotated_apart: float
     random_above: float

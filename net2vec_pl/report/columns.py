@@ -41,7 +41,9 @@ _KNOWN = {
     "accuracy": Column("accuracy, embedding", _BALANCED, bar="multi"),
     "best_accuracy": Column("accuracy, best filter", _BALANCED, bar="single"),
     "auc": Column("ROC AUC, embedding", "Over all val images"),
-    "filters_for_80%": Column("filters for 80 %", "Filters that reach 80 % of the full set IoU"),
+    "filters_for_80%": Column(
+        "filters for 80 %", "Filters that reach 80 % of the gain over the reference level"
+    ),
     "best_filter": Column(
         "best filter", "The single filter that does best on train images", link="filter"
     ),

@@ -32,7 +32,7 @@ class Contender:
         name: For tables.
         role: ``probe``, or ``reference``: a level that needs no concept, or no network.
         counts: Pixels of every val pair.
-        train: Set IoU on train; NaN where every pixel is called the concept.
+        train: Set IoU on train.
         ap: Average precision over the pixels of val images that contain the concept; NaN where it
             gives no ranking.
         annotated: Set IoU over val images annotated for the concept's category, 2,000 at most.

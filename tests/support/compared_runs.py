@@ -77,8 +77,8 @@ class Made:
         best_accuracy: The same of the best filters.
         classifiers: Their embeddings.
         filters: Best concept and val set IoU of every filter.
-        needed: Filters for 80 % of the full set IoU.
-        needed_to_classify: Of the full accuracy.
+        needed: Filters for 80 % of the gain in set IoU.
+        needed_to_classify: Of the gain in accuracy.
         gains: Bounds over images by category.
     """
 

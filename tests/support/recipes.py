@@ -73,7 +73,7 @@ PANELS: dict[str, partial[Figure]] = {
         np.stack([_rising(5), np.full(5, 0.05)]),
         None,
         {"object": np.stack([_rising(5), np.full(5, 0.05)])},
-        chance=0.5,
+        floor=0.5,
     ),
     "selection": partial(
         selection_curves,

@@ -62,7 +62,7 @@ class Extras:
 
     Args:
         filters: Best concept and val set IoU of every filter.
-        needed: Concept -> filters for 80 % of the full set IoU.
+        needed: Concept -> filters for 80 % of the gain in set IoU.
         needed_to_classify: The same for accuracy.
         gains: Rows of ``analysis/gains.csv``.
     """
