@@ -36,7 +36,9 @@ from net2vec_pl.probes.closed_form import unit_spread
 from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, LearningRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
+from net2vec_pl.studies.partial import partial_probes
 from net2vec_pl.studies.question import Question, at_least
+from net2vec_pl.studies.selectivity import selectivity
 from net2vec_pl.studies.study import Study
 from net2vec_pl.studies.subsets import QUESTION as HOW_MANY_FILTERS
 from net2vec_pl.studies.subsets import check_sizes, sizes_for
@@ -52,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ClosedForm(Question):
-    """Leaves curves over filters and images, the spread of directions, and a rotated basis.
+    """Leaves curves, the spread of directions, a rotated basis, partial probes and selectivity.
 
     Args:
         sizes: Numbers of filters, F; None for the paper's grid.
@@ -76,6 +78,7 @@ class ClosedForm(Question):
         _images(sums)
         direction_spread(sums)
         random_directions(sums)
+        selectivity(sums, partial_probes(sums))
 
 
 def _filters(sums: LayerSums, options: ClosedForm) -> None:
