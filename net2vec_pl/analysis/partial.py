@@ -129,6 +129,6 @@ def _share(sums: Float64[np.ndarray, "3 2 *S"]) -> Float64[np.ndarray, "*S"]:
     """Return the share from the pixels of F, P and L."""
     full, partial, level = set_ious(sums)
     gain = full - level
-    found = np.full_like(gain, np.nan)
+    found = np.full(gain.shape, np.nan)
     np.divide(partial - level, gain, out=found, where=gain > 0)
     return found

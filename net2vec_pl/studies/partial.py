@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
-from net2vec_pl.analysis.intervals import SetIouIntervals
+from net2vec_pl.analysis.intervals import MeanScores, SetIouIntervals
 from net2vec_pl.analysis.jackknife import Interval
 from net2vec_pl.analysis.partial import (
     correlations,
@@ -43,8 +43,8 @@ def partial_probes(sums: LayerSums) -> BankCounts:
     weight = solve(sums.covariance, sums.difference)
     together = weight @ sums.difference.T
     correlation = correlations(together)
-    filters = int((sums.scaled.scale > 0).sum())
-    out = [most_costly(correlation, most) for most in (max(1, filters // _MOST), 1)]
+    most = max(1, int((sums.scaled.scale > 0).sum()) // _MOST)
+    out = [most_costly(correlation, number) for number in (most, 1)]
     banks, left = zip(
         *(partial_directions(weight, together, others) for others in out), strict=True
     )
@@ -52,17 +52,8 @@ def partial_probes(sums: LayerSums) -> BankCounts:
     real, partial, without = (_only(counts, bank) for bank in range(3))
     rows = _rows(sums, (real, partial, without), correlation, out[0], left[0])
     study.write(rows, "partial")
-    shown = [row for row in rows if np.isfinite(row.left.value)]
-    study.draw(
-        "partial",
-        partial_figure,
-        study.job.vocabulary.names,
-        (correlation**2).numpy(),
-        {row.name: (row.left.value, row.left.low, row.left.high) for row in shown},
-    )
-    means = SetIouIntervals(study.segmented.beside(partial, real)).means()
-    if out[0].any() and shown:
-        _tell(sums, rows, means.gain.array(), filters)
+    _draw(sums, rows, (correlation**2).numpy())
+    _tell(sums, rows, SetIouIntervals(study.segmented.beside(partial, real)).means())
     return real
 
 
@@ -90,30 +81,31 @@ def _rows(
     study, stream = sums.study, sums.job.setup.stream
     real, partial, without = counts
     found = SetIouIntervals(study.segmented.beside(partial, real))
-    of_other = SetIouIntervals(study.segmented.beside(without, real)).single
-    scores = [*map(estimates, (found.multi, found.single, found.gain, of_other))]
-    left = [estimates(_share_left(sums, real, less)) for less in (partial, without)]
+    full, less, loss = map(estimates, (found.multi, found.single, found.gain))
+    one_less = estimates(SetIouIntervals(study.segmented.beside(without, real)).single)
+    left, left_by_one = (estimates(_share_left(sums, real, some)) for some in (partial, without))
     there = stream.index.present(stream.train_rows).astype(np.float64)
     with_other = there.T @ there / np.maximum(there.sum(0), 1)[:, None]
     names, rows = sums.job.vocabulary.names, []
     for c, concept in enumerate(sums.job.vocabulary):
-        other = int(correlation[c].abs().argmax())
-        ok = bool(out[c].any())
+        other, ok = int(correlation[c].abs().argmax()), bool(out[c].any())
         rows.append(
             PartialRow(
                 concept.name,
                 concept.category,
                 int(found.n_images[c]),
-                *(score[c] for score in scores[:3]),
-                taken=int(out[c].sum()),
-                distance_left=float(distance_left[c]),
-                left=left[0][c],
-                other=names[other] if ok else "",
-                correlation=float(correlation[c, other]) if ok else float("nan"),
-                without_other=scores[3][c],
-                left_without_other=left[1][c],
-                other_there=float(with_other[c, other]) if ok else float("nan"),
-                status=_status(sums, c, ok=ok, gain=bool(np.isfinite(left[0][c].value))),
+                full[c],
+                less[c],
+                loss[c],
+                int(out[c].sum()),
+                float(distance_left[c]),
+                left[c],
+                names[other] if ok else "",
+                float(correlation[c, other]) if ok else float("nan"),
+                one_less[c],
+                left_by_one[c],
+                float(with_other[c, other]) if ok else float("nan"),
+                _status(sums, c, ok=ok, gain=bool(np.isfinite(left[c].value))),
             )
         )
     return rows
@@ -138,30 +130,59 @@ def _status(sums: LayerSums, concept: int, *, ok: bool, gain: bool) -> str:
     return "ok" if gain else sums.no_gain
 
 
-def _tell(
-    sums: LayerSums, rows: list[PartialRow], loss: Float64[np.ndarray, "3"], filters: int
-) -> None:
-    study = sums.study
-    some = [row for row in rows if row.status == "ok"]
-    left = np.array([row.left.value for row in some])
-    sure = sum(row.left.low > 0 for row in some)
-    taken = int(np.median([row.taken for row in some]))
-    distance = np.median([row.distance_left for row in some])
+def _draw(sums: LayerSums, rows: list[PartialRow], shared: Float64[np.ndarray, "C C"]) -> None:
+    left = [(row.left_without_other, row.left) for row in rows]
+    sums.study.draw(
+        "partial",
+        partial_figure,
+        [row.name for row in rows],
+        shared,
+        np.array([[[one.value, one.low, one.high] for one in both] for both in left]),
+    )
+
+
+def _tell(sums: LayerSums, rows: list[PartialRow], means: MeanScores) -> None:
+    study, some = sums.study, [row for row in rows if row.status == "ok"]
+    if not some:
+        return
+    by_one = np.array([row.left_without_other.value for row in some])
+    by_all = np.array([row.left.value for row in some])
     costly = sorted(some, key=lambda row: row.left_without_other.value)[:_NAMED]
-    named = "; ".join(
-        f"of {row.name}'s gain, {1 - row.left_without_other.value:.0%} goes with {row.other}"
+    named = ", ".join(
+        f"{_part(1 - row.left_without_other.value)} of that of {row.name} with {row.other}"
         for row in costly
     )
     study.find(
         OF_OTHERS,
-        "median share of the gain over the reference level that other concepts leave",
-        float(np.median(left)),
+        "median share of the gain over the reference level that one other concept leaves",
+        float(np.median(by_one)),
         len(some),
-        f"With the scores of {taken} other concepts taken out, LDA loses {interval(loss)} of its "
-        f"mean val set IoU (95 % interval {study.over_images}). Of its gain over the best "
-        f"reference level, {np.median(left):.0%} is left in the median of {len(some)} concepts "
-        f"({middle_half(left, '{:.0%}')}); for {sure} of them the interval of what is left is "
-        f"above 0. Of the squared distance of inside and outside, {distance:.0%} is left; as many "
-        f"random directions would leave {1 - taken / filters:.0%}. One other alone: {named}."
-        f"{study.if_few}",
+        f"Without the score of one other concept, the one that takes most, LDA keeps "
+        f"{_part(np.median(by_one))} of its gain over the best reference level in the median of "
+        f"{len(some)} concepts ({middle_half(by_one, '{:.0%}')}). Most of the gain goes with "
+        f"another concept here: {named}.",
     )
+    taken = int(np.median([row.taken for row in some]))
+    sure = sum(row.left.low > 0 for row in some)
+    study.find(
+        OF_OTHERS,
+        "median share of the gain over the reference level that all other concepts leave",
+        float(np.median(by_all)),
+        len(some),
+        f"Without the scores of {taken} others at once, it keeps {_part(np.median(by_all))} in the "
+        f"median ({middle_half(by_all, '{:.0%}')}; below 0 is worse than the level). The interval "
+        f"of what is left is above 0 for {sure} of {len(some)} concepts. Mean set IoU falls from "
+        f"{means.multi.value:.3f} to {means.single.value:.3f}, by {interval(means.gain.array())} "
+        f"(95 % interval {study.over_images}). Where every pixel has a label, the others together "
+        f"say where a concept is.{study.if_few}",
+    )
+
+
+def _part(share: float) -> str:
+    """Write a share of a gain, of which no more than all can be had or lost.
+
+    Example:
+        >>> _part(-0.2), _part(0.251), _part(1.3)
+        ('none', '25%', 'all')
+    """
+    return "none" if share <= 0 else "all" if share >= 1 else f"{share:.0%}"

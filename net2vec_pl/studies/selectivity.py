@@ -33,18 +33,20 @@ def selectivity(sums: LayerSums, real: BankCounts) -> None:
     counts = study.segmented.beside(shuffled, real)
     found, test = SetIouIntervals(counts), paired_test(counts, seed=study.seed)
     alone = [entry.n_train < 2 for entry in sums.job.setup.selection.probed]
-    columns = zip(*map(estimates, (found.multi, found.single, found.gain)), strict=True)
+    real_scores, other_scores, gains = map(estimates, (found.multi, found.single, found.gain))
     study.write(
         [
             SelectivityRow(
                 concept.name,
                 concept.category,
                 int(found.n_images[c]),
-                *scores,
-                p_fdr=float(test.p_fdr[c]),
-                selective=_ALONE if alone[c] else _WORDS.get(test.verdict[c], test.verdict[c]),
+                real_scores[c],
+                other_scores[c],
+                gains[c],
+                float(test.p_fdr[c]),
+                _ALONE if alone[c] else _WORDS.get(test.verdict[c], test.verdict[c]),
             )
-            for c, (concept, scores) in enumerate(zip(sums.job.vocabulary, columns, strict=True))
+            for c, concept in enumerate(sums.job.vocabulary)
         ],
         "selectivity",
     )
