@@ -6,7 +6,7 @@ Tasks*, EMNLP 2019.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,8 +106,15 @@ class MaskedBatch(ImageBatch):
         """Pair more concepts with the images; their masks have no bit set."""
         packed = self.packed_masks.new_zeros(len(image), self.packed_masks.shape[1])
         packed[known] = self.packed_masks
-        plain = super().extended(image, concept, known)
-        return MaskedBatch(**(vars(plain) | {"packed_masks": packed}))
+        nothing = torch.zeros(len(image), dtype=torch.int32)  # no map is asked
+        return replace(
+            self,
+            image=image,
+            concept=concept,
+            number=nothing,
+            whole=nothing.bool(),
+            packed_masks=packed,
+        )
 
 
 class MaskedImages(BatchSource):

@@ -16,7 +16,9 @@ from net2vec_pl.records.studies import (
     ClosedFormNeededRow,
     DirectionSpreadRow,
     LearningRow,
+    PartialRow,
     RandomDirectionRow,
+    SelectivityRow,
 )
 
 TABLES = {
@@ -25,6 +27,8 @@ TABLES = {
     "learning_curve": LearningRow,
     "direction_spread": DirectionSpreadRow,
     "random_directions": RandomDirectionRow,
+    "partial": PartialRow,
+    "selectivity": SelectivityRow,
 }
 ASKED = [
     *without(QUICK, "analysis", "beside"),
@@ -140,7 +144,7 @@ def test_findings_say_what_the_tables_have(of_shapes: Path) -> None:
 
 def test_figures_are_left(of_shapes: Path) -> None:
     names = {path.name for path in (of_shapes / "figures").iterdir()}
-    assert {"closed_form_curves.png", "learning_curve.png"} <= names
+    assert {"closed_form_curves.png", "learning_curve.png", "partial.png"} <= names
 
 
 @pytest.mark.parametrize(

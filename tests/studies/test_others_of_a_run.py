@@ -1,0 +1,149 @@
+"""Partial probes and selectivity of a planted run, recounted position by position."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from studies.test_closed_form_of_a_run import (
+    ASKED,
+    FLOORS,
+    SHRINKAGE,
+    World,
+    findings,
+    iou,
+    planted,
+    table,
+)
+from support.cli import read_table, run_cli, without
+from support.planted_run import FILTERS, OPTIONS, write_world
+
+from net2vec_pl.analysis.jackknife import LEAST_IMAGES
+
+__all__ = ["planted"]  # the fixture
+Array = np.ndarray[Any, Any]
+LIVE = FILTERS - 4  # of 16 filters one is dead and three never fire
+
+
+def shrunk(world: World) -> Array:
+    covariance = world.sums(world.train)[0]
+    return (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / FILTERS * np.eye(
+        FILTERS
+    )
+
+
+def unit(w: Array, world: World) -> Array:
+    """Scores of a spread of 1, as bins of thresholds expect."""
+    spread = np.sqrt(w @ world.sums(world.train)[0] @ w)
+    return w / spread if spread > 1e-6 else 0 * w
+
+
+def test_partial_probes_are_recounted(planted: Path) -> None:
+    """Scores of the three most costly others are fitted by hand, and LDA solved on what is left."""
+    rows = table(planted, "partial")
+    worlds = {row.name: World(row.name) for row in rows}
+    names, any_world = [*worlds], next(iter(worlds.values()))
+    covariance = shrunk(any_world)
+    differences = {name: world.sums(world.train)[1] for name, world in worlds.items()}
+    weight = {name: np.linalg.solve(covariance, d) for name, d in differences.items()}
+    for row in rows:
+        world, own = worlds[row.name], weight[row.name]
+        if not own.any():
+            assert row.status == "no direction"
+            continue
+        correlation = {
+            name: (w @ covariance @ own) / np.sqrt(w @ covariance @ w * (own @ covariance @ own))
+            for name, w in weight.items()
+            if name != row.name and w.any()
+        }
+        ranked = sorted(correlation, key=lambda name: -abs(correlation[name]))
+        assert row.other == ranked[0]
+        assert row.correlation == pytest.approx(correlation[ranked[0]], abs=1e-4)
+        assert row.taken == min(LIVE // 4, len(names) - 1)
+        for others, value in (
+            (ranked[: row.taken], row.partial.value),
+            (ranked[:1], row.without_other.value),
+        ):
+            out = np.array([weight[name] for name in others])
+            fit = np.linalg.lstsq(out @ covariance @ out.T, out @ covariance @ own, rcond=1e-9)[0]
+            rest = own - fit @ out
+            left = rest @ covariance @ rest / (own @ covariance @ own)
+            if len(others) == row.taken:
+                assert row.distance_left == pytest.approx(left, abs=1e-4)
+            if left > 1e-3:
+                expected = world.val_iou(unit(rest, world), world.train)
+                assert value == pytest.approx(expected, abs=0.02)
+        there = world.own[world.train]
+        assert row.other_there == pytest.approx(worlds[row.other].own[world.train][there].mean())
+
+
+def test_what_is_left_is_of_the_gain_over_the_reference_level(planted: Path) -> None:
+    level: dict[str, float] = {}
+    for row in read_table(planted / "probes.csv"):
+        if row["role"] == "reference":
+            level[row["name"]] = max(level.get(row["name"], 0.0), float(row["val"]))
+    for row in table(planted, "partial"):
+        if row.status != "ok":
+            assert np.isnan(row.left.value)
+            continue
+        gain = row.full.value - level[row.name]
+        assert row.left.value == pytest.approx((row.partial.value - level[row.name]) / gain)
+        by_one = (row.without_other.value - level[row.name]) / gain
+        assert row.left_without_other.value == pytest.approx(by_one)
+        assert row.loss.value == pytest.approx(row.full.value - row.partial.value)
+        assert np.isnan(row.left.low) or row.n >= LEAST_IMAGES
+
+
+def test_what_is_seen_only_through_another_concept_has_nothing_left(planted: Path) -> None:
+    """No filter sees red but where it is a ball; a dog is filters of its own."""
+    rows = {row.name: row for row in table(planted, "partial")}
+    assert rows["red-c"].other == "ball"
+    assert rows["red-c"].left_without_other.value <= 0.01
+    assert rows["dog"].left_without_other.value > 0.9
+    statement = findings(planted)[
+        "median share of the gain over the reference level that one other concept leaves"
+    ]["statement"]
+    assert "all of that of red-c with ball" in statement
+    assert "dog with" not in statement
+
+
+def test_selectivity_is_recounted(planted: Path) -> None:
+    """Masks go one place on in a random ring; all but the true masks of val is of these."""
+    rows, rng = table(planted, "selectivity"), np.random.default_rng(0)
+    for row in rows:
+        world = World(row.name)
+        mine = world.train[world.own[world.train]]
+        ring = rng.permutation(len(mine))
+        truth = world.truth.copy()
+        truth[mine[ring]] = world.truth[mine[np.roll(ring, -1)]]
+        flat = world.x[mine]
+        inside, outside = (flat[truth[mine] == t].mean(0) for t in (True, False))
+        w = unit(np.linalg.solve(shrunk(world), inside - outside), world)
+        if truth[mine].all() or not w.any():
+            continue
+        score = flat @ w - (inside + outside) / 2 @ w
+        scores = np.array([iou(score > cut, truth[mine]) for cut in FLOORS])
+        cut = FLOORS[int(np.flatnonzero(scores == scores.max())[-1])]
+        val = world.x[world.val] @ w - (inside + outside) / 2 @ w
+        assert row.shuffled.value == pytest.approx(iou(val > cut, world.truth[world.val]), abs=0.03)
+        gain = row.real.value - row.shuffled.value
+        assert row.selectivity.value == pytest.approx(gain)
+    found = findings(planted)["selectivity of LDA"]
+    mean = np.nanmean([row.selectivity.value for row in rows])
+    assert float(found["value"]) == pytest.approx(mean)
+    assert f"{mean:.3f} [" in found["statement"]
+
+
+@pytest.mark.parametrize("options", [["cache=none"], ["cache=disk"], ["protocol=lda"]])
+def test_masks_are_exchanged_wherever_activations_are(
+    options: list[str], planted: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_world(tmp_path)
+    kept = without(ASKED, "data", "trainer", "loader", "callbacks", "protocol.epochs")
+    asked = [*OPTIONS, "layer=early", "analysis.sizes=[1,2,3,4]", *kept, "protocol.epochs=1"]
+    assert run_cli(monkeypatch, tmp_path, *asked, *options, "run.dir=out") == 0
+    for one, other in zip(
+        table(tmp_path / "out", "selectivity"), table(planted, "selectivity"), strict=True
+    ):
+        assert one.name == other.name
+        assert one.shuffled.value == pytest.approx(other.shuffled.value, abs=1e-3, nan_ok=True)
