@@ -111,13 +111,15 @@ def share_of_gain(partial: PairCounts, level: PairCounts, confidence: float = 0.
     change = np.nan_to_num(_share(totals[..., units.concept] - sums) - value[units.concept])
     size, union = partial.num_concepts, totals[:, 1][:, units.concept]
     share = np.divide(sums[:, 1], union, out=np.zeros_like(union), where=union > 0).mean(0)
+    squares, total, total_squares = (
+        np.bincount(units.concept, of, size).astype(np.float64)
+        for of in (change**2, share, share**2)
+    )
     found = student(
         value,
-        np.bincount(units.concept, change**2, size),
+        squares,
         np.bincount(units.concept, minlength=size),
-        effective_number(
-            np.bincount(units.concept, share, size), np.bincount(units.concept, share**2, size)
-        ),
+        effective_number(total, total_squares),
         confidence,
         least=1,
     )

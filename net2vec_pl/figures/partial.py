@@ -59,5 +59,5 @@ def partial_figure(
     points.xaxis.set_major_formatter("{x:.0%}")
     points.set_title("what is left without", loc="left", fontsize=9)
     points.set_xlabel("share of the gain over the reference level")
-    points.legend(loc="lower right", fontsize=legend_size(axes))
+    points.legend(loc="lower left", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=legend_size(axes))
     return figure

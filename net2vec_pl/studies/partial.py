@@ -149,8 +149,7 @@ def _tell(sums: LayerSums, rows: list[PartialRow], means: MeanScores) -> None:
     by_all = np.array([row.left.value for row in some])
     costly = sorted(some, key=lambda row: row.left_without_other.value)[:_NAMED]
     named = ", ".join(
-        f"{_part(1 - row.left_without_other.value)} of that of {row.name} with {row.other}"
-        for row in costly
+        f"{row.name} ({_part(1 - row.left_without_other.value)} with {row.other})" for row in costly
     )
     study.find(
         OF_OTHERS,
@@ -159,8 +158,8 @@ def _tell(sums: LayerSums, rows: list[PartialRow], means: MeanScores) -> None:
         len(some),
         f"Without the score of one other concept, the one that takes most, LDA keeps "
         f"{_part(np.median(by_one))} of its gain over the best reference level in the median of "
-        f"{len(some)} concepts ({middle_half(by_one, '{:.0%}')}). Most of the gain goes with "
-        f"another concept here: {named}.",
+        f"{len(some)} concepts ({middle_half(by_one, '{:.0%}')}). Another concept takes most of "
+        f"the gain of {named}.",
     )
     taken = int(np.median([row.taken for row in some]))
     sure = sum(row.left.low > 0 for row in some)
