@@ -147,9 +147,11 @@ def _tell(sums: LayerSums, rows: list[PartialRow], means: MeanScores) -> None:
         return
     by_one = np.array([row.left_without_other.value for row in some])
     by_all = np.array([row.left.value for row in some])
-    costly = sorted(some, key=lambda row: row.left_without_other.value)[:_NAMED]
+    costly = sorted(some, key=lambda row: row.left_without_other.value)
+    mostly = [row for row in costly if row.left_without_other.value < 0.5]
     named = ", ".join(
-        f"{row.name} ({_part(1 - row.left_without_other.value)} with {row.other})" for row in costly
+        f"{row.name} ({_part(1 - row.left_without_other.value)} with {row.other})"
+        for row in mostly[:_NAMED]
     )
     study.find(
         OF_OTHERS,
@@ -158,8 +160,8 @@ def _tell(sums: LayerSums, rows: list[PartialRow], means: MeanScores) -> None:
         len(some),
         f"Without the score of one other concept, the one that takes most, LDA keeps "
         f"{_part(np.median(by_one))} of its gain over the best reference level in the median of "
-        f"{len(some)} concepts ({middle_half(by_one, '{:.0%}')}). Another concept takes most of "
-        f"the gain of {named}.",
+        f"{len(some)} concepts ({middle_half(by_one, '{:.0%}')}). Another concept takes more "
+        f"than half of the gain of {len(mostly)}" + (f", first {named}." if mostly else "."),
     )
     taken = int(np.median([row.taken for row in some]))
     sure = sum(row.left.low > 0 for row in some)

@@ -5,11 +5,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 from support.cli import QUICK, read_table, run_cli, without
-from support.planted_run import FILTERS, OPTIONS, write_world
+from support.planted_run import (
+    CONCEPTS,
+    FILTERS,
+    OPTIONS,
+    PlantedImages,
+    draw,
+    planted_weights,
+    write_world,
+)
 from support.planted_sums import FLOORS, SHRINKAGE, World, iou
 
 from net2vec_pl.analysis.jackknife import LEAST_IMAGES
+from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.records import read_csv
 from net2vec_pl.records.studies import PartialRow, SelectivityRow
 
@@ -110,17 +120,35 @@ def test_what_is_left_is_of_the_gain_over_the_reference_level(planted: Path) -> 
         assert np.isnan(row.left.low) or row.n >= LEAST_IMAGES
 
 
-def test_what_is_seen_only_through_another_concept_has_nothing_left(planted: Path) -> None:
-    """No filter sees red but where it is a ball; a dog is filters of its own."""
-    rows = {row.name: row for row in table(planted, "partial")}
-    assert rows["red-c"].other == "ball"
-    assert rows["red-c"].left_without_other.value <= 0.01
-    assert rows["dog"].left_without_other.value > 0.9
-    statement = findings(planted)[
-        "median share of the gain over the reference level that one other concept leaves"
-    ]["statement"]
-    assert "red-c (all with ball)" in statement
-    assert "dog (" not in statement
+def test_what_is_seen_only_through_another_concept_has_nothing_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Red is every second line of a ball, which only filter 0 sees; a dog has filters of its own."""
+    drawn, names = draw(), [*CONCEPTS]
+    ball, red = drawn.masks[:, names.index("ball")], drawn.masks[:, names.index("red-c")]
+    red[:] = ball
+    red[:, 1::2] = False
+    write_broden(PlantedImages(drawn), tmp_path / "data")
+    save_file(planted_weights(), tmp_path / "network.safetensors")
+    assert run_cli(monkeypatch, tmp_path, *ASKED, "run.dir=out") == 0
+    out = tmp_path / "out"
+    rows = {row.name: row for row in table(out, "partial")}
+    for name, other in (("red-c", "ball"), ("ball", "red-c")):
+        assert rows[name].other == other
+        assert rows[name].correlation == pytest.approx(1, abs=1e-6)
+        assert rows[name].distance_left == 0
+        assert rows[name].left_without_other.value <= 0
+    for name in ("cup", "dog", "ear"):
+        assert rows[name].left.value == rows[name].left_without_other.value == 1
+    one, every = (
+        findings(out)[f"median share of the gain over the reference level that {which}"]
+        for which in ("one other concept leaves", "all other concepts leave")
+    )
+    assert "more than half of the gain of 2, first" in one["statement"]
+    for words in ("red-c (all with ball)", "ball (all with red-c)"):
+        assert words in one["statement"]
+    assert "it keeps all in the median" in every["statement"]
+    assert float(one["value"]) == float(every["value"]) == 1
 
 
 def test_selectivity_is_recounted(planted: Path) -> None:
