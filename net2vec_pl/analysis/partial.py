@@ -42,8 +42,8 @@ def most_costly(correlation: Float64[Tensor, "C C"], number: int) -> Bool[Tensor
     """Return which others take most of each concept, each alone; fewer where there are fewer.
 
     Example:
-        >>> most_costly(torch.tensor([[0.0, -0.9, 0.5]]).double(), 1).tolist()
-        [[False, True, False]]
+        >>> most_costly(torch.tensor([[0.0, -0.9], [-0.9, 0.0]]).double(), 1).tolist()
+        [[False, True], [True, False]]
     """
     cost = correlation**2
     chosen = cost.topk(min(number, cost.shape[1]), dim=1).indices

@@ -17,7 +17,7 @@ def test_shares_and_what_is_left_are_drawn() -> None:
         ]
     )
     matrix, points, *_ = partial_figure(["a", "b", "c"], shared, left, shown=2).axes
-    np.testing.assert_allclose(matrix.images[0].get_array(), shared[:2, :2])
+    np.testing.assert_allclose(np.asarray(matrix.images[0].get_array()), shared[:2, :2])
     assert [text.get_text() for text in matrix.get_yticklabels()] == ["a", "b"]
     assert "2 of 3 concepts" in matrix.get_title(loc="left")
     drawn = lines(points)

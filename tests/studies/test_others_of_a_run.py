@@ -53,9 +53,8 @@ def findings(run: Path) -> dict[str, dict[str, str]]:
 
 def shrunk(world: World) -> Array:
     covariance = world.sums(world.train)[0]
-    return (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / FILTERS * np.eye(
-        FILTERS
-    )
+    pull = SHRINKAGE * np.trace(covariance) / FILTERS * np.eye(FILTERS)
+    return np.asarray((1 - SHRINKAGE) * covariance + pull)
 
 
 def unit(w: Array, world: World) -> Array:
@@ -123,7 +122,7 @@ def test_what_is_left_is_of_the_gain_over_the_reference_level(planted: Path) -> 
 def test_what_is_seen_only_through_another_concept_has_nothing_left(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Red is every second line of a ball, which only filter 0 sees; a dog has filters of its own."""
+    """Red is every second line of a ball, seen by filter 0 alone; a dog has filters of its own."""
     drawn, names = draw(), [*CONCEPTS]
     ball, red = drawn.masks[:, names.index("ball")], drawn.masks[:, names.index("red-c")]
     red[:] = ball
