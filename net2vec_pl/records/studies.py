@@ -151,6 +151,33 @@ class PenaltyRow(Record):
 
 
 @dataclass(frozen=True)
+class SelectivityRow(Record):
+    """A row of ``selectivity.csv``: LDA from a concept's own masks and from those of other images.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        n: Val images that contain it.
+        real: Set IoU of LDA on val, with its 95 % interval over images, or groups.
+        shuffled: The same of LDA from masks of other train images of the concept, its threshold
+            included, on the true masks of val.
+        selectivity: real - shuffled.
+        p_fdr: Two-sided p-value of a paired test, corrected by Benjamini and Hochberg.
+        selective: ``yes`` where it is above 0 by that test, ``no`` where below, ``undecided``, or
+            why there is no test.
+    """
+
+    name: str
+    category: str
+    n: int
+    real: Estimate
+    shuffled: Estimate
+    selectivity: Estimate
+    p_fdr: float
+    selective: str
+
+
+@dataclass(frozen=True)
 class SharedFilterRow(Record):
     """A row of ``shared_filters.csv``: a filter that is the best one of some concept.
 
@@ -584,6 +611,48 @@ class DirectionSpreadRow(Record):
     following: str
     lead: Estimate
     folds: int
+    status: str
+
+
+@dataclass(frozen=True)
+class PartialRow(Record):
+    """A row of ``partial.csv``: LDA of a concept, with the scores of other concepts taken out.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        n: Val images that contain it.
+        full: Set IoU of LDA on val, with its 95 % interval over images, or groups.
+        partial: The same with the scores of others taken out: those that take most of the squared
+            distance one at a time, at most a quarter as many as there are filters.
+        loss: full - partial.
+        taken: How many others these are.
+        distance_left: Share of the squared distance of inside and outside that is left, on train.
+        left: Share of the gain over the best reference level that is left on val; NaN where LDA is
+            not above it, no bounds where that is not sure.
+        other: The concept that takes most alone; empty if there is none.
+        correlation: Of its scores with those of the concept, over all train positions; its square
+            is the share of the squared distance that it takes.
+        without_other: Set IoU with its score alone taken out.
+        left_without_other: Share of the gain that is left then.
+        other_there: Share of the concept's train images that contain the other one.
+        status: ``ok``, or why there is no number.
+    """
+
+    name: str
+    category: str
+    n: int
+    full: Estimate
+    partial: Estimate
+    loss: Estimate
+    taken: int
+    distance_left: float
+    left: Estimate
+    other: str
+    correlation: float
+    without_other: Estimate
+    left_without_other: Estimate
+    other_there: float
     status: str
 
 

@@ -37,7 +37,9 @@ from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, 
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
 from net2vec_pl.studies.levels import NOT_ABOVE
+from net2vec_pl.studies.partial import partial_probes
 from net2vec_pl.studies.question import Question, at_least
+from net2vec_pl.studies.selectivity import selectivity
 from net2vec_pl.studies.study import Study, middle_half
 from net2vec_pl.studies.subsets import QUESTION as HOW_MANY_FILTERS
 from net2vec_pl.studies.subsets import check_sizes, sizes_for
@@ -53,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ClosedForm(Question):
-    """Leaves curves over filters and images, the spread of directions, and a rotated basis.
+    """Leaves curves, the spread of directions, a rotated basis, partial probes and selectivity.
 
     Args:
         sizes: Numbers of filters, F; None for the paper's grid.
@@ -77,6 +79,7 @@ class ClosedForm(Question):
         _images(sums)
         direction_spread(sums)
         random_directions(sums)
+        selectivity(sums, partial_probes(sums))
 
 
 def _filters(sums: LayerSums, options: ClosedForm) -> None:
