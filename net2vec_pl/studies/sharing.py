@@ -256,7 +256,7 @@ def _tell_failures(study: Study, rows: Sequence[FailureRow]) -> None:
     worse = sum(gain < 0 for gain in calibrated)
     if not failed and not worse:
         return
-    compared = sum(np.isfinite(row.gain) for row in rows)
+    compared = len([row for row in rows if np.isfinite(row.gain)])
     named = ", ".join(
         f"{row.name} ({row.n_train} train images, {row.size:.1%} of a picture)"
         for row in failed[:_NAMED]
