@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from net2vec_pl.analysis.detectors import detector_scores
 from net2vec_pl.concepts import Concept
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.options import flat
@@ -73,11 +74,12 @@ class Entry:
         embeddings: By target: segmentation, classification.
         scores: Score -> concept -> value, of the concepts that have it.
         n_images: Train and val images of every concept.
-        detected: Concept -> the largest val set IoU among the filters that detect it, the first
+        detected: Concept -> val set IoU of the filter that detects it, chosen on train, the first
             seed's; empty without filters.csv.
         needed: Target -> concept -> filters for 80 % of the gain, where that was asked.
         gains: The run's own means by category, where it has asked for intervals over images.
         known: Concept -> whether it beats every reference level, where the run has any.
+        levels: Concept -> val set IoU of its best reference level, where the run has any.
     """
 
     folder: Path
@@ -90,6 +92,7 @@ class Entry:
     needed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     gains: Mapping[str, ImageMeans] = field(default_factory=dict)
     known: Mapping[str, bool] = field(default_factory=dict)
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -160,8 +163,10 @@ def _by_seed(folder: Path, banks: Mapping[str, BankFile]) -> Iterator[Entry]:
     gains = _gains(folder / "analysis" / "gains.csv")
     seed = int(header["seed"])
     first = {target: _embeddings(bank, bank.weight) for target, bank in banks.items()}
-    known = _known(folder / "concepts.csv")
-    yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains, known)
+    known, levels = _known(folder / "concepts.csv"), _levels(folder / "concepts.csv")
+    yield Entry(
+        folder, header, seed, first, scores, n_images, detected, needed, gains, known, levels
+    )
     bank, others = banks.get(SEGMENTATION), folder / "seeds.csv"
     if bank is None or bank.other_seeds is None or not others.exists():
         return
@@ -202,12 +207,17 @@ def _column(rows: Iterable[Mapping[str, Cell]], name: str) -> dict[str, float]:
 
 
 def _detected(path: Path) -> dict[str, float]:
-    """Score concepts as NetDissect does: each filter speaks for the concept it detects best."""
-    best: dict[str, float] = {}
-    for row in read_csv(FilterRow, path) if path.exists() else ():
-        if row.best_concept:
-            best[row.best_concept] = max(best.get(row.best_concept, -1.0), row.single_val)
-    return best
+    """Score concepts as :func:`~net2vec_pl.analysis.detectors.detector_scores` does."""
+    rows = read_csv(FilterRow, path) if path.exists() else []
+    concepts = [*dict.fromkeys(row.best_concept for row in rows if row.best_concept)]
+    number = {name: c for c, name in enumerate(concepts)}
+    score = detector_scores(
+        np.array([number.get(row.best_concept, -1) for row in rows], dtype=np.int64),
+        np.array([row.single_train for row in rows], dtype=np.float64),
+        np.array([row.single_val for row in rows], dtype=np.float64),
+        len(concepts),
+    )
+    return dict(zip(concepts, score.tolist(), strict=True))
 
 
 def _optional(path: Path) -> list[dict[str, str]]:
@@ -216,6 +226,10 @@ def _optional(path: Path) -> list[dict[str, str]]:
 
 def _known(path: Path) -> dict[str, bool]:
     return {r["name"]: r["known"] == KNOWN for r in _optional(path) if r.get("known")}
+
+
+def _levels(path: Path) -> dict[str, float]:
+    return _column([r for r in _optional(path) if r.get("reference_val")], "reference_val")
 
 
 def _gains(path: Path) -> dict[str, ImageMeans]:

@@ -15,7 +15,7 @@ from net2vec_pl.analysis.across import (
     mean_intervals,
     paired_differences,
 )
-from net2vec_pl.analysis.sharing import DETECTED_BY_MULTI, DETECTED_BY_SINGLE
+from net2vec_pl.analysis.detectors import detected
 from net2vec_pl.compare.entry import CLASSIFICATION, SCORES, SEGMENTATION, Entry, ImageMeans
 from net2vec_pl.compare.settings import Group, Scores, Setting
 from net2vec_pl.records import Estimate
@@ -154,7 +154,7 @@ def _segmented(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[SegmentedMea
             interval_over=CONCEPTS,
             filters_needed=_needed(setting, SEGMENTATION, asked),
             detected_by_single=_by_single(setting, asked),
-            detected_by_multi=int((multi[s] >= DETECTED_BY_MULTI).sum()),
+            detected_by_multi=int(detected(multi[s], _levels(setting, asked)).sum()),
             known=_known(setting, asked),
             **{name: of_settings[s] for name, of_settings in means.items()},
         )
@@ -210,7 +210,14 @@ def _by_single(setting: Setting, asked: Sequence[str]) -> float:
     best = next((e.detected for e in setting.entries if e.detected), None)
     if best is None:
         return np.nan
-    return float(sum(best.get(c, 0.0) >= DETECTED_BY_SINGLE for c in asked))
+    score = np.array([best.get(c, np.nan) for c in asked])
+    return float(detected(score, _levels(setting, asked)).sum())
+
+
+def _levels(setting: Setting, asked: Sequence[str]) -> Float64[np.ndarray, "C"]:
+    """Take the reference levels of concepts; NaN where no run has any."""
+    levels = next((e.levels for e in setting.entries if e.levels), {})
+    return np.array([levels.get(c, np.nan) for c in asked])
 
 
 def _known(setting: Setting, asked: Sequence[str]) -> int | None:

@@ -223,24 +223,26 @@ class OverlapRow(Record):
         concept: One.
         other: The other.
         shared: Filters that both have.
-        z: By how many standard deviations that is above random choices.
-        p: Share of random choices with at least as many.
+        expected: What chance gives, filters being as popular as they are: the mean over all pairs.
+        p: Share of pairs that have at least as many by chance.
+        p_fdr: The same, corrected for all pairs (Benjamini & Hochberg).
     """
 
     concept: str
     other: str
     shared: int
-    z: float
+    expected: float
     p: float
+    p_fdr: float
 
 
 @dataclass(frozen=True)
 class DetectorRow(Record):
-    """A row of ``detectors.csv``: concepts that are detected, by NetDissect's measure.
+    """A row of ``detectors.csv``: concepts that are detected, at one bar for both.
 
     Args:
         category: The category, or ``all``.
-        by_single: Its concepts that a single filter detects.
+        by_single: Its concepts that a single filter detects, chosen on train.
         by_multi: Its concepts that a combination detects.
     """
 
@@ -251,7 +253,7 @@ class DetectorRow(Record):
 
 @dataclass(frozen=True)
 class FailureRow(Record):
-    """A row of ``failures.csv``: what might explain that a combination does worse.
+    """A row of ``failures.csv``: whether a combination does worse, and what concept it is.
 
     Args:
         name: The concept.
@@ -260,6 +262,8 @@ class FailureRow(Record):
         size: Share of their pixels that it covers, on average.
         gain: Val set IoU of the combination, less that of the best single filter.
         multi_below_single: Whether the combination scores lower.
+        gain_calibrated: The same gain with thresholds of their own from train images; NaN where a
+            run has nothing beside its probe.
         status: ``ok``, or why they cannot be compared.
     """
 
@@ -269,6 +273,7 @@ class FailureRow(Record):
     size: float
     gain: float
     multi_below_single: bool
+    gain_calibrated: float
     status: str
 
 

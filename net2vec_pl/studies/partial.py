@@ -22,6 +22,7 @@ from net2vec_pl.probes.closed_form import solve, unit_spread
 from net2vec_pl.records.studies import PartialRow
 from net2vec_pl.report.probes import best_level
 from net2vec_pl.runs.stages import Tensors
+from net2vec_pl.studies.levels import NOT_ABOVE
 from net2vec_pl.studies.study import estimates, interval, middle_half
 from net2vec_pl.studies.sums import LayerSums
 
@@ -127,7 +128,7 @@ def _status(sums: LayerSums, concept: int, *, ok: bool, gain: bool) -> str:
         return "no direction"
     if not ok:
         return "no other concept"
-    return "ok" if gain else sums.no_gain
+    return "ok" if gain else NOT_ABOVE
 
 
 def _draw(sums: LayerSums, rows: list[PartialRow], shared: Float64[np.ndarray, "C C"]) -> None:

@@ -38,7 +38,7 @@ def test_the_images_of_a_group_are_one_unit() -> None:
         for mine in [(counts.concept == c) & (counts.group == g)]
     ]
     places = [(g, c) for c in range(3) for g in range(7)]
-    merged = make([(g, c, *row) for (g, c), row in zip(places, rows, strict=True)], 3)  # type: ignore[misc]
+    merged = make([(g, c, *row) for (g, c), row in zip(places, rows, strict=True)], 3)
     merged = replace(merged, group=merged.image)
     one, other = SetIouIntervals(counts).means(), SetIouIntervals(merged).means()
     for name in ("multi", "single", "gain"):
@@ -66,7 +66,8 @@ def test_groups_of_one_image_change_no_number(
 
 @pytest.mark.parametrize("alike", [0.2, 0.5, 1.0])
 def test_four_films_hold_the_truth_by_film_only(alike: float) -> None:
-    by_film, by_image = [], []
+    by_film: list[bool] = []
+    by_image: list[bool] = []
     for seed in range(20):
         counts = in_films(4, 40, 50, alike, seed)
         for held, found in ((by_film, counts), (by_image, replace(counts, group=None))):

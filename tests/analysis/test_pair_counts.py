@@ -21,6 +21,7 @@ def test_bad_counts_are_refused() -> None:
 
 @pytest.mark.parametrize("nothing", [0.0, np.nan])
 def test_what_cannot_be_compared_says_why_and_is_left_out_of_means(nothing: float) -> None:
+    rows: list[tuple[int, int, float, float, float, float]]
     rows = [(i, 0, 4, 8, 2 + i % 2, 8) for i in range(10)]
     rows += [(i, 1, 4, 8, nothing, nothing) for i in range(10)]
     rows += [(1, 2, 6, 8, 2.5, 8)]

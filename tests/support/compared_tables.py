@@ -100,12 +100,13 @@ def _category(made: Made, kind: str) -> Row:
     row |= {"won": won / len(mine) if mine else NAN, "won_low": low, "won_high": high}
     row["interval_over"] = ("images" if made.gains else "concepts") if mine else NAN
     row["filters_needed"] = _median(made.needed, mine)
-    best = [max((s for name, s in made.filters if name == c), default=0.0) for c in mine]
+    on_train = dict(made.filters)  # of a concept's filters the last
+    best = [on_train.get(c, 0.0) for c in mine]
     row["detected_by_single"] = (
         float(sum(s >= 0.04 for s in best)) if made.filters and mine else NAN
     )
     several = [mean(made, "multi_val", c) for c in mine]
-    row["detected_by_multi"] = sum(s >= 0.20 for s in several) if mine else NAN
+    row["detected_by_multi"] = sum(s >= 0.04 for s in several) if mine else NAN
     for own in made.gains:
         if own["category"] == kind:
             multi = "multi" if "multi" in own else "several"

@@ -54,7 +54,7 @@ ONE_PANEL: dict[str, partial[Figure]] = {
     "concepts_per_filter": partial(
         concepts_per_filter, {"conv1": {"0": 0.5, "1": 0.3, "2": 0.2}}
     ),
-    "filter_overlap": partial(overlap_with_chance, _RNG.random(6), _RNG.random(6) / 9, 1.5, 0.5),
+    "filter_overlap": partial(overlap_with_chance, _RNG.random(6), _RNG.random(6) / 9, 1.5),
     "failures": partial(
         failure_scatter, _RNG.integers(1, 900, 12), _RNG.normal(size=12), _RNG.random(12)
     ),

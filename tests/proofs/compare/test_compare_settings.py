@@ -309,9 +309,25 @@ def test_a_filter_detects_a_concept_from_a_set_iou_of_4_percent_on(
     assert segmented(tmp_path)[-1].detected_by_single == expected
 
 
-@pytest.mark.parametrize(("score", "expected"), [(0.2, 1), (0.1999, 0)])
-def test_a_combination_detects_a_concept_from_a_set_iou_of_20_percent_on(
-    score: float, expected: int, tmp_path: Path
+@pytest.mark.parametrize("filters", [[0.3, 0.01], [0.01, 0.3]])
+def test_of_a_concepts_filters_the_best_on_train_detects_it(
+    filters: list[float], tmp_path: Path
 ) -> None:
+    run(tmp_path, "a", extras=Extras(filters=[("sky", score) for score in filters]))
+    assert segmented(tmp_path)[-1].detected_by_single == float(filters[-1] >= 0.04)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.04, 1), (0.0399, 0)])
+def test_the_same_bar_holds_for_a_combination(score: float, expected: int, tmp_path: Path) -> None:
     run(tmp_path, "a", scores={"sky": score})
+    assert segmented(tmp_path)[-1].detected_by_multi == expected
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0.49, 1), (0.5, 0)])
+def test_what_is_detected_is_above_its_reference_level_too(
+    level: float, expected: int, tmp_path: Path
+) -> None:
+    levels = {"sky": level, "sea": 0.9, "ear": 0.9}
+    run(tmp_path, "a", levels=levels, extras=Extras(filters=[("sky", 0.5), ("sea", 0.5)]))
+    assert segmented(tmp_path)[-1].detected_by_single == expected
     assert segmented(tmp_path)[-1].detected_by_multi == expected

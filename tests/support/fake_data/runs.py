@@ -61,7 +61,7 @@ class Extras:
     """The files that a run may leave or not.
 
     Args:
-        filters: Best concept and val set IoU of every filter.
+        filters: Best concept and val set IoU of every filter; on train each beats those before it.
         needed: Concept -> filters for 80 % of the gain in set IoU.
         needed_to_classify: The same for accuracy.
         gains: Rows of ``analysis/gains.csv``.
@@ -78,7 +78,7 @@ class Extras:
         analysis.mkdir()
         if self.filters:
             filters = [
-                FilterRow(k, 0.9, name, single_train=0.8, single_val=score, n_concepts=1)
+                FilterRow(k, 0.9, name, single_train=0.8 + k / 100, single_val=score, n_concepts=1)
                 for k, (name, score) in enumerate(self.filters)
             ]
             write_csv(filters, folder / "filters.csv")
@@ -114,6 +114,7 @@ def write_run(
     classified: Classified | None = None,
     extras: Extras | None = None,
     header: Mapping[str, Any] | None = None,
+    levels: Mapping[str, float] | None = None,
 ) -> Path:
     """Write a bank and its table, as an artifact of a run holds them.
 
@@ -134,6 +135,7 @@ def write_run(
         classified: What there is of whole images.
         extras: Further files.
         header: What the banks say of themselves otherwise.
+        levels: Concept -> val set IoU of its best reference level.
     """
     names = dict.fromkeys([*scores, *(classified.accuracy if classified else ())])
     turns = {name: ("object", "part")[i % 2] for i, name in enumerate(names, start=1)}
@@ -190,6 +192,7 @@ def write_run(
                 ap_val=(ap or scores)[name],
                 norm=0.99,
                 status="ok",
+                reference_val=levels[name] if levels else None,
             )
             for name, score in scores.items()
         ]
