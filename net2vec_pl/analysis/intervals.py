@@ -14,6 +14,7 @@ from net2vec_pl.analysis.jackknife import (
     NOTHING,
     Interval,
     effective_number,
+    jackknife,
     student,
 )
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
@@ -36,6 +37,21 @@ class MeanScores:
     gain: Interval
     n_won: int
     n_concepts: int
+
+
+@dataclass(frozen=True)
+class MeanParts:
+    """A mean over concepts, taken apart by what chance draws: images, or groups.
+
+    Args:
+        value: The mean.
+        without: What it is without each unit; NaN for a unit without any of the concepts.
+        weight: What each unit counts in it: its share of the unions, summed over concepts.
+    """
+
+    value: Float64[np.ndarray, ""]
+    without: Float64[np.ndarray, "U"]
+    weight: Float64[np.ndarray, "U"]
 
 
 @dataclass(frozen=True)
@@ -137,29 +153,36 @@ class SetIouIntervals:
         return MeanScores(multi, single, gain, won, int(chosen.sum()))
 
     def _mean(self, which: int, chosen: Bool[np.ndarray, "C"]) -> Interval:
-        number = int(chosen.sum())
-        if not number:
+        if not chosen.any():
             return NOTHING
-        values, size = self._scores[which], self._units.num_units
-        kept = chosen[self._units.concept]
-        unit, concept = self._units.unit[kept], self._units.concept[kept]
+        found, least = self.parts(which, chosen), self.counts.least_units
+        return jackknife(
+            found.value, found.without, found.weight, self.level, share=which < 2, least=least
+        )
+
+    def parts(self, which: int, chosen: Bool[np.ndarray, "C"]) -> MeanParts:
+        """Take a mean over concepts apart by unit.
+
+        Args:
+            which: 0 for multi, 1 for single, 2 for the difference.
+            chosen: Concepts to average over, all of them scored.
+        """
+        values, units = self._scores[which], self._units
+        number, total, size = int(chosen.sum()), values[chosen].sum(), units.num_units
+        kept = chosen[units.concept]
+        unit, concept = units.unit[kept], units.concept[kept]
         without = self._without[which][kept]
         gone = np.isnan(without)  # the concept has no other unit
-        total = values[chosen].sum()
         change = np.where(gone, -values[concept], without - values[concept])
         left = number - np.bincount(unit, gone, size)
-        mean = np.divide(
-            total + np.bincount(unit, change, size), left, out=np.full(size, np.nan), where=left > 0
-        )
-        there = np.bincount(unit, minlength=size) > 0
-        weight = np.bincount(unit, self._weights[which][kept], size)
-        squares = np.nan_to_num(mean - total / number)[there] ** 2
-        return student(
+        there = (np.bincount(unit, minlength=size) > 0) & (left > 0)
+        return MeanParts(
             np.array(total / number),
-            squares.sum(),
-            there.sum(),
-            effective_number(weight.sum(), (weight**2).sum()),
-            self.level,
-            share=which < 2,
-            least=self.counts.least_units,
+            np.divide(
+                total + np.bincount(unit, change, size),
+                left,
+                out=np.full(size, np.nan),
+                where=there,
+            ),
+            np.bincount(unit, self._weights[which][kept], size),
         )

@@ -34,8 +34,8 @@ def curves_over_depth(
             stand side by side, in order of depth.
 
     Returns:
-        A figure with two panels a row; intervals are drawn for ``all``. Scores of one quantity,
-        which their names have before a comma, have one scale.
+        A figure with two panels a row; intervals are drawn for ``all``, where there are any. Scores
+        of one quantity, which their names have before a comma, have one scale.
     """
     columns = 2 if len(labels) <= 16 and len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
@@ -87,6 +87,7 @@ def _line(
     colour: str,
 ) -> None:
     whole = name == ALL
+    bounded = whole and bool(np.isfinite(curve[1:]).any())
     style: Any = {
         "color": colour,
         "markersize": 4 if whole else 3,
@@ -94,12 +95,12 @@ def _line(
     }
     for i, of in enumerate(dict.fromkeys(series)):
         mine = np.array([s == of for s in series])
-        label = (f"{name}, 95 % interval" if whole else name) if i == 0 else None
+        label = (f"{name}, 95 % interval" if bounded else name) if i == 0 else None
         axes.plot(
             place[mine], curve[0, mine], "o-", label=label, zorder=3 if whole else 2,
             clip_on=False, **style,
         )  # fmt: skip
-    if whole:
+    if bounded:
         reach = np.maximum(np.stack([curve[0] - curve[1], curve[2] - curve[0]]), 0.0)
         axes.errorbar(place, curve[0], reach, fmt="none", ecolor=colour, capsize=2, zorder=3)
 
