@@ -49,7 +49,7 @@ class MeanParts:
         weight: What each unit counts in it: its share of the unions, summed over concepts.
     """
 
-    value: Float64[np.ndarray, ""]
+    value: float
     without: Float64[np.ndarray, "U"]
     weight: Float64[np.ndarray, "U"]
 
@@ -157,7 +157,12 @@ class SetIouIntervals:
             return NOTHING
         found, least = self.parts(which, chosen), self.counts.least_units
         return jackknife(
-            found.value, found.without, found.weight, self.level, share=which < 2, least=least
+            np.array(found.value),
+            found.without,
+            found.weight,
+            self.level,
+            share=which < 2,
+            least=least,
         )
 
     def parts(self, which: int, chosen: Bool[np.ndarray, "C"]) -> MeanParts:
@@ -177,7 +182,7 @@ class SetIouIntervals:
         left = number - np.bincount(unit, gone, size)
         there = (np.bincount(unit, minlength=size) > 0) & (left > 0)
         return MeanParts(
-            np.array(total / number),
+            float(total / number),
             np.divide(
                 total + np.bincount(unit, change, size),
                 left,

@@ -36,8 +36,11 @@ class MeanDifferences:
 
 def averaged(of: Sequence[MeanParts]) -> MeanParts:
     """Average means of the same concepts and images, of several seeds say."""
-    columns = zip(*((p.value, p.without, p.weight) for p in of), strict=True)
-    return MeanParts(*(np.mean(column, axis=0) for column in columns))
+    return MeanParts(
+        float(np.mean([parts.value for parts in of])),
+        np.mean([parts.without for parts in of], axis=0),
+        np.mean([parts.weight for parts in of], axis=0),
+    )
 
 
 def mean_differences(

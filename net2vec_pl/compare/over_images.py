@@ -109,7 +109,9 @@ def _counted(setting: Setting, scores: Scores, s: int) -> Counted | str:
     least = pairs[0].least_units
     bounds = {
         category: {
-            score: jackknife(p.value, p.without, p.weight, share=score != "gain", least=least)
+            score: jackknife(
+                np.array(p.value), p.without, p.weight, share=score != "gain", least=least
+            )
             for score, p in of.items()
         }
         for category, of in parts.items()

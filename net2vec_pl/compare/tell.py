@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from net2vec_pl.analysis.chance import p_text
 from net2vec_pl.analysis.mean_differences import PERMUTATIONS
 from net2vec_pl.compare.settings import ALL, Group
 from net2vec_pl.compare.tables import Embedded
@@ -208,7 +209,8 @@ def embedding_findings(group: Group, target: str, found: Embedded) -> list[Findi
     apart = sorted((q for q in means if q[0] != q[1]), key=lambda q: -means[q])
 
     def correlation(pair: tuple[str, str]) -> str:
-        return f"{means[pair]:.2f}, p = {p[of[pair]].max():.2g}"
+        least_alike = float(p[of[pair]].max())
+        return f"{means[pair]:.2f}, {p_text(least_alike, found.pairs.permutations)}"
 
     told = []
     if len(apart) == 1:

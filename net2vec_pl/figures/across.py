@@ -45,13 +45,16 @@ def curves_over_depth(
     figure, axes = new_figure(width * columns, height * rows, rows, columns)
     place = _places(series)
     colours = {ALL: "#000000"} | colour_of(n for p in panels.values() for n in p if n != ALL)
+    told = {name: name for name in colours}
+    if any(np.isfinite(lines[ALL][1:]).any() for lines in panels.values() if ALL in lines):
+        told[ALL] = f"{ALL}, 95 % interval"
     tops: dict[str, float] = {}
     for score, lines in panels.items():
         highest = max(map(_top, lines.values()))
         tops[_quantity(score)] = max(tops.get(_quantity(score), 0.0), highest)
     for panel, (score, lines) in zip(axes, panels.items(), strict=False):
         for name in sorted(lines, key=lambda name: name == ALL):
-            _line(panel, place, lines[name], series, name, colours[name])
+            _line(panel, place, lines[name], series, told[name], colours[name])
         _settings_axis(panel, place, labels)
         panel.set_title(score, loc="left", fontsize=9)
         panel.set_ylim(0, 1.06 * tops[_quantity(score)])
@@ -86,8 +89,7 @@ def _line(
     name: str,
     colour: str,
 ) -> None:
-    whole = name == ALL
-    bounded = whole and bool(np.isfinite(curve[1:]).any())
+    whole = name.partition(",")[0] == ALL
     style: Any = {
         "color": colour,
         "markersize": 4 if whole else 3,
@@ -95,12 +97,12 @@ def _line(
     }
     for i, of in enumerate(dict.fromkeys(series)):
         mine = np.array([s == of for s in series])
-        label = (f"{name}, 95 % interval" if bounded else name) if i == 0 else None
+        label = name if i == 0 else None
         axes.plot(
             place[mine], curve[0, mine], "o-", label=label, zorder=3 if whole else 2,
             clip_on=False, **style,
         )  # fmt: skip
-    if bounded:
+    if whole:
         reach = np.maximum(np.stack([curve[0] - curve[1], curve[2] - curve[0]]), 0.0)
         axes.errorbar(place, curve[0], reach, fmt="none", ecolor=colour, capsize=2, zorder=3)
 
