@@ -19,6 +19,8 @@ from net2vec_pl.analysis.jackknife import (
 )
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
 
+_MOST = int(np.iinfo(np.int64).max)  # units that nothing has
+
 
 @dataclass(frozen=True)
 class MeanScores:
@@ -47,11 +49,23 @@ class MeanParts:
         value: The mean.
         without: What it is without each unit; NaN for a unit without any of the concepts.
         weight: What each unit counts in it: its share of the unions, summed over concepts.
+        least: Units that an interval needs; more than any where images are few.
     """
 
     value: float
     without: Float64[np.ndarray, "U"]
     weight: Float64[np.ndarray, "U"]
+    least: int
+
+    def interval(self, level: float = 0.95, share: bool = False) -> Interval:
+        """Return the mean with its interval.
+
+        Args:
+            level: How often an interval should hold the truth.
+            share: Whether the mean is one of shares.
+        """
+        value = np.array(self.value)
+        return jackknife(value, self.without, self.weight, level, share, self.least)
 
 
 @dataclass(frozen=True)
@@ -109,10 +123,10 @@ class SetIouIntervals:
         weight = self._weights[which]
         return student(
             value,
-            np.bincount(concept, change**2, size),
+            np.bincount(concept, change**2, size).astype(np.float64),
             np.bincount(concept, minlength=size),
             effective_number(
-                np.bincount(concept, weight, size), np.bincount(concept, weight**2, size)
+                *(np.bincount(concept, w, size).astype(np.float64) for w in (weight, weight**2))
             ),
             self.level,
             share=which < 2,
@@ -129,9 +143,7 @@ class SetIouIntervals:
 
     def _least(self) -> Int64[np.ndarray, "C"]:
         """Units that the interval of each concept needs; more than any where images are few."""
-        enough = self.n_images >= LEAST_IMAGES
-        most = np.iinfo(np.int64).max
-        return np.where(enough, self.counts.least_units, most)
+        return np.where(self.n_images >= LEAST_IMAGES, self.counts.least_units, _MOST)
 
     def means(self, among: Bool[np.ndarray, "C"] | None = None) -> MeanScores:
         """Average over the concepts that both methods score.
@@ -155,15 +167,7 @@ class SetIouIntervals:
     def _mean(self, which: int, chosen: Bool[np.ndarray, "C"]) -> Interval:
         if not chosen.any():
             return NOTHING
-        found, least = self.parts(which, chosen), self.counts.least_units
-        return jackknife(
-            np.array(found.value),
-            found.without,
-            found.weight,
-            self.level,
-            share=which < 2,
-            least=least,
-        )
+        return self.parts(which, chosen).interval(self.level, share=which < 2)
 
     def parts(self, which: int, chosen: Bool[np.ndarray, "C"]) -> MeanParts:
         """Take a mean over concepts apart by unit.
@@ -181,6 +185,7 @@ class SetIouIntervals:
         change = np.where(gone, -values[concept], without - values[concept])
         left = number - np.bincount(unit, gone, size)
         there = (np.bincount(unit, minlength=size) > 0) & (left > 0)
+        images = np.unique(self.counts.image[chosen[self.counts.concept]])
         return MeanParts(
             float(total / number),
             np.divide(
@@ -190,4 +195,5 @@ class SetIouIntervals:
                 where=there,
             ),
             np.bincount(unit, self._weights[which][kept], size),
+            self.counts.least_units if len(images) >= LEAST_IMAGES else _MOST,
         )

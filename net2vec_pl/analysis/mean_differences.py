@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from net2vec_pl.analysis.intervals import MeanParts
-from net2vec_pl.analysis.jackknife import LEAST_IMAGES, effective_number, student
-from net2vec_pl.analysis.paired_test import LEAST_SWAPPED, ROUNDING, share_reached, swapped
+from net2vec_pl.analysis.jackknife import effective_number, student
+from net2vec_pl.analysis.paired_test import ROUNDING, share_reached, swapped
+from net2vec_pl.data.groups import FEW
 
 PERMUTATIONS = 10_000
 
@@ -23,7 +24,7 @@ class MeanDifferences:
         difference: Mean of the first less that of the second.
         low: Lower bound of its interval over images, or groups; NaN where these are too few.
         high: Upper bound.
-        p: Two-sided p-value of a swap test; NaN where units are too few.
+        p: Two-sided p-value of a swap test; NaN where units are fewer than 10.
     """
 
     first: Int64[np.ndarray, "T"]
@@ -40,12 +41,12 @@ def averaged(of: Sequence[MeanParts]) -> MeanParts:
         float(np.mean([parts.value for parts in of])),
         np.mean([parts.without for parts in of], axis=0),
         np.mean([parts.weight for parts in of], axis=0),
+        of[0].least,
     )
 
 
 def mean_differences(
     settings: Sequence[MeanParts],
-    least: int = LEAST_IMAGES,
     permutations: int = PERMUTATIONS,
     level: float = 0.95,
     seed: int = 0,
@@ -66,7 +67,6 @@ def mean_differences(
 
     Args:
         settings: Means of the same concepts, over the same U units.
-        least: Units that an interval needs.
         permutations: Random swaps, B; of at most 12 units all are taken.
         level: How often an interval should hold the truth, in (0, 1).
         seed: Seed of the swaps.
@@ -79,9 +79,9 @@ def mean_differences(
     )
     rows = [_against(without, weight, value, i) for i in range(len(settings) - 1)]
     squares, units, effective = (np.concatenate(of) for of in zip(*rows, strict=True))
-    found = student(value[a] - value[b], squares, units, effective, level, least=least)
+    found = student(value[a] - value[b], squares, units, effective, level, least=settings[0].least)
     p, size = np.full(len(a), np.nan), without.shape[1]
-    if size >= max(least, LEAST_SWAPPED) and np.isfinite(without).all():
+    if size >= FEW and np.isfinite(without).all():
         p = _swap_p(value[:, None] - (size - 1) / size * without, permutations, seed)
     return MeanDifferences(a, b, found.value, found.low, found.high, p)
 

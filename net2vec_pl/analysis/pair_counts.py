@@ -90,13 +90,20 @@ class PairCounts:
 
     def by_unit(self) -> UnitCounts:
         """Sum over the images of every group; without groups each image is a unit."""
-        drawn = self.image if self.group is None else self.group
+        drawn = self.image if self.group is None else self._first_images(self.group)
         units, number = np.unique(drawn, return_inverse=True)
         key, entry = np.unique(number * self.num_concepts + self.concept, return_inverse=True)
         values = [*self.multi, *self.single]
         sums = np.stack([np.bincount(entry, v, len(key)) for v in values]).astype(np.float64)
         unit, concept = np.divmod(key, max(self.num_concepts, 1))
         return UnitCounts(unit, concept, sums.reshape(2, 2, -1), len(units))
+
+    def _first_images(self, group: Int64[np.ndarray, "P"]) -> Int64[np.ndarray, "P"]:
+        """Return the first image of every pair's group, so that units follow the images."""
+        _, number = np.unique(group, return_inverse=True)
+        first = np.full(number.max(initial=-1) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, number, self.image)
+        return first[number]
 
     def reasons(self) -> tuple[str, ...]:
         """Say of every concept why the two methods cannot be compared on it; empty if they can."""

@@ -10,9 +10,9 @@ from jaxtyping import Float64
 from scipy import sparse, stats
 
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
+from net2vec_pl.data.groups import FEW
 
 MULTI, SINGLE, UNDECIDED = "combination", "single filter", "undecided"
-LEAST_SWAPPED = 6  # units: with fewer, no p can be below 0.05
 _ALL_WAYS = 12  # units: up to so many, every way of swapping is taken
 ROUNDING = 1e-9  # equal sums may differ by this share
 _BUDGET = 2**23  # numbers held at a time: 64 MB
@@ -77,8 +77,8 @@ def paired_test(
         reached += (np.abs(sums) >= np.abs(total)[:, None] * (1 - ROUNDING)).sum(1)
         drawn += sums.shape[1]
     reasons = np.array(counts.reasons(), dtype=object)
-    few = (reasons == "") & (counts.n_units < LEAST_SWAPPED)
-    reasons[few] = f"fewer than {LEAST_SWAPPED} groups"
+    few = (reasons == "") & (counts.n_units < FEW)
+    reasons[few] = f"fewer than {FEW} groups"
     p = np.where(reasons == "", share_reached(reached, drawn, units.num_units), np.nan)
     p_fdr = benjamini_hochberg(p)
     found = np.where(p_fdr <= alpha, np.where(value > 0, MULTI, SINGLE), UNDECIDED)
@@ -111,13 +111,14 @@ def swapped(
     num_units = parts.shape[1]
     width = max(1, _BUDGET // max(1, sum(parts.shape)))
     if num_units <= _ALL_WAYS:
-        every = np.array([*product((1.0, -1.0), repeat=num_units)]).T
-        yield parts @ every.reshape(num_units, -1)
+        every = np.array([*product((1.0, -1.0), repeat=num_units)])
+        yield parts @ every.reshape(2**num_units, -1).T
         return
     rng = np.random.default_rng(seed)
     for start in range(0, times, width):
-        size = (num_units, min(width, times - start))
-        yield parts @ (2.0 * rng.integers(2, size=size, dtype=np.int8) - 1.0)
+        some = range(min(width, times - start))
+        signs = [rng.integers(2, size=num_units, dtype=np.int8) for _ in some]
+        yield parts @ (2.0 * np.stack(signs, 1) - 1.0)
 
 
 def share_reached(

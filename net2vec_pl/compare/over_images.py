@@ -12,11 +12,11 @@ from itertools import combinations
 import numpy as np
 
 from net2vec_pl.analysis.intervals import MeanParts, SetIouIntervals
-from net2vec_pl.analysis.jackknife import Interval, jackknife
+from net2vec_pl.analysis.jackknife import LEAST_GROUPS, LEAST_IMAGES, Interval
 from net2vec_pl.analysis.mean_differences import MeanDifferences, averaged, mean_differences
 from net2vec_pl.analysis.pair_counts import PairCounts
-from net2vec_pl.analysis.paired_test import LEAST_SWAPPED
 from net2vec_pl.compare.settings import ALL, Scores, Setting
+from net2vec_pl.data.groups import FEW
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.records import Estimate
 from net2vec_pl.runs import COUNTS
@@ -34,21 +34,21 @@ class Counted:
 
     Args:
         over: ``images`` or ``groups``.
-        least: How many of them an interval needs.
         images: Digest of the val pairs and groups: settings of one digest can be compared.
         bounds: Category -> score -> mean with its interval.
         parts: Score -> its mean over all concepts.
     """
 
     over: str
-    least: int
     images: str
     bounds: Mapping[str, Mapping[str, Interval]]
     parts: Mapping[str, MeanParts]
 
-    def few(self, least: int) -> str:
-        """Say that there are fewer images or groups than something needs."""
-        return f"fewer than {least} {self.over}"
+    @property
+    def few(self) -> str:
+        """Say that there is less than an interval needs."""
+        groups = f"{LEAST_GROUPS} groups, or " if self.over == GROUPS else ""
+        return f"fewer than {groups}{LEAST_IMAGES} images"
 
     def bounded(self, category: str, score: str, value: float) -> Estimate:
         """Return a mean with its interval."""
@@ -58,7 +58,7 @@ class Counted:
     def without_interval(self, category: str) -> str:
         """Say why a category has no intervals; empty where it has them."""
         bounded = np.isfinite(self.bounds[category]["gain"].low)
-        return "" if bounded else self.few(self.least)
+        return "" if bounded else self.few
 
 
 def counted(scores: Scores | None) -> dict[str, Counted | str]:
@@ -106,17 +106,13 @@ def _counted(setting: Setting, scores: Scores, s: int) -> Counted | str:
     ]
     if not all(abs(mine - theirs) < _SAME for mine, theirs in values):
         return f"{COUNTS} is of other scores"
-    least = pairs[0].least_units
     bounds = {
         category: {
-            score: jackknife(
-                np.array(p.value), p.without, p.weight, share=score != "gain", least=least
-            )
-            for score, p in of.items()
+            score: of_score.interval(share=score != "gain") for score, of_score in of.items()
         }
         for category, of in parts.items()
     }
-    return Counted(over, least, digests.pop(), bounds, whole)
+    return Counted(over, digests.pop(), bounds, whole)
 
 
 def _digest(pairs: PairCounts) -> str:
@@ -168,7 +164,7 @@ def paired(found: Mapping[str, Counted | str], score: str) -> dict[tuple[str, st
     for settings in alike.values():
         labels, first = [*settings], next(iter(settings.values()))
         parts = [setting.parts[score] for setting in settings.values()]
-        differences = mean_differences(parts, first.least)
+        differences = mean_differences(parts)
         for t, (i, j) in enumerate(zip(differences.first, differences.second, strict=True)):
             pairs[labels[i], labels[j]] = _paired(differences, t, first)
     return pairs
@@ -181,6 +177,6 @@ def _why_not(first: Counted | str, second: Counted | str) -> str:
 def _paired(found: MeanDifferences, t: int, of: Counted) -> PairedMeans:
     low, high, p = (float(values[t]) for values in (found.low, found.high, found.p))
     if np.isnan(low):
-        return PairedMeans(of.few(of.least))
-    few = of.few(max(of.least, LEAST_SWAPPED)) if np.isnan(p) else ""
-    return PairedMeans(few, of.over, low, high, p)
+        return PairedMeans(of.few)
+    few = f"fewer than {FEW} groups"  # so many images an interval has
+    return PairedMeans(few if np.isnan(p) else "", of.over, low, high, p)

@@ -113,13 +113,18 @@ def test_equal_settings_never_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "least", "bounded", "tested"),
-    [(9, 10, False, False), (10, 10, True, True), (5, 3, True, False), (6, 3, True, True)],
-)
+    ("images", "groups", "bounded", "tested"),
+    [(9, 0, False, False), (10, 0, True, True), (20, 2, False, False), (20, 3, True, False),
+     (20, 9, True, False), (20, 10, True, True), (9, 9, False, False)],
+)  # fmt: skip
 def test_few_units_have_no_interval_or_no_test(
-    units: int, least: int, bounded: bool, tested: bool
+    images: int, groups: int, bounded: bool, tested: bool
 ) -> None:
-    found = mean_differences([parts(of) for of in settings(units)], least)
+    made = settings(images)
+    if groups:
+        of_image = np.unique(made[0].image, return_inverse=True)[1] % groups
+        made = [replace(of, group=of_image) for of in made]
+    found = mean_differences([parts(of) for of in made])
     assert np.isfinite(found.low[0]) == bounded
     assert np.isfinite(found.p[0]) == tested
 

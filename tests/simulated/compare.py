@@ -59,7 +59,7 @@ def compared(counts: PairCounts, permutations: int = 999, seed: int = 0) -> Mean
     """Compare the means of the two methods as two settings."""
     found, every = SetIouIntervals(counts), np.ones(counts.num_concepts, dtype=bool)
     parts = [found.parts(which, every) for which in (0, 1)]
-    return mean_differences(parts, counts.least_units, permutations, seed=seed)
+    return mean_differences(parts, permutations, seed=seed)
 
 
 def level(times: int, **drawn: float) -> float:
@@ -82,7 +82,7 @@ _DRAWN = {
     "30 images": {"images": 30},
     "100 images, unions 4 times larger, crossing": {"images": 100, "larger": 4.0, "crossing": 0.8},
     "100 images, bundles of three": {"images": 100, "bundle": 3},
-    "8 films, bundles of three": {"images": 100, "bundle": 3, "groups": 8},
+    "10 films, bundles of three": {"images": 100, "bundle": 3, "groups": 10},
     "20 films, unions 4 times larger": {"images": 200, "groups": 20, "larger": 4.0},
 }
 CASES: dict[str, Callable[[int], float]] = {
