@@ -24,7 +24,7 @@ class MeanDifferences:
         difference: Mean of the first less that of the second.
         low: Lower bound of its interval over images, or groups; NaN where these are too few.
         high: Upper bound.
-        p: Two-sided p-value of a swap test; NaN where units are fewer than 10.
+        p: Two-sided p-value of a swap test; NaN where units are too few.
     """
 
     first: Int64[np.ndarray, "T"]
@@ -81,7 +81,7 @@ def mean_differences(
     squares, units, effective = (np.concatenate(of) for of in zip(*rows, strict=True))
     found = student(value[a] - value[b], squares, units, effective, level, least=settings[0].least)
     p, size = np.full(len(a), np.nan), without.shape[1]
-    if size >= FEW and np.isfinite(without).all():
+    if size >= max(FEW, settings[0].least) and np.isfinite(without).all():
         p = _swap_p(value[:, None] - (size - 1) / size * without, permutations, seed)
     return MeanDifferences(a, b, found.value, found.low, found.high, p)
 

@@ -153,7 +153,9 @@ def _segmented(
             detected_by_single=_by_single(setting, asked),
             detected_by_multi=int((multi[s] >= DETECTED_BY_MULTI).sum()),
             known=_known(setting, asked),
-            **{name: of_settings[s] for name, of_settings in means.items()},
+            multi_val=means["multi_val"][s],
+            single_val=means["single_val"][s],
+            ap_val=means["ap_val"][s],
         )
         for s, setting in enumerate(scores.settings)
     ]

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_equal_settings_never_differ() -> None:
 @pytest.mark.parametrize(
     ("images", "groups", "bounded", "tested"),
     [(9, 0, False, False), (10, 0, True, True), (20, 2, False, False), (20, 3, True, False),
-     (20, 9, True, False), (20, 10, True, True), (9, 9, False, False)],
+     (20, 5, True, False), (20, 6, True, True), (9, 9, False, False)],
 )  # fmt: skip
 def test_few_units_have_no_interval_or_no_test(
     images: int, groups: int, bounded: bool, tested: bool
@@ -154,7 +155,7 @@ def test_a_planted_difference_is_found_and_turned_with_the_pair() -> None:
     ],
     ids=["larger unions, each better at half", "bundles of three", "films"],
 )
-def test_levels_hold_where_means_are_equal(drawn: dict[str, float]) -> None:
+def test_levels_hold_where_means_are_equal(drawn: dict[str, Any]) -> None:
     # 400 draws: 3 to 7 % with two standard errors of 1.1 % about it.
     assert 0.02 <= simulated.level(400, **drawn) <= 0.08
     assert 0.92 <= simulated.coverage(400, **drawn) <= 0.975

@@ -145,7 +145,7 @@ def apart(made: Made, name: str, mine: Sequence[str]) -> oracles.Settings:
         several, one = (apart(made, score, mine) for score in ("multi_val", "single_val"))
         return oracles.less(several, one)
     tables = [
-        {c: pixels_of(table[c], made.images, NUMBERS[c]) for c in mine}
+        {c: pixels_of(table[c], made.images, NUMBERS[c]).astype(np.float64) for c in mine}
         for table in of_seeds(made, name)
     ]
     return oracles.without_each(tables, mine, made.groups)
