@@ -1,12 +1,17 @@
 """Runs beside one another: planted differences come out, and nothing is mixed or dropped."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.cli import QUICK, read_table, run_cli
 from support.fake_data.runs import Extras, write_run
+
+from net2vec_pl import load_bank
+from net2vec_pl.analysis.intervals import SetIouIntervals
+from net2vec_pl.report.val_counts import ValCounts
 
 NAMES = [f"concept {i}" for i in range(12)]
 LOW = {name: 0.1 + 0.01 * i for i, name in enumerate(NAMES)}
@@ -245,6 +250,14 @@ def test_real_runs_are_compared_over_their_val_images(
     pair = row(tables["pairs"], score="multi_val")
     assert pair["interval_over"] == "images"
     assert 0 < float(pair["p"]) <= 1
+    folders = [tmp_path / "runs" / "two" / layer for layer in ("conv4", "conv5")]
+    banks = [load_bank(folder) for folder in folders]
+    rows = banks[0].compare(banks[1])
+    numbers = [banks[0].file.vocabulary[banks[0].names.index(r.name)].number for r in rows]
+    one, two = (ValCounts.load(f / "val_counts.safetensors").pairs(numbers) for f in folders)
+    found = SetIouIntervals(replace(one, single=two.multi)).gain
+    np.testing.assert_allclose([r.difference.low for r in rows], found.low)
+    assert any(np.isfinite(r.p) for r in rows)
     # Without what a run has left it is only described.
     for path in (tmp_path / "runs").rglob("val_counts.safetensors"):
         path.unlink()

@@ -168,7 +168,7 @@ def alone() -> Row:
 def findings() -> list[Row]:
     one, two = "made up", "made up #2"
     return [
-        best("multi_val", CONV4, CONV5, [], f"; its lead over {CONV3.label} is not tested"),
+        best("multi_val", CONV4, CONV5, [CONV5], f"; its lead over {CONV3.label} is not tested"),
         by_category("multi_val", {"4": (CONV4, ["object", "color"]), "5": (CONV5, ["part"])}),
         best("accuracy", CONV5, CONV3, []),
         by_category(
