@@ -86,7 +86,7 @@ def _counted(setting: Setting, scores: Scores, s: int) -> Counted | str:
             if found is None:
                 return f"no {COUNTS}"
             pairs.append(found)
-    except RunFolderError:
+    except (RunFolderError, ValueError):
         return f"{COUNTS} cannot be read"
     digests = {_digest(of) for of in pairs}
     if len(digests) > 1:
@@ -102,7 +102,7 @@ def _counted(setting: Setting, scores: Scores, s: int) -> Counted | str:
     }
     whole = parts[ALL]
     values = [
-        (whole[name].value, scores.mean(name)[s].mean()) for name in ("multi_val", "single_val")
+        (whole[name].value, scores.by_seed[name][s].mean()) for name in ("multi_val", "single_val")
     ]
     if not all(abs(mine - theirs) < _SAME for mine, theirs in values):
         return f"{COUNTS} is of other scores"
