@@ -1,8 +1,7 @@
-"""All pairs at once: scores of many settings concept by concept, and many embeddings.
+"""All pairs of many embeddings at once.
 
-What one pair would take ``comparison.compare`` or a test of its own is done here for thousands:
-resamples and sign flips are one matrix product over all settings, and every embedding's cosines
-are ranked, centred and searched once.
+What one pair would take ``comparison.compare`` is done here for thousands: every embedding's
+cosines are ranked, centred and searched once.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,150 +10,13 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
-from scipy import stats
 
 from net2vec_pl.analysis.comparison import centred, centred_ranks, near
-from net2vec_pl.analysis.jackknife import Interval
 from net2vec_pl.analysis.neighbourhood import FEWEST, all_alike
 from net2vec_pl.analysis.space import cosines, unit_rows
 
-_ROUNDING = 1e-12  # equal sums may differ by this much
 _CLOSE = 1e-9
-_CHUNK = 500
 MEASURES = ("distance", "correlation", "cka", "overlap")
-
-
-def mean_intervals(
-    scores: Float64[np.ndarray, "S C"], replicates: int = 1000, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Average every setting over the same concepts, with percentile intervals over concepts.
-
-    One resample of the concepts serves all settings.
-
-    Args:
-        scores: Scores of every setting and concept, all finite.
-        replicates: Resamples of the concepts.
-        level: Share of the resamples between the bounds, in (0, 1).
-        seed: Seed of the draws.
-
-    Returns:
-        A mean for each setting; NaN without concepts.
-
-    Example:
-        >>> mean_intervals(np.array([[0.5, 0.5], [0.0, 1.0]])).array().tolist()
-        [[0.5, 0.5], [0.5, 0.0], [0.5, 1.0]]
-    """
-    if not scores.shape[1]:
-        nothing = np.full(len(scores), np.nan)
-        return Interval(nothing, nothing, nothing)
-    low, high = _bounds(_resampled(scores, replicates, seed), level)
-    return Interval(scores.mean(axis=1), low, high)
-
-
-@dataclass(frozen=True)
-class PairedDifferences:
-    """Every pair of settings, compared over the same concepts.
-
-    Args:
-        first: Row of one setting.
-        second: Row of the other.
-        difference: Mean score of the first less that of the second.
-        low: Lower bound of its interval over concepts.
-        high: Upper bound.
-        p: Two-sided p-value of a sign-flip test over concepts.
-        p_fdr: The same after Benjamini & Hochberg, over all pairs.
-        won: Share of concepts on which the first scores higher; ties count half.
-    """
-
-    first: Int64[np.ndarray, "T"]
-    second: Int64[np.ndarray, "T"]
-    difference: Float64[np.ndarray, "T"]
-    low: Float64[np.ndarray, "T"]
-    high: Float64[np.ndarray, "T"]
-    p: Float64[np.ndarray, "T"]
-    p_fdr: Float64[np.ndarray, "T"]
-    won: Float64[np.ndarray, "T"]
-
-
-def paired_differences(
-    scores: Float64[np.ndarray, "S C"],
-    permutations: int = 10_000,
-    replicates: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> PairedDifferences:
-    r"""Compare every two settings concept by concept.
-
-    If two settings are equally good, which of them has which of a concept's two scores is a coin's
-    toss. So the sign of every concept's difference is flipped at random, and
-    :math:`p = (1 + \#\{|T_b| \ge |T|\}) / (1 + B)`, T being the mean difference (Fisher's
-    randomisation test). A sum of flipped differences is a difference of flipped sums, so one
-    product serves all pairs.
-
-    Args:
-        scores: Scores of every setting and concept, all finite.
-        permutations: Random flips, B.
-        replicates: Resamples of the concepts, for intervals.
-        level: Share of the resamples between the bounds, in (0, 1).
-        seed: Seed of the draws.
-
-    Returns:
-        Rows for the pairs in the order of an upper triangle; none without concepts.
-    """
-    count = len(scores) if scores.shape[1] else 0
-    a, b = np.triu_indices(count, 1)
-    means = scores.mean(axis=1) if count else np.zeros(0)
-    difference = means[a] - means[b]
-    low, high = np.empty(len(a)), np.empty(len(a))
-    drawn = _resampled(scores, replicates, seed) if count else np.zeros((replicates, 0))
-    for start in range(0, len(a), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        low[some], high[some] = _bounds(drawn[:, a[some]] - drawn[:, b[some]], level)
-    p = _sign_flips(scores, a, b, np.abs(difference), permutations, seed)
-    won = np.array([_won(scores[i], scores[j]) for i, j in zip(a, b, strict=True)])
-    p_fdr = stats.false_discovery_control(p, method="bh") if len(p) else p
-    return PairedDifferences(a, b, difference, low, high, p, p_fdr, won.astype(np.float64))
-
-
-def _won(mine: Float64[np.ndarray, "C"], other: Float64[np.ndarray, "C"]) -> float:
-    return float(((mine > other) + 0.5 * (mine == other)).mean())
-
-
-def _resampled(
-    scores: Float64[np.ndarray, "S C"], replicates: int, seed: int
-) -> Float64[np.ndarray, "B S"]:
-    """Average over resamples of the concepts, the same for every setting."""
-    n = scores.shape[1]
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
-    drawn: Float64[np.ndarray, "B S"] = counts @ scores.T / n
-    return drawn
-
-
-def _bounds(
-    drawn: Float64[np.ndarray, "B T"], level: float
-) -> tuple[Float64[np.ndarray, "T"], Float64[np.ndarray, "T"]]:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def _sign_flips(
-    scores: Float64[np.ndarray, "S C"],
-    a: Int64[np.ndarray, "T"],
-    b: Int64[np.ndarray, "T"],
-    observed: Float64[np.ndarray, "T"],
-    permutations: int,
-    seed: int,
-) -> Float64[np.ndarray, "T"]:
-    rng, reached = np.random.default_rng(seed), np.zeros(len(a))
-    for start in range(0, permutations if len(a) else 0, _CHUNK):
-        times = min(_CHUNK, permutations - start)
-        signs = rng.integers(2, size=(times, scores.shape[1])) * 2.0 - 1.0
-        flipped = signs @ scores.T / scores.shape[1]
-        reached += (np.abs(flipped[:, a] - flipped[:, b]) >= observed - _ROUNDING).sum(axis=0)
-    return np.asarray((1 + reached) / (1 + permutations))
-
-
-# -------------------- embeddings
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from net2vec_pl.records.run import (
     SeedRow,
 )
 from support.banks import made_up_header
+from support.fake_data.val_pixels import counts_of
 from support.tables import write_table
 
 Weight = npt.NDArray[Any]
@@ -64,13 +65,15 @@ class Extras:
         filters: Best concept and val set IoU of every filter; on train each beats those before it.
         needed: Concept -> filters for 80 % of the gain in set IoU.
         needed_to_classify: The same for accuracy.
-        gains: Rows of ``analysis/gains.csv``.
+        images: Val images that the run has left its counts of; it has left none if 0.
+        groups: How many groups they are of; each is its own if 0.
     """
 
     filters: Sequence[tuple[str, float]] = ()
     needed: Mapping[str, float] = field(default_factory=dict)
     needed_to_classify: Mapping[str, float] = field(default_factory=dict)
-    gains: Sequence[Mapping[str, Any]] = ()
+    images: int = 0
+    groups: int = 0
 
     def write(self, folder: Path) -> None:
         """Write them into a run's folder."""
@@ -92,8 +95,6 @@ class Extras:
             ]
             if rows:
                 write_table(rows, analysis / f"{name}.csv")
-        if self.gains:
-            write_table([dict(row) for row in self.gains], analysis / "gains.csv")
 
 
 def write_run(
@@ -235,4 +236,13 @@ def write_run(
         )
     if extras:
         extras.write(folder)
+        if extras.images:
+            one = single if isinstance(single, Mapping) else dict.fromkeys(scores, single)
+            counts_of(
+                [numbers[name] for name in scores],
+                [[of[name] for name in scores] for of in (scores, *(o.scores for o in others))],
+                [one[name] for name in scores],
+                extras.images,
+                extras.groups,
+            ).save(folder / "val_counts.safetensors")
     return folder
