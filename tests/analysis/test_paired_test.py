@@ -83,7 +83,7 @@ def test_equal_scores_from_unequal_unions_are_not_told_apart() -> None:
             np.stack([(s * by * union).ravel(), (by * union).ravel()])
             for s, by in zip(share, (1.0, 2.0), strict=True)
         ]
-        p = paired_test(PairCounts(image, concept, *methods, 50), permutations=500).p
+        p = paired_test(PairCounts(image, concept, methods[0], methods[1], 50), permutations=500).p
         rejected += (p <= 0.05).tolist()
     assert 0.03 <= np.mean(rejected) <= 0.07
 
@@ -119,6 +119,7 @@ def test_among_many_concepts_a_single_one_can_still_be_found() -> None:
     # Ten swaps would leave a p of 1/11; so many are drawn that a corrected p can be small.
     multi, single = np.random.default_rng(0).integers(1, 5, size=(2, 20, 100))
     multi[:, 0] += 5
+    rows: list[tuple[int, int, float, float, float, float]]
     rows = [(i, c, multi[i, c], 10, single[i, c], 10) for i in range(20) for c in range(100)]
     found = paired_test(make(rows, 100), permutations=10)
     assert found.verdict[0] == "combination"

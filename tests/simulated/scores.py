@@ -6,6 +6,7 @@ Pictures of a film resemble each other, and so do concepts of a picture.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def pictures(
         right = union / (1 + np.exp(-logit))
         methods.append(marks * np.stack([right[chosen], union[chosen]]))
     group = film[image] if frames > 1 else None
-    return PairCounts(image, concept, *methods, concepts, group)
+    return PairCounts(image, concept, methods[0], methods[1], concepts, group)
 
 
 def truth(size: float = SIZE) -> float:
@@ -102,7 +103,7 @@ def rejected(runs: int, films: int, frames: int = 1, alike: float = 0.0) -> floa
     return float(np.mean(found))
 
 
-_DRAWS = {
+_DRAWS: dict[str, dict[str, Any]] = {
     "16 images": {"films": 16},
     "50 images": {"films": 50},
     "200 images": {"films": 200},
