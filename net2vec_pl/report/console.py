@@ -89,22 +89,29 @@ def print_summary(
 def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
     """Print mean accuracies by category: of one filter, and of all.
 
+    Before them stands the smallest class of val images, with or without the concept, that any score
+    rests on.
+
     Args:
         rows: The table of classification.
         console: Where to print.
     """
     table = Table(title="Balanced accuracy on val, means over concepts, by category")
     table.add_column("category")
-    for name in ("concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"):
+    groups = any(row.group_auc is not None for row in rows)
+    names = ["concepts", "scored", "fewest images", "top filter", "best filter", "all filters"]
+    for name in (*names, "AP", "AUC", *(["AUC of group"] if groups else [])):
         table.add_column(name, justify="right")
     for category in [*dict.fromkeys(row.category for row in rows), "all"]:
         asked = [r for r in rows if category in (r.category, "all")]
         if category == "all":
             table.add_section()
         scored = [r for r in asked if np.isfinite(r.multi.accuracy)]
+        fewest = min((min(r.n_val, r.n_val_without) for r in scored), default=0)
         columns = zip(*map(_accuracies, scored), strict=True)
-        means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * 5
-        table.add_row(escape(category), str(len(asked)), str(len(scored)), *means)
+        means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * (5 + groups)
+        counts = str(len(asked)), str(len(scored)), f"{fewest:.0f}" if scored else "-"
+        table.add_row(escape(category), *counts, *means)
     console.print(table)
 
 
@@ -146,7 +153,8 @@ def _native(means: Sequence[NativeMeans]) -> Table:
 
 
 def _accuracies(row: ClassifiedRow) -> tuple[float, ...]:
-    return row.top.accuracy, row.best.accuracy, row.multi.accuracy, row.multi.ap, row.multi.auc
+    scores = row.top.accuracy, row.best.accuracy, row.multi.accuracy, row.multi.ap, row.multi.auc
+    return scores if row.group_auc is None else (*scores, row.group_auc)
 
 
 def _gainers(scored: Sequence[ConceptRow]) -> Table:
