@@ -17,8 +17,8 @@ class GroupAlone:
 
     Args:
         auc: Area under the ROC curve over all val images; NaN where a class is missing.
-        accuracy: Mean of the shares of both classes on their side of the concept's share of train
-            images.
+        accuracy: Balanced accuracy where the concept's share of train images is the threshold;
+            likewise.
     """
 
     auc: Float64[np.ndarray, "C"]
@@ -41,10 +41,12 @@ def group_alone(
 
     G_i are the train images of its group g_i. A group that lies on val alone, as groups should,
     has none: then G_i are its other val images, and s is generous, for it knows what no classifier
-    is told. Without these, G_i are all train images. Two images of one group count as a tie, else
-    leaving out an image's own label would rank it below the others. So labels that have nothing to
-    do with groups give 0.5 on average, and the ceiling of 1 is reached where no group of val has
-    images with the concept and without.
+    is told. Without these, G_i are all train images. A pair of one group counts one half, else
+    leaving out an image's own label would rank it below the others. Accuracy is the mean over the
+    same pairs too, of how many of the two are on their side of the threshold. So labels that have
+    nothing to do with groups give 0.5 on average (leave-pair-out; Airola et al. 2011), and the
+    ceiling of 1 is reached where every group of val has two images or more, and all of them carry
+    the concept or none.
 
     Args:
         present: Which image carries which concept.
@@ -87,7 +89,10 @@ def _of_concept(
     others = np.where(learned[mine], train_size[mine], val_size[mine] - 1)
     score = np.where(others > 0, hits / np.maximum(others, 1), overall)
     in_order = rankdata(score)[own].sum() - ones * (ones + 1) / 2  # pairs, ties as halves
-    within = (val_hits * (val_size - val_hits))[~learned].sum()  # all of them in the wrong order
-    side = np.sign(score - overall)
-    accuracy = 0.5 + (side[own].mean() - side[~own].mean()) / 4
-    return float((in_order + within / 2) / (ones * zeros)), float(accuracy)
+    misses = val_size - val_hits
+    pairs = val_hits * misses  # of one group; where its own images score it, in the wrong order
+    auc = (in_order + pairs[~learned].sum() / 2) / (ones * zeros)
+    above = (1 + np.sign(score - overall)) / 2
+    apart = np.where(own, zeros - misses[mine], ones - val_hits[mine])  # pairs with other groups
+    right = (np.where(own, above, 1 - above) * apart).sum()
+    return float(auc), float((right + pairs.sum()) / (2 * ones * zeros))
