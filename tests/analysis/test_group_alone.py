@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Bool, Int64
+from support.group_pairs import group_pairs
 
 from net2vec_pl.analysis.group_alone import group_alone
 
@@ -14,36 +15,6 @@ IMAGES = st.lists(
     min_size=1,
     max_size=30,
 )
-
-
-def slow(images: list[tuple[int, bool, bool | None]]) -> tuple[float, float]:
-    """Score each val image by a loop over all others, and compare all pairs."""
-    known = [(i, *image) for i, image in enumerate(images) if image[2] is not None]
-    train = [label for _, _, is_train, label in known if is_train]
-    scored = []
-    for i, group, is_train, label in known:
-        if is_train:
-            continue
-        alike = [k for k in known if k[1] == group and k[0] != i]
-        labels = [k[3] for k in alike if k[2]] or [k[3] for k in alike] or train
-        scored.append((group, sum(map(bool, labels)) / len(labels) if labels else np.nan, label))
-    some, others = ([s for s in scored if s[2] is flag] for flag in (True, False))
-    if not train or not some or not others:
-        return np.nan, np.nan
-    pairs = [
-        0.5 if p[0] == n[0] or p[1] == n[1] else float(p[1] > n[1]) for p in some for n in others
-    ]
-    overall = sum(map(bool, train)) / len(train)
-
-    def right(share: float, label: bool) -> float:
-        return 0.5 if share == overall else float((share > overall) == label)
-
-    both = [
-        0.5 if p[0] == n[0] else (right(p[1], True) + right(n[1], False)) / 2
-        for p in some
-        for n in others
-    ]
-    return float(np.mean(pairs)), float(np.mean(both))
 
 
 def flags(
@@ -58,7 +29,9 @@ def flags(
 def test_it_is_the_slow_count(images: list[tuple[int, bool, bool | None]]) -> None:
     groups, is_train, labels = (list(values) for values in zip(*images, strict=True))
     found = group_alone(*flags(labels), np.array(is_train), 7 * np.array(groups) - 9)
-    assert [found.auc.item(), found.accuracy.item()] == pytest.approx(slow(images), nan_ok=True)
+    assert [found.auc.item(), found.accuracy.item()] == pytest.approx(
+        group_pairs(images), nan_ok=True
+    )
 
 
 def test_films_of_one_kind_each_say_it_all() -> None:

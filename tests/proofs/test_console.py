@@ -36,14 +36,16 @@ def accuracies(rows: Rows) -> list[str]:
     """Return the table of classification."""
     lines = [
         "Balanced accuracy on val, means over concepts, by category",
-        "category | concepts | scored | top filter | best filter | all filters | AP | AUC",
+        "category | concepts | scored | fewest images | top filter | best filter | all filters"
+        " | AP | AUC",
     ]
     columns = ("top_accuracy", "best_accuracy", "accuracy", "ap", "auc")
     for category in CATEGORIES:
         asked = among(rows, category)
         scored = [row for row in asked if row["accuracy"] != "nan"]
-        cells = [category, str(len(asked)), str(len(scored)), *scored_means(scored, columns)]
-        lines.append(" | ".join(cells))
+        sizes = [int(r[column]) for r in scored for column in ("n_val", "n_val_without")]
+        cells = [category, str(len(asked)), str(len(scored)), str(min(sizes))]
+        lines.append(" | ".join([*cells, *scored_means(scored, columns)]))
     return lines
 
 
