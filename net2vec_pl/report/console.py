@@ -87,10 +87,7 @@ def print_summary(
 
 
 def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
-    """Print mean accuracies by category: of one filter, and of all.
-
-    Before them stands the smallest class of val images, with or without the concept, that any score
-    rests on.
+    """Print mean accuracies by category: of one filter, and of all; and on how many images.
 
     Args:
         rows: The table of classification.
@@ -98,21 +95,32 @@ def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
     """
     table = Table(title="Balanced accuracy on val, means over concepts, by category")
     table.add_column("category")
-    groups = any(row.group_auc is not None for row in rows)
-    names = ["concepts", "scored", "fewest images", "top filter", "best filter", "all filters"]
-    for name in (*names, "AP", "AUC", *(["AUC of group"] if groups else [])):
+    for name in ("concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"):
         table.add_column(name, justify="right")
     for category in [*dict.fromkeys(row.category for row in rows), "all"]:
         asked = [r for r in rows if category in (r.category, "all")]
         if category == "all":
             table.add_section()
         scored = [r for r in asked if np.isfinite(r.multi.accuracy)]
-        fewest = min((min(r.n_val, r.n_val_without) for r in scored), default=0)
         columns = zip(*map(_accuracies, scored), strict=True)
-        means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * (5 + groups)
-        counts = str(len(asked)), str(len(scored)), f"{fewest:.0f}" if scored else "-"
-        table.add_row(escape(category), *counts, *means)
+        means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * 5
+        table.add_row(escape(category), str(len(asked)), str(len(scored)), *means)
     console.print(table)
+    console.print(_rest_on([r for r in rows if np.isfinite(r.multi.accuracy)]))
+
+
+def _rest_on(scored: Sequence[ClassifiedRow]) -> str:
+    """Say how many images the scores of classifiers rest on, and what groups alone give."""
+    if not scored:
+        return "No classifier could be scored on val; classification.csv says why."
+    fewest = min(min(row.n_val, row.n_val_without) for row in scored)
+    images = (
+        f"Every concept scored has at least {fewest:.0f} val images with it and as many without."
+    )
+    groups = [row.group_auc for row in scored if row.group_auc is not None]
+    if not groups:
+        return images
+    return f"{images} The group of an image alone has a mean AUC of {np.mean(groups):.3f}."
 
 
 def _beside(means: Sequence[ProbeMeans]) -> Table:
@@ -153,8 +161,7 @@ def _native(means: Sequence[NativeMeans]) -> Table:
 
 
 def _accuracies(row: ClassifiedRow) -> tuple[float, ...]:
-    scores = row.top.accuracy, row.best.accuracy, row.multi.accuracy, row.multi.ap, row.multi.auc
-    return scores if row.group_auc is None else (*scores, row.group_auc)
+    return row.top.accuracy, row.best.accuracy, row.multi.accuracy, row.multi.ap, row.multi.auc
 
 
 def _gainers(scored: Sequence[ConceptRow]) -> Table:

@@ -36,17 +36,19 @@ def accuracies(rows: Rows) -> list[str]:
     """Return the table of classification."""
     lines = [
         "Balanced accuracy on val, means over concepts, by category",
-        "category | concepts | scored | fewest images | top filter | best filter | all filters"
-        " | AP | AUC",
+        "category | concepts | scored | top filter | best filter | all filters | AP | AUC",
     ]
     columns = ("top_accuracy", "best_accuracy", "accuracy", "ap", "auc")
     for category in CATEGORIES:
         asked = among(rows, category)
         scored = [row for row in asked if row["accuracy"] != "nan"]
-        sizes = [int(r[column]) for r in scored for column in ("n_val", "n_val_without")]
-        cells = [category, str(len(asked)), str(len(scored)), str(min(sizes))]
-        lines.append(" | ".join([*cells, *scored_means(scored, columns)]))
-    return lines
+        cells = [category, str(len(asked)), str(len(scored)), *scored_means(scored, columns)]
+        lines.append(" | ".join(cells))
+    sizes = [int(row[column]) for row in rows for column in ("n_val", "n_val_without")]
+    return [
+        *lines,
+        f"Every concept scored has at least {min(sizes)} val images with it and as many without.",
+    ]
 
 
 def segmentation(rows: Rows, order: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -114,12 +115,18 @@ def test_means_of_classification_are_over_what_was_scored() -> None:
     rows.append(classified("scene", 0.9, 0.9, 1.0, 1.0, 1.0, n_val=12, n_val_without=90))
     rows.append(classified("color", *(math.nan,) * 5))
     printed = {line[0]: line[1:] for line in lines(rows, print_classified) if line}
-    head = ["concepts", "scored", "fewest images", "top filter", "best filter", "all filters"]
-    assert printed["category"] == [*head, "AP", "AUC"]
-    assert printed["object"] == ["3", "2", "21", "0.500", "0.550", "0.700", "0.400", "0.500"]
-    assert printed["scene"] == ["1", "1", "12", "0.900", "0.900", "1.000", "1.000", "1.000"]
-    assert printed["color"] == ["1", "0", "-", "-", "-", "-", "-", "-"]
-    assert printed["all"] == ["5", "3", "12", "0.633", "0.667", "0.800", "0.600", "0.667"]
+    head = ["concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"]
+    assert printed["category"] == head
+    assert printed["object"] == ["3", "2", "0.500", "0.550", "0.700", "0.400", "0.500"]
+    assert printed["scene"] == ["1", "1", "0.900", "0.900", "1.000", "1.000", "1.000"]
+    assert printed["color"] == ["1", "0", "-", "-", "-", "-", "-"]
+    assert printed["all"] == ["5", "3", "0.633", "0.667", "0.800", "0.600", "0.667"]
+    last = "Every concept scored has at least 12 val images with it and as many without."
+    assert [*printed][-1] == last
+    rows[1] = replace(rows[1], n_val_without=11)
+    assert "at least 11 val images" in lines(rows, print_classified)[-1][0]
+    said = lines(rows[-1:], print_classified)[-1]
+    assert said == ["No classifier could be scored on val; classification.csv says why."]
 
 
 def test_what_groups_alone_give_stands_beside_where_there_are_groups() -> None:
@@ -129,7 +136,5 @@ def test_what_groups_alone_give_stands_beside_where_there_are_groups() -> None:
         classified("object", *(math.nan,) * 5, group_auc=math.nan),
         classified("scene", *(math.nan,) * 5, group_auc=math.nan),
     ]
-    printed = {line[0]: line[1:] for line in lines(rows, print_classified) if line}
-    assert printed["category"][-1] == "AUC of group"
-    assert printed["object"][-2:] == ["0.800", "0.750"]
-    assert printed["scene"] == ["1", "0", *["-"] * 7]
+    said = lines(rows, print_classified)[-1][0]
+    assert said.endswith(" without. The group of an image alone has a mean AUC of 0.750.")
