@@ -22,8 +22,9 @@ def slow(difference: list[float], concept: list[int], positive: list[bool]) -> f
 
 @pytest.mark.parametrize(("units", "size"), [(25, 1), (5, 12)])
 def test_it_is_the_jackknife_by_a_loop(units: int, size: int) -> None:
-    *examples, unit = drawn(np.random.default_rng(3), units, size, 0.3)
-    found = accuracy_gain(*examples, unit, level=0.9, least=4)
+    difference, concept, positive, unit = drawn(np.random.default_rng(3), units, size, 0.3)
+    found = accuracy_gain(difference, concept, positive, unit, level=0.9, least=4)
+    examples = (difference, concept, positive)
     values = [of.tolist() for of in examples]
     value = slow(*values)
     assert found.value == pytest.approx(value)

@@ -183,8 +183,8 @@ def test_what_films_alone_give_stands_beside_the_classifiers(films: PlantedRun) 
         f"concepts: mean ROC AUC {mine:.3f} against {group:.3f}, which is what the share of a "
         "group's other images that carry the concept gives."
     )
-    found = films.finding("concepts that are classified better than by the image's group")
-    assert (found["statement"], float(found["value"]), found["n"]) == (statement, above, "7")
+    told = films.finding("concepts that are classified better than by the image's group")
+    assert (told["statement"], float(told["value"]), told["n"]) == (statement, above, "7")
     assert statement in (films.folder / "findings.md").read_text()
     assert f"has at least 12 val images with it and as many without. {said}" in films.console
     val = [n - 2 for n, is_train in zip(film, drawn.is_train, strict=True) if not is_train]
