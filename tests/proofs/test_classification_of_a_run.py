@@ -7,6 +7,7 @@ import pytest
 from support.classified import best_of, gain_finding, single_of
 from support.group_pairs import group_pairs
 from support.planted_run import CONCEPTS, FILTERS, LATE, Drawn, PlantedImages, draw
+from support.planted_variants import NETWORK, MixedLayer
 from support.relearned import CATEGORIES, NAMES, NUMBERS, Classifier, Layer, Pooled
 from support.tables import check_table
 
@@ -123,8 +124,11 @@ def films(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedRu
         "films",
         f"data.root={data}",
         "data.group='^([^_]+)_'",
-        "layer=early",
+        NETWORK,
+        "layer=mixed",
         "target=classification",
+        "protocol.tau=0.5",
+        "seed=3",
         "analysis.names=[space]",
         *FEW,
         least_of_a_class=LEAST_OF_A_CLASS,
@@ -140,7 +144,7 @@ def film_of(drawn: Drawn) -> list[int]:
 
 
 def test_a_class_of_fewer_than_ten_val_images_is_not_judged(films: PlantedRun) -> None:
-    rows, pooled = films.concepts("classification"), Pooled(Layer(films.drawn))
+    rows, pooled = films.concepts("classification"), Pooled(MixedLayer(films.drawn, "mixed"))
     val = films.drawn.present[~films.drawn.is_train]
     judged = [name for name in NAMES if name != "fin"]
     for c, name in enumerate(NAMES):
@@ -148,7 +152,7 @@ def test_a_class_of_fewer_than_ten_val_images_is_not_judged(films: PlantedRun) -
         assert (int(row["n_val"]), int(row["n_val_without"])) == (n, 28 - n)
         assert (min(n, 28 - n) >= 10) == (name in judged)
         if name in judged:
-            accuracy = pooled.accuracy(name, pooled.learn(name, 0))
+            accuracy = pooled.accuracy(name, pooled.learn(name, 3))
             assert float(row["accuracy"]) == pytest.approx(accuracy)
     fin = rows["fin"]
     assert fin["status"] == "4 val images with it, 10 are needed"
@@ -188,8 +192,9 @@ def test_what_films_alone_give_stands_beside_the_classifiers(films: PlantedRun) 
     assert statement in (films.folder / "findings.md").read_text()
     assert f"has at least 12 val images with it and as many without. {said}" in films.console
     val = [n - 2 for n, is_train in zip(film, drawn.is_train, strict=True) if not is_train]
-    expected = gain_finding(Pooled(Layer(drawn)), 0, judged, val)
+    expected = gain_finding(Pooled(MixedLayer(drawn, "mixed")), 3, judged, val)
     check_table([films.finding(expected["measure"])], [expected])
+    assert expected["low"] < expected["value"] != 0
 
 
 def test_without_groups_nothing_is_said_of_them(run: PlantedRun) -> None:
