@@ -1,5 +1,7 @@
 """What an image's group alone gives: by a slow count of pairs, by hand, and of mere noise."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ IMAGES = st.lists(
 
 
 def flags(
-    labels: list[bool | None],
+    labels: Sequence[bool | None],
 ) -> tuple[Bool[np.ndarray, "N 1"], Bool[np.ndarray, "N 1"]]:
     """Return which images have the concept, and which are known to lack it."""
     present, absent = ([label is flag for label in labels] for flag in (True, False))
@@ -35,7 +37,7 @@ def test_it_is_the_slow_count(images: list[tuple[int, bool, bool | None]]) -> No
 
 
 def test_films_of_one_kind_each_say_it_all() -> None:
-    labels: list[bool | None] = [True, False] + [True] * 20 + [False] * 30
+    labels = [True, False] + [True] * 20 + [False] * 30
     films = np.repeat([9, 9, 0, 1, 2, 3], [1, 1, 12, 8, 10, 20])
     is_train = np.arange(52) < 2
     found = group_alone(*flags(labels), is_train, films)
@@ -43,7 +45,7 @@ def test_films_of_one_kind_each_say_it_all() -> None:
 
 
 def test_one_film_says_nothing_and_neither_do_films_of_one_image() -> None:
-    labels: list[bool | None] = [True, False, False] + [True, False] * 15
+    labels = [True, False, False] + [True, False] * 15
     is_train = np.arange(33) < 3
     for films in (np.repeat([0, 1], [3, 30]), np.arange(33)):
         found = group_alone(*flags(labels), is_train, films)
@@ -52,7 +54,7 @@ def test_one_film_says_nothing_and_neither_do_films_of_one_image() -> None:
 
 def test_a_group_on_both_sides_is_known_from_its_train_images_alone() -> None:
     # Groups 0 and 1 have shares of 1 and 0 on train, and the other way round on val.
-    labels: list[bool | None] = [True, True, False, False, False, False, True, True]
+    labels = [True, True, False, False, False, False, True, True]
     is_train, groups = np.arange(8) < 4, np.array([0, 0, 1, 1, 0, 0, 1, 1])
     found = group_alone(*flags(labels), is_train, groups)
     assert (found.auc.item(), found.accuracy.item()) == (0, 0)

@@ -35,7 +35,7 @@ def group_pairs(images: Sequence[tuple[int, bool, bool | None]]) -> tuple[float,
     auc, accuracy = [], []
     for p in some:
         for n in others:
-            alike = p[0] == n[0]
-            auc.append(0.5 if alike or p[1] == n[1] else float(p[1] > n[1]))
-            accuracy.append(0.5 if alike else (right(p[1], True) + right(n[1], False)) / 2)
+            same = p[0] == n[0]
+            auc.append(0.5 if same or p[1] == n[1] else float(p[1] > n[1]))
+            accuracy.append(0.5 if same else (right(p[1], True) + right(n[1], False)) / 2)
     return float(np.mean(auc)), float(np.mean(accuracy))
