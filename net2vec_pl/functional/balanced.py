@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
+LEAST_OF_A_CLASS = 10
+"""Val images with a concept, and as many without it, that scores of its classifiers need."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -92,8 +95,11 @@ class BalancedSampler:
         return random.permutation(np.concatenate(chosen))
 
 
-def missing_class(
-    present: Bool[np.ndarray, "N C"], images: str, absent: Bool[np.ndarray, "N C"] | None = None
+def too_few(
+    present: Bool[np.ndarray, "N C"],
+    images: str,
+    absent: Bool[np.ndarray, "N C"] | None = None,
+    least: int = 1,
 ) -> list[str]:
     """Say of each concept why these images cannot teach or test it; nothing if they can.
 
@@ -101,14 +107,28 @@ def missing_class(
         present: Which image carries which concept.
         images: What the images are called, as in ``"val images"``.
         absent: Which image is known to lack which concept; all that do not carry it if None.
+        least: Images that each of the two classes needs.
 
     Example:
-        >>> missing_class(np.array([[True, False, True], [True, False, False]]), "val images")
+        >>> too_few(np.array([[True, False, True], [True, False, False]]), "val images")
         ['no val images without it', 'no val images with it', '']
     """
     lacking = ~present if absent is None else absent
-    pairs = zip(np.any(present, axis=0).tolist(), np.any(lacking, axis=0).tolist(), strict=True)
+    pairs = zip(present.sum(0).tolist(), lacking.sum(0).tolist(), strict=True)
     return [
-        f"no {images} with it" if not some else "" if others else f"no {images} without it"
+        fewer_than(least, some, f"{images} with it")
+        or fewer_than(least, others, f"{images} without it")
         for some, others in pairs
     ]
+
+
+def fewer_than(least: int, count: int, images: str) -> str:
+    """Say that there are too few images; nothing if there are enough.
+
+    Example:
+        >>> fewer_than(10, 2, "val images without it"), fewer_than(10, 12, "val images with it")
+        ('2 val images without it, 10 are needed', '')
+    """
+    if count >= least:
+        return ""
+    return f"{count or 'no'} {images}" + (f", {least} are needed" if least > 1 else "")

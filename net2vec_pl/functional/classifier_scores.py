@@ -3,6 +3,7 @@
 Accuracy is the paper's, on a balanced set. The other two are taken over all images of a split,
 twice: with every image that lacks the concept as a negative, and with those alone whose annotation
 covers the concept's category. Else "is this image of that source?" already answers for textures.
+A class of a few images says little of a classifier: below ``LEAST_OF_A_CLASS`` there is no score.
 """
 
 from collections.abc import Iterable
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from net2vec_pl.functional.balanced import Examples, missing_class
+from net2vec_pl.functional.balanced import LEAST_OF_A_CLASS, Examples, fewer_than, too_few
 
 _ENTRIES_AT_ONCE = 1 << 22
 
@@ -28,6 +29,9 @@ class ClassificationScores:
         auc: Area under the ROC curve over all images; chance is 0.5.
         ap_annotated: As ``ap``, negatives from images annotated for the concept's category.
         auc_annotated: As ``auc``, with the same negatives.
+        n_with: Images that carry each concept.
+        n_without: Images known to lack it.
+        n_without_annotated: Those of them that are annotated for its category.
         reason: Why a concept's accuracy, ``ap`` and ``auc`` are NaN; empty if they are not.
         reason_annotated: The same of ``ap_annotated`` and ``auc_annotated``.
     """
@@ -37,6 +41,9 @@ class ClassificationScores:
     auc: Float64[Tensor, "G C"]
     ap_annotated: Float64[Tensor, "G C"]
     auc_annotated: Float64[Tensor, "G C"]
+    n_with: Int64[np.ndarray, "C"]
+    n_without: Int64[np.ndarray, "C"]
+    n_without_annotated: Int64[np.ndarray, "C"]
     reason: list[str]
     reason_annotated: list[str]
 
@@ -60,18 +67,27 @@ def score_classifiers(
     lacking = ~present if absent is None else absent
     found = [_score(one, present, lacking, annotated, balanced) for one in logits]
     accuracy, ap, auc, ap_annotated, auc_annotated = map(torch.stack, zip(*found, strict=True))
-    reason = missing_class(present, "val images", lacking)
+    n_with, n_without, n_annotated = (
+        flags.sum(0, dtype=np.int64) for flags in (present, lacking, annotated & lacking)
+    )
+    reason = too_few(present, "val images", lacking, LEAST_OF_A_CLASS)
     narrow = [
-        why or ("" if negatives else "no annotated val images without it")
-        for why, negatives in zip(reason, (annotated & lacking).any(0).tolist(), strict=True)
+        why or fewer_than(LEAST_OF_A_CLASS, count, "annotated val images without it")
+        for why, count in zip(reason, n_annotated.tolist(), strict=True)
     ]
     untrained = accuracy.isnan().all(0).tolist()
+    none, none_annotated = (
+        torch.tensor([why != "" for why in of]).bool() for of in (reason, narrow)
+    )
     return ClassificationScores(
-        accuracy=accuracy,
-        ap=ap,
-        auc=auc,
-        ap_annotated=ap_annotated,
-        auc_annotated=auc_annotated,
+        accuracy=accuracy.masked_fill(none, torch.nan),
+        ap=ap.masked_fill(none, torch.nan),
+        auc=auc.masked_fill(none, torch.nan),
+        ap_annotated=ap_annotated.masked_fill(none_annotated, torch.nan),
+        auc_annotated=auc_annotated.masked_fill(none_annotated, torch.nan),
+        n_with=n_with,
+        n_without=n_without,
+        n_without_annotated=n_annotated,
         reason=_or_untrained(reason, untrained),
         reason_annotated=_or_untrained(narrow, untrained),
     )
@@ -114,14 +130,24 @@ def balanced_accuracy(logits: Float[Tensor, "N C"], examples: Examples) -> Float
         logits: Logits of every image and concept.
         examples: Rows of ``logits`` for each concept; NaN comes of none.
     """
+    concept = torch.from_numpy(examples.concept()).to(logits.device)
+    hits = torch.bincount(concept[is_right(logits, examples)], minlength=logits.shape[1])
+    return hits.double() / torch.from_numpy(examples.count).to(logits.device)
+
+
+def is_right(logits: Float[Tensor, "N C"], examples: Examples) -> Bool[Tensor, "E"]:
+    """Return whether a classifier puts each example on its side of 0.5.
+
+    Args:
+        logits: Logits of every image and concept.
+        examples: Rows of ``logits`` for each concept.
+    """
     concept, image, positive = (
         torch.from_numpy(values).to(logits.device)
         for values in (examples.concept(), examples.image, examples.positive)
     )
     chosen = logits[image, concept]
-    right = torch.where(positive, chosen > 0, chosen < 0)
-    hits = torch.bincount(concept[right], minlength=logits.shape[1])
-    return hits.double() / torch.from_numpy(examples.count).to(logits.device)
+    return torch.where(positive, chosen > 0, chosen < 0)
 
 
 def ranking_scores(

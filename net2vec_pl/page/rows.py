@@ -24,6 +24,8 @@ def concept_rows(
     segmented = {row.name: row for row in tables.concepts}
     classified = {row.name: row for row in tables.classification}
     gains, filters = {row.name: row for row in intervals}, {row.name: row for row in needed}
+    groups = any(row.group_auc is not None for row in tables.classification)
+    by_group = ("group_auc",) if groups else ()
     rows = []
     for name, first in (classified | segmented).items():
         row = _cells(first, ("name", "category", "n_train", "n_val"))
@@ -41,7 +43,8 @@ def concept_rows(
             row["filters_for_80%"] = np.nan if of_concept is None else of_concept.needed[_SHARE]
         if classified:
             single = () if segmented else ("best_filter",)
-            row |= _cells(classified.get(name), (*single, "accuracy", "best_accuracy", "auc"))
+            columns = ("accuracy", "best_accuracy", "auc", *by_group, "n_val_without")
+            row |= _cells(classified.get(name), (*single, *columns))
         rows.append(row | {"status": first.status})
     return rows
 

@@ -1,16 +1,24 @@
 """Classify whole images by pooled activations: with all filters, with subsets, and with one."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from net2vec_pl.analysis.accuracy_gain import accuracy_gain
+from net2vec_pl.analysis.group_alone import group_alone
+from net2vec_pl.analysis.jackknife import LEAST_GROUPS, LEAST_IMAGES, Interval
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data.batch import PairIndex, annotated_for
-from net2vec_pl.functional.balanced import BalancedSampler
-from net2vec_pl.functional.classifier_scores import ClassificationScores, score_classifiers
+from net2vec_pl.functional.balanced import BalancedSampler, Examples
+from net2vec_pl.functional.classifier_scores import (
+    ClassificationScores,
+    is_right,
+    score_classifiers,
+)
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes import BankFile, SingleClassifiers, best_single_classifiers
 from net2vec_pl.records.run import ClassifiedRow
@@ -33,6 +41,7 @@ class Images:
         annotated: Whether an image is annotated for the concept's category.
         is_train: Whether an image is of the train split.
         vocabulary: The concepts.
+        groups: The group of an image; None where each is its own.
     """
 
     pooled: Float[Tensor, "N K"]
@@ -41,6 +50,7 @@ class Images:
     annotated: Bool[np.ndarray, "N C"]
     is_train: Bool[np.ndarray, "N"]
     vocabulary: Vocabulary
+    groups: Int64[np.ndarray, "N"] | None = None
 
     @property
     def numbers(self) -> list[int]:
@@ -48,13 +58,21 @@ class Images:
         numbers: list[int] = self.vocabulary.numbers.tolist()
         return numbers
 
+    @property
+    def examples(self) -> Examples:
+        """The balanced val images on which accuracies are taken, as rows of the val images."""
+        present, absent = self.present[~self.is_train], self.absent[~self.is_train]
+        return BalancedSampler(present, self.numbers, _VAL_SEED, absent).draw()
+
+    def logits(self, bank: ClassificationBank | SingleClassifiers) -> Iterator[Tensor]:
+        """Yield the logits of one classifier of each concept after the other, on val, (N, C)."""
+        return bank.logits(self.pooled[torch.from_numpy(~self.is_train)])
+
     def score(self, bank: ClassificationBank | SingleClassifiers) -> ClassificationScores:
         """Score classifiers on val."""
-        val = ~self.is_train
+        val, logits = ~self.is_train, self.logits(bank)
         present, absent = self.present[val], self.absent[val]
-        balanced = BalancedSampler(present, self.numbers, _VAL_SEED, absent).draw()
-        logits = bank.logits(self.pooled[torch.from_numpy(val)])
-        return score_classifiers(logits, present, self.annotated[val], balanced, absent)
+        return score_classifiers(logits, present, self.annotated[val], self.examples, absent)
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,29 @@ class Classified:
     best: SingleClassifiers
     best_scores: ClassificationScores
     table: list[ClassifiedRow]
+
+    def gain(self) -> Interval:
+        """Return the mean gain in balanced accuracy over the best filter, over what both score.
+
+        The interval is over val images, or groups of them.
+        """
+        images, examples = self.images, self.images.examples
+        right = [
+            is_right(next(images.logits(bank)), examples).cpu().numpy().astype(np.float64)
+            for bank in (self.bank, self.best)
+        ]
+        both = (self.scores.accuracy[0] + self.best_scores.accuracy[0]).isfinite().numpy()
+        concept, image = examples.concept(), examples.image
+        scored = both[concept]
+        groups = images.groups
+        unit = image if groups is None else groups[~images.is_train][image]
+        return accuracy_gain(
+            (right[0] - right[1])[scored],
+            concept[scored],
+            examples.positive[scored],
+            unit[scored],
+            least=LEAST_IMAGES if groups is None else LEAST_GROUPS,
+        )
 
     def bank_file(self, job: LayerJob) -> BankFile:
         """Return the bank as it is written."""
@@ -110,7 +151,10 @@ def classify(job: LayerJob) -> Classified:
     scores = [images.score(b) for b in (bank, top, best)]
     selection = job.setup.classified
     assert selection is not None
-    table = classification_table(selection, bank.weight[0], best, largest, *scores)
+    group = None
+    if images.groups is not None:
+        group = group_alone(images.present, images.absent, train, images.groups)
+    table = classification_table(selection, bank.weight[0], best, largest, scores, group)
     return Classified(images, bank, scores[0], best, scores[2], table)
 
 
@@ -168,4 +212,5 @@ def _images(job: LayerJob) -> Images:
         annotated=annotated_for(vocabulary, reader, rows),
         is_train=reader.is_train[rows],
         vocabulary=vocabulary,
+        groups=None if reader.groups is None else reader.groups[rows],
     )

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
-from net2vec_pl.functional.balanced import missing_class
+from net2vec_pl.functional.balanced import too_few
 from net2vec_pl.probes.single_filter import NO_FILTER
 
 # Of a slope in standard deviations: too small to matter, but for classes that a filter separates.
@@ -68,7 +68,7 @@ def best_single_classifiers(
         absent: Which is known to lack which concept; all that do not carry it if None.
     """
     lacking = ~present if absent is None else absent
-    reason = missing_class(present, "train images", lacking)
+    reason = too_few(present, "train images", lacking)
     values = pooled.double()
     center = values.mean(0)
     scale = (values - center).square().mean(0).sqrt()

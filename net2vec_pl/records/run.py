@@ -202,6 +202,9 @@ class ClassifiedRow(Record):
         category: Its primary category.
         n_train: Train images that contain it.
         n_val: Val images that contain it.
+        n_val_without: Val images known to lack it; NaN where it is not probed.
+        n_val_annotated: Those of them that are annotated for its category: the negatives of
+            ``ap_annotated`` and ``auc_annotated``.
         top_filter: The filter of largest weight.
         best_filter: The single filter that does best on train.
         multi: Scores of the classifier over all filters.
@@ -209,6 +212,9 @@ class ClassifiedRow(Record):
         best: Scores of the best filter.
         norm: Euclidean length of the embedding.
         status: ``ok``, or why there are no scores.
+        group_auc: Area under the ROC curve of what an image's group alone says, see
+            :func:`~net2vec_pl.analysis.group_alone.group_alone`; None where images have no groups.
+        group_accuracy: Its balanced accuracy over all val images.
     """
 
     id: int
@@ -216,6 +222,8 @@ class ClassifiedRow(Record):
     category: str
     n_train: int
     n_val: int
+    n_val_without: int | float
+    n_val_annotated: int | float
     top_filter: int | float
     best_filter: int | float
     multi: ClassifierScores
@@ -223,6 +231,8 @@ class ClassifiedRow(Record):
     best: Annotated[ClassifierScores, Column("best_{}")]
     norm: float
     status: str
+    group_auc: float | None = None
+    group_accuracy: float | None = None
 
 
 @dataclass(frozen=True)

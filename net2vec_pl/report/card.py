@@ -150,6 +150,8 @@ def _means(table: Sequence[_Cells], headings: Mapping[str, str]) -> str:
 def _cells(row: _Cells, headings: Mapping[str, str]) -> _Cells:
     cells = {"concept": row["name"], "category": row["category"]}
     images = {f"{split} images": row[f"n_{split}"] for split in ("train", "val")}
+    if "n_val_without" in row:
+        images["val images without it"] = row["n_val_without"]
     return {**cells, **images} | {heading: row[key] for key, heading in headings.items()}
 
 

@@ -41,6 +41,7 @@ _KNOWN = {
     "accuracy": Column("accuracy, embedding", _BALANCED, bar="multi"),
     "best_accuracy": Column("accuracy, best filter", _BALANCED, bar="single"),
     "auc": Column("ROC AUC, embedding", "Over all val images"),
+    "group_auc": Column("ROC AUC, group", "Of what an image's group alone says"),
     "filters_for_80%": Column(
         "filters for 80 %", "Filters that reach 80 % of the gain over the reference level"
     ),
@@ -48,6 +49,7 @@ _KNOWN = {
         "best filter", "The single filter that does best on train images", link="filter"
     ),
     "n_val": Column("val images", "Val images that contain it"),
+    "n_val_without": Column("val images without it", "Val images known to lack it"),
     "n_train": Column("train images", "Train images that contain it"),
     "status": Column("status", "ok, or why there are no scores"),
     "reference": Column("which reference level", "The best of them for this concept", main=False),

@@ -87,7 +87,7 @@ def print_summary(
 
 
 def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
-    """Print mean accuracies by category: of one filter, and of all.
+    """Print mean accuracies by category: of one filter, and of all; and on how many images.
 
     Args:
         rows: The table of classification.
@@ -106,6 +106,21 @@ def print_classified(rows: Sequence[ClassifiedRow], console: Console) -> None:
         means = [f"{np.mean(column):.3f}" for column in columns] or ["-"] * 5
         table.add_row(escape(category), str(len(asked)), str(len(scored)), *means)
     console.print(table)
+    console.print(_rest_on([r for r in rows if np.isfinite(r.multi.accuracy)]))
+
+
+def _rest_on(scored: Sequence[ClassifiedRow]) -> str:
+    """Say how many images the scores of classifiers rest on, and what groups alone give."""
+    if not scored:
+        return "No classifier could be scored on val; classification.csv says why."
+    fewest = min(min(row.n_val, row.n_val_without) for row in scored)
+    images = (
+        f"Every concept scored has at least {fewest:.0f} val images with it and as many without."
+    )
+    groups = [row.group_auc for row in scored if row.group_auc is not None]
+    if not groups:
+        return images
+    return f"{images} The group of an image alone has a mean AUC of {np.mean(groups):.3f}."
 
 
 def _beside(means: Sequence[ProbeMeans]) -> Table:

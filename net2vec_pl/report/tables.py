@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from net2vec_pl.analysis.group_alone import GroupAlone
 from net2vec_pl.concepts import Vocabulary
 from net2vec_pl.data import Selection
 from net2vec_pl.functional.classifier_scores import ClassificationScores
@@ -139,7 +140,7 @@ def _known(knowledge: Sequence[Knowledge], row: int | None) -> dict[str, Any]:
     }
 
 
-def _at(values: Float[Tensor, "*C"], place: Any) -> float:
+def _at(values: Float[Tensor, "*C"] | Float[np.ndarray, "C"], place: Any) -> float:
     return nan if place is None else float(values[place])
 
 
@@ -210,9 +211,8 @@ def classification_table(
     weight: Float[Tensor, "C K"],
     best: SingleClassifiers,
     top_filter: Int64[Tensor, "C"],
-    multi: ClassificationScores,
-    top: ClassificationScores,
-    single: ClassificationScores,
+    scores: Sequence[ClassificationScores],
+    group: GroupAlone | None = None,
 ) -> list[ClassifiedRow]:
     """Tabulate how well images are classified, by concept, all on val.
 
@@ -221,18 +221,20 @@ def classification_table(
         weight: The classifiers over all filters.
         best: The best filter of all, chosen on train.
         top_filter: The filter of largest weight.
-        multi: Scores of the classifiers over all filters; the first of each is taken.
-        top: Scores of the filter of largest weight, trained anew.
-        single: Scores of the best filter.
+        scores: Scores of the classifiers over all filters, of which the first of each is taken; of
+            the filter of largest weight, trained anew; and of the best filter.
+        group: Scores of what an image's group alone says, where images are of groups.
 
     Returns:
         Rows in the dataset's order; NaN where there is nothing to score, with the reason.
     """
     row_of = {name: row for row, name in enumerate(selection.vocabulary.names)}
+    multi, top, single = scores
     table = []
     for entry in selection.considered:
         c = row_of.get(entry.concept.name)
         reason = entry.status if c is None else multi.reason[c] or multi.reason_annotated[c]
+        scored = None if c is None or multi.reason[c] else c
         table.append(
             ClassifiedRow(
                 id=entry.concept.number,
@@ -240,6 +242,8 @@ def classification_table(
                 category=entry.concept.category,
                 n_train=entry.n_train,
                 n_val=entry.n_val,
+                n_val_without=nan if c is None else int(multi.n_without[c]),
+                n_val_annotated=nan if c is None else int(multi.n_without_annotated[c]),
                 top_filter=nan if c is None else int(top_filter[c]),
                 best_filter=nan if c is None or best.filter[c] < 0 else int(best.filter[c]),
                 multi=_scores(multi, c),
@@ -247,6 +251,8 @@ def classification_table(
                 best=_scores(single, c),
                 norm=nan if c is None else float(weight[c].norm()),
                 status=reason or entry.status,
+                group_auc=None if group is None else _at(group.auc, scored),
+                group_accuracy=None if group is None else _at(group.accuracy, scored),
             )
         )
     return table

@@ -37,8 +37,9 @@ from net2vec_pl.records.studies import (
     Place,
     SumRow,
 )
+from net2vec_pl.studies.classifiers import told_of_classifiers
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, middle_half
+from net2vec_pl.studies.study import Study
 
 _log = logging.getLogger(__name__)
 QUESTION = "Do embeddings say more than single filters?"
@@ -107,28 +108,9 @@ class Space(Question):
             _categories(study, bank, target, self)
         if "patterns" in banks:
             _tell_apart(study, banks["segmentation"], banks["patterns"])
-        _against_one_filter(study)
+        if study.classification is not None:
+            told_of_classifiers(study, QUESTION)
         _compare(study, banks, self)
-
-
-def _against_one_filter(study: Study) -> None:
-    """Say how much better whole embeddings classify than the best filter of all."""
-    if study.classification is None:
-        return
-    multi = study.classified.scores.accuracy[0].numpy()
-    single = study.classified.best_scores.accuracy[0].numpy()
-    both = np.isfinite(multi - single)
-    gain = (multi - single)[both]
-    if both.any():
-        study.find(
-            QUESTION,
-            "gain in balanced accuracy",
-            float(gain.mean()),
-            int(both.sum()),
-            f"Embeddings classify images with a balanced accuracy of {multi[both].mean():.3f}, "
-            f"the best single filter of all with {single[both].mean():.3f}: a gain of "
-            f"{gain.mean():.3f} over {int(both.sum())} concepts ({middle_half(gain)}).",
-        )
 
 
 def _tell_apart(study: Study, filters: NamedBank, patterns: NamedBank) -> None:

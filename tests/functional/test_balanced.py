@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Bool
 
-from net2vec_pl.functional.balanced import BalancedSampler, Examples, missing_class
+from net2vec_pl.functional.balanced import BalancedSampler, Examples, too_few
 
 PRESENT = st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=40).map(
     lambda rows: np.array(rows, dtype=np.bool_)
@@ -53,6 +53,29 @@ def test_draws_change_with_epoch_seed_and_number_and_with_nothing_else() -> None
     assert images_of(BalancedSampler(RANDOM, range(1, 6), 3).draw(0), 1) != first
 
 
+def test_what_is_missing_is_counted_and_so_is_what_is_needed() -> None:
+    present = np.zeros((12, 5), dtype=np.bool_)
+    for concept, count in enumerate((10, 9, 2, 1, 0)):
+        present[:count, concept] = True
+    absent = ~present
+    absent[:, 3] = False
+    absent[-1, 3] = True
+    assert too_few(present, "val images", absent, 2) == [
+        "",
+        "",
+        "",
+        "1 val images with it, 2 are needed",
+        "no val images with it, 2 are needed",
+    ]
+    assert too_few(~present, "val images", present, 10) == [
+        "2 val images with it, 10 are needed",
+        "3 val images with it, 10 are needed",
+        "2 val images without it, 10 are needed",
+        "1 val images without it, 10 are needed",
+        "no val images without it, 10 are needed",
+    ]
+
+
 def test_every_negative_is_drawn_about_as_often_as_another() -> None:
     present = np.zeros((11, 1), dtype=np.bool_)
     present[4] = True
@@ -73,11 +96,11 @@ def test_the_classes_come_mixed() -> None:
     assert 70 < flags[:200].sum() < 130
 
 
-def test_a_missing_class_leaves_no_examples_and_says_why() -> None:
+def test_a_too_few_leaves_no_examples_and_says_why() -> None:
     present = np.array([[True, False, True], [True, False, False]])
     examples = BalancedSampler(present, [1, 2, 3], 0).draw()
     assert examples.count.tolist() == [0, 0, 2]
-    assert missing_class(present, "train images") == [
+    assert too_few(present, "train images") == [
         "no train images without it",
         "no train images with it",
         "",
@@ -90,7 +113,7 @@ def test_no_images_or_no_concepts_draw_nothing(shape: tuple[int, int]) -> None:
     examples = BalancedSampler(present, range(shape[1]), 0).draw()
     assert examples.image.tolist() == examples.positive.tolist() == []
     assert examples.count.tolist() == [0] * shape[1]
-    assert missing_class(present, "images") == ["no images with it"] * shape[1]
+    assert too_few(present, "images") == ["no images with it"] * shape[1]
 
 
 def test_a_draw_is_the_seeds_of_its_number_and_of_the_epoch_after_the_weights() -> None:

@@ -101,22 +101,58 @@ def test_scores_that_cannot_be_are_nan_and_say_why() -> None:
     scores = score_classifiers(LOGITS, PRESENT, ANNOTATED, BALANCED)
     assert scores.reason == [
         "",
-        "no val images with it",
-        "no val images without it",
+        "no val images with it, 10 are needed",
+        "no val images without it, 10 are needed",
         "",
         "no classifier",
     ]
     assert scores.reason_annotated == [
         "",
-        "no val images with it",
-        "no val images without it",
-        "no annotated val images without it",
+        "no val images with it, 10 are needed",
+        "no val images without it, 10 are needed",
+        "no annotated val images without it, 10 are needed",
         "no classifier",
     ]
     for name in ("accuracy", "ap", "auc", "ap_annotated", "auc_annotated"):
         reasons = scores.reason_annotated if "annotated" in name else scores.reason
         bare = [why == "" for why in reasons]
         assert getattr(scores, name).isfinite().tolist() == [bare, bare]
+
+
+@pytest.mark.parametrize("of_positives", [True, False])
+@pytest.mark.parametrize(("count", "scored"), [(9, False), (10, True)])
+def test_a_class_of_nine_known_images_is_no_class(
+    of_positives: bool, count: int, scored: bool
+) -> None:
+    few = np.arange(60)[:, None] < count
+    unknown = np.arange(60)[:, None] >= 55  # which would be enough for either class
+    present, absent = (few, ~few) if of_positives else (~few, few)
+    present, absent = present & ~unknown, absent & ~unknown
+    drawn = BalancedSampler(present, [0], 0, absent).draw()
+    logits = torch.randn(1, 60, 1, generator=torch.Generator().manual_seed(0))
+    scores = score_classifiers(logits, present, np.ones_like(present), drawn, absent)
+    with_it = "with" if of_positives else "without"
+    reason = "" if scored else f"9 val images {with_it} it, 10 are needed"
+    assert scores.reason == scores.reason_annotated == [reason]
+    for name in ("accuracy", "ap", "auc", "ap_annotated", "auc_annotated"):
+        assert getattr(scores, name).isfinite().tolist() == [[scored]], name
+    known = {count, 55 - count}
+    assert {int(scores.n_with[0]), int(scores.n_without[0])} == known
+    assert scores.n_with.tolist() == [count if of_positives else 55 - count]
+
+
+def test_too_few_annotated_negatives_take_their_scores_alone() -> None:
+    present, annotated = np.arange(40)[:, None] < 20, np.arange(40)[:, None] < 29
+    drawn = BalancedSampler(present, [0], 0).draw()
+    logits = torch.randn(1, 40, 1, generator=torch.Generator().manual_seed(0))
+    scores = score_classifiers(logits, present, annotated, drawn)
+    assert scores.reason == [""]
+    assert scores.reason_annotated == ["9 annotated val images without it, 10 are needed"]
+    assert scores.auc.isfinite().all()
+    assert scores.auc_annotated.isnan().all()
+    assert scores.ap_annotated.isnan().all()
+    assert scores.n_without.tolist() == [20]
+    assert scores.n_without_annotated.tolist() == [9]
 
 
 def test_negatives_are_all_images_or_those_annotated() -> None:

@@ -294,7 +294,13 @@ def test_where_nothing_is_segmented_the_best_filter_is_the_best_classifier() -> 
     tables = LayerTables(classification=[classified_row("street", "scene")])
     (found,) = concept_rows(tables, [], [])
     row = {"name": "street", "category": "scene", "n_train": 3, "n_val": 2, "status": "ok"}
-    assert found == row | {"best_filter": 7, "accuracy": 0.9, "best_accuracy": 0.8, "auc": 0.95}
+    assert found == row | {
+        "best_filter": 7,
+        "accuracy": 0.9,
+        "best_accuracy": 0.8,
+        "auc": 0.95,
+        "n_val_without": 12,
+    }
 
 
 def classified_row(name: str, category: str) -> ClassifiedRow:
@@ -303,4 +309,4 @@ def classified_row(name: str, category: str) -> ClassifiedRow:
         ClassifierScores(accuracy, 0.6, auc, 0.6, auc)
         for accuracy, auc in ((0.9, 0.95), (0.7, 0.75), (0.8, 0.85))
     )
-    return ClassifiedRow(2, name, category, 3, 2, 5, 7, multi, top, best, 1.0, "ok")
+    return ClassifiedRow(2, name, category, 3, 2, 12, 11, 5, 7, multi, top, best, 1.0, "ok")

@@ -57,11 +57,14 @@ def some(
     rows: Mapping[str, Mapping[str, str]], names: Sequence[str], columns: Mapping[str, str]
 ) -> list[str]:
     """Return the table of some concepts."""
-    head = ["concept", "category", "train images", "val images", *columns]
+    counts = {"train images": "n_train", "val images": "n_val"}
+    if columns is CLASSIFIES:
+        counts["val images without it"] = "n_val_without"
+    head = ["concept", "category", *counts, *columns]
     return table(
         head,
         [
-            [n, *(rows[n][c] for c in ("category", "n_train", "n_val"))]
+            [n, *(rows[n][c] for c in ("category", *counts.values()))]
             + [score(rows[n][c]) for c in columns.values()]
             for n in names
         ],

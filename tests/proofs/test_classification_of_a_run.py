@@ -1,22 +1,19 @@
 """``classification.csv`` and its bank: trained once more, scored with scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-import torch
-from support.planted_run import CONCEPTS, FILTERS, LATE
+from support.classified import best_of, gain_finding, single_of
+from support.group_pairs import group_pairs
+from support.planted_run import CONCEPTS, FILTERS, LATE, Drawn, PlantedImages, draw
+from support.planted_variants import NETWORK, MixedLayer
 from support.relearned import CATEGORIES, NAMES, NUMBERS, Classifier, Layer, Pooled
 from support.tables import check_table
 
-from net2vec_pl.analysis.intervals import mean_over_concepts
-from net2vec_pl.probes import SingleClassifiers, best_single_classifiers
-from proofs.conftest import PlantedRun
-
-
-def best_of(pooled: Pooled) -> SingleClassifiers:
-    """Choose the best filter of every concept, on train."""
-    return best_single_classifiers(
-        torch.from_numpy(pooled.split(True)).float(), pooled.present(True)
-    )
+from net2vec_pl.formats.broden_writer import write_broden
+from net2vec_pl.functional.balanced import LEAST_OF_A_CLASS
+from proofs.conftest import FEW, Make, PlantedRun
 
 
 def scores(pooled: Pooled, name: str, classifier: Classifier, prefix: str = "") -> dict[str, float]:
@@ -45,9 +42,7 @@ def check_classification(run: PlantedRun, layer: Layer, seed: int) -> None:
         top = int(np.abs(every.weight).argmax())
         alone = pooled.learn(name, seed, np.arange(len(every.weight)) == top)
         k = int(best.filter[c])
-        single = Classifier(
-            float(best.slope[c]) * (np.arange(len(every.weight)) == k), float(best.bias[c])
-        )
+        single = single_of(best, c, len(every.weight))
         expected.append(
             {
                 "id": NUMBERS[c],
@@ -55,6 +50,10 @@ def check_classification(run: PlantedRun, layer: Layer, seed: int) -> None:
                 "category": CATEGORIES[c],
                 "n_train": int(present[layer.drawn.is_train].sum()),
                 "n_val": int(present[~layer.drawn.is_train].sum()),
+                "n_val_without": int((~present)[~layer.drawn.is_train].sum()),
+                "n_val_annotated": 0
+                if name == "park-s"
+                else int((~present)[~layer.drawn.is_train].sum()),
                 "top_filter": top,
                 "best_filter": k,
                 **scores(pooled, name, every),
@@ -102,21 +101,103 @@ def test_the_bank_of_classifiers_has_those_of_every_seed(
 
 
 def test_embeddings_are_set_against_the_best_filter_of_all(run: PlantedRun) -> None:
-    rows = run.table("classification")
-    several, single = (
-        np.array([float(row[column]) for row in rows]) for column in ("accuracy", "best_accuracy")
+    expected = gain_finding(Pooled(Layer(run.drawn)), seed=0)
+    check_table([run.finding(expected["measure"])], [expected])
+    assert expected["low"] > 0
+
+
+# -------------------- enough images, of films
+
+FILMS = ("t0", "t1", "v0", "v1", "v2")
+
+
+@pytest.fixture(scope="module")
+def films(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedRun:
+    """Train and val images have changed places, and are of films: one is of images with a cup."""
+    drawn = draw()
+    drawn = replace(drawn, is_train=~drawn.is_train)
+    reader = PlantedImages(drawn)
+    reader.image_names = [f"{FILMS[film]}_{n:02d}.png" for n, film in enumerate(film_of(drawn))]
+    data = tmp_path_factory.mktemp("data") / "films"
+    write_broden(reader, data)
+    made = make_run(
+        "films",
+        f"data.root={data}",
+        "data.group='^([^_]+)_'",
+        NETWORK,
+        "layer=mixed",
+        "target=classification",
+        "protocol.tau=0.5",
+        "seed=3",
+        "analysis.names=[space]",
+        *FEW,
+        least_of_a_class=LEAST_OF_A_CLASS,
     )
-    gain = mean_over_concepts(several - single, 200, seed=0)
-    expected = {
-        "question": "Do embeddings say more than single filters?",
-        "measure": "gain in balanced accuracy",
-        "value": float((several - single).mean()),
-        "low": float(gain.low),
-        "high": float(gain.high),
-        "n": 8,
-        "statement": f"Embeddings classify images with a balanced accuracy of {several.mean():.3f},"
-        f" the best single filter of all with {single.mean():.3f}: a gain of {gain.value:.3f} "
-        f"[{gain.low:.3f}, {gain.high:.3f}] over 8 concepts (95 % interval over concepts).",
-    }
-    check_table([run.finding(str(expected["measure"]))], [expected])
-    assert several.mean() > single.mean()
+    return PlantedRun(made.folder, drawn)
+
+
+def film_of(drawn: Drawn) -> list[int]:
+    """Return the film of each image: train has two, val three."""
+    cup = drawn.present[:, NAMES.index("cup")].tolist()
+    split = drawn.is_train.tolist()
+    return [n % 2 if split[n] else 2 if cup[n] else 3 + n % 2 for n in range(len(cup))]
+
+
+def test_a_class_of_fewer_than_ten_val_images_is_not_judged(films: PlantedRun) -> None:
+    rows, pooled = films.concepts("classification"), Pooled(MixedLayer(films.drawn, "mixed"))
+    val = films.drawn.present[~films.drawn.is_train]
+    judged = [name for name in NAMES if name != "fin"]
+    for c, name in enumerate(NAMES):
+        row, n = rows[name], int(val[:, c].sum())
+        assert (int(row["n_val"]), int(row["n_val_without"])) == (n, 28 - n)
+        assert (min(n, 28 - n) >= 10) == (name in judged)
+        if name in judged:
+            accuracy = pooled.accuracy(name, pooled.learn(name, 3))
+            assert float(row["accuracy"]) == pytest.approx(accuracy)
+    fin = rows["fin"]
+    assert fin["status"] == "4 val images with it, 10 are needed"
+    columns = [c for c in fin if c.endswith(("accuracy", "ap", "auc", "annotated"))]
+    assert len(columns) == 18
+    assert {fin[c] for c in columns if c != "n_val_annotated"} == {"nan"}
+    assert fin["norm"] != "nan"  # it has a classifier all the same
+    park = rows["park-s"]
+    assert park["status"] == "no annotated val images without it, 10 are needed"
+    assert (park["n_val_annotated"], park["auc_annotated"]) == ("0", "nan")
+    card = (films.folder / "classification.md").read_text()
+    assert "* 1 without scores: 4 val images with it, 10 are needed" in card
+
+
+def test_what_films_alone_give_stands_beside_the_classifiers(films: PlantedRun) -> None:
+    rows, drawn = films.concepts("classification"), films.drawn
+    judged, film = [name for name in NAMES if name != "fin"], film_of(drawn)
+    assert {rows["fin"][column] for column in ("group_auc", "group_accuracy")} == {"nan"}
+    areas = {}
+    for name in judged:
+        present = drawn.present[:, NAMES.index(name)].tolist()
+        found = group_pairs([*zip(film, drawn.is_train.tolist(), present, strict=True)])
+        row = rows[name]
+        assert [float(row["group_auc"]), float(row["group_accuracy"])] == pytest.approx(found)
+        areas[name] = (float(row["auc"]), found[0])
+    assert areas["cup"][1] == areas["park-s"][1] == 1  # a film of its own
+    said = f"The group of an image alone has a mean AUC of {np.mean([*areas.values()], 0)[1]:.3f}."
+    above = sum(mine > group for mine, group in areas.values())
+    mine, group = np.mean([*areas.values()], axis=0)
+    statement = (
+        f"Classifiers rank images better than the group of an image alone does for {above} of 7 "
+        f"concepts: mean ROC AUC {mine:.3f} against {group:.3f}, which is what the share of a "
+        "group's other images that carry the concept gives."
+    )
+    told = films.finding("concepts that are classified better than by the image's group")
+    assert (told["statement"], float(told["value"]), told["n"]) == (statement, above, "7")
+    assert statement in (films.folder / "findings.md").read_text()
+    assert f"has at least 12 val images with it and as many without. {said}" in films.console
+    val = [n - 2 for n, is_train in zip(film, drawn.is_train, strict=True) if not is_train]
+    expected = gain_finding(Pooled(MixedLayer(drawn, "mixed")), 3, judged, val)
+    check_table([films.finding(expected["measure"])], [expected])
+    assert expected["low"] < expected["value"] != 0
+
+
+def test_without_groups_nothing_is_said_of_them(run: PlantedRun) -> None:
+    assert not [c for c in run.table("classification")[0] if "group" in c]
+    assert "group of an image" not in (run.folder / "findings.md").read_text()
+    assert "group of an image" not in run.console

@@ -44,7 +44,11 @@ def accuracies(rows: Rows) -> list[str]:
         scored = [row for row in asked if row["accuracy"] != "nan"]
         cells = [category, str(len(asked)), str(len(scored)), *scored_means(scored, columns)]
         lines.append(" | ".join(cells))
-    return lines
+    sizes = [int(row[column]) for row in rows for column in ("n_val", "n_val_without")]
+    return [
+        *lines,
+        f"Every concept scored has at least {min(sizes)} val images with it and as many without.",
+    ]
 
 
 def segmentation(rows: Rows, order: Sequence[str]) -> list[str]:

@@ -20,7 +20,9 @@ from scipy.stats import spearmanr
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from sklearn.metrics import adjusted_mutual_info_score
+from support.classified import gain_finding
 from support.kept_figures import kept_figure
+from support.relearned import Layer, Pooled
 from support.rows import assert_rows
 
 from net2vec_pl.analysis.space import unit_rows
@@ -624,28 +626,6 @@ def about_space(space: Space) -> list[dict[str, Any]]:
     ]
 
 
-def against_one_filter(space: Space) -> dict[str, Any]:
-    table = space.run.table("classification")
-    several, single = (
-        np.array([float(row[column]) for row in table]) for column in ("accuracy", "best_accuracy")
-    )
-    n, gain = len(table), several - single
-    drawn = np.random.default_rng(space.seed).integers(n, size=(200, n))
-    low, high = np.quantile(gain[drawn].mean(1), [0.025, 0.975])
-    return {
-        "question": QUESTION,
-        "measure": "gain in balanced accuracy",
-        "value": float(gain.mean()),
-        "low": float(low),
-        "high": float(high),
-        "n": n,
-        "statement": f"Embeddings classify images with a balanced accuracy of "
-        f"{several.mean():.3f}, the best single filter of all with {single.mean():.3f}: a gain of "
-        f"{gain.mean():.3f} [{low:.3f}, {high:.3f}] over {n} concepts (95 % interval over "
-        "concepts).",
-    }
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_findings_say_what_was_found_about_the_space(
     request: pytest.FixtureRequest, name: str
@@ -653,7 +633,7 @@ def test_findings_say_what_was_found_about_the_space(
     suffixes = [suffix for run, suffix in TARGETS if run == name]
     spaces = [space_of(request, name, suffix) for suffix in suffixes]
     expected = [finding for space in spaces for finding in about_space(space)]
-    expected.append(against_one_filter(spaces[-1]))
+    expected.append(gain_finding(Pooled(Layer(spaces[0].run.drawn)), spaces[0].seed))
     expected += [row.finding for row in comparisons(request, name) if row.status == "ok"]
     run = spaces[0].run
     found = [row for row in run.table("findings") if row["question"] == QUESTION]

@@ -156,6 +156,7 @@ COLUMNS = [  # name, label, what it links to, bar, in the table
     ("filters_for_80%", "filters for 80 %", "", "", True),
     ("best_filter", "best filter", "filter", "", True),
     ("n_val", "val images", "", "", True),
+    ("n_val_without", "val images without it", "", "", True),
     ("n_train", "train images", "", "", True),
     ("status", "status", "", "", True),
     ("gain_low", "gain, low", "", "", False),
@@ -188,7 +189,8 @@ def test_every_cell_is_that_of_the_table_it_comes_from(page: ReportPage, run: Pl
                 "n_train", "status", "norm",
             )
         }  # fmt: skip
-        wanted |= {key: classified[name][key] for key in ("accuracy", "best_accuracy", "auc")}
+        columns = ("accuracy", "best_accuracy", "auc", "n_val_without")
+        wanted |= {key: classified[name][key] for key in columns}
         wanted |= {"gain": str(gain), "filters_for_80%": needed.get(name, absent)["for_80%"]}
         wanted |= {key: intervals.get(name, absent)[key] for key in ("gain_low", "gain_high")}
         assert shown["row"] == {key: read(value) for key, value in wanted.items()}
@@ -630,8 +632,8 @@ def test_without_segmentation_the_page_tells_of_classifiers(classified: PlantedR
         ("filters", str(bank.weight.shape[1])),
     ]
     names = [
-        "name", "category", "accuracy", "best_accuracy", "auc", "best_filter", "n_val", "n_train",
-        "status",
+        "name", "category", "accuracy", "best_accuracy", "auc", "best_filter", "n_val",
+        "n_val_without", "n_train", "status",
     ]  # fmt: skip
     assert described(page.content["columns"]) == [c for c in COLUMNS if c[0] in names]
     for name, shown in page.concepts.items():

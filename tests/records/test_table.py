@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -75,13 +75,19 @@ def test_a_column_that_only_some_rows_have_is_empty_in_the_others(tmp_path: Path
 
 def test_classifiers_have_their_columns_under_three_prefixes() -> None:
     scores = ClassifierScores(0.5, 0.4, 0.3, 0.2, 0.1)
-    row = ClassifiedRow(1, "sky", "object", 2, 3, 4, math.nan, scores, scores, scores, 0.5, "ok")
-    assert list(row.cells()) == [
-        "id", "name", "category", "n_train", "n_val", "top_filter", "best_filter",
+    row = ClassifiedRow(
+        1, "sky", "object", 2, 3, 40, 30, 4, math.nan, scores, scores, scores, 0.5, "ok"
+    )
+    columns = [
+        "id", "name", "category", "n_train", "n_val", "n_val_without", "n_val_annotated",
+        "top_filter", "best_filter",
         *(f"{prefix}{score}" for prefix in ("", "top_", "best_")
           for score in ("accuracy", "ap", "auc", "ap_annotated", "auc_annotated")),
         "norm", "status",
     ]  # fmt: skip
+    assert list(row.cells()) == columns
+    grouped = replace(row, group_auc=0.75, group_accuracy=0.625)
+    assert list(grouped.cells()) == [*columns, "group_auc", "group_accuracy"]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def test_the_card_of_classifiers_tells_of_images(tmp_path: Path) -> None:
             category=row.category,
             n_train=row.n_train,
             n_val=row.n_val,
+            n_val_without=57,
+            n_val_annotated=31,
             top_filter=0,
             best_filter=0,
             multi=ClassifierScores(score, score, score, np.nan, np.nan),
@@ -120,5 +122,7 @@ def test_the_card_of_classifiers_tells_of_images(tmp_path: Path) -> None:
     assert "Set IoU" not in text
     assert "| weights | random, digest" in text
     assert "ROC AUC" in text
+    assert "| train images | val images | val images without it |" in text
+    assert "| 57 |" in text
     assert "scaling = model (paper: paper)" in text
     assert "lr_scaling" not in text  # of the masks' learning rate

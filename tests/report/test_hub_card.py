@@ -74,8 +74,9 @@ def test_the_results_are_the_means_of_the_card() -> None:
 def test_classifiers_have_their_own_scores() -> None:
     rows = [
         ClassifiedRow(
-            id=row.id, name=row.name, category=row.category, n_train=9, n_val=9, top_filter=0,
-            best_filter=0, multi=ClassifierScores(0.75, 0.5, auc, np.nan, np.nan),
+            id=row.id, name=row.name, category=row.category, n_train=9, n_val=9,
+            n_val_without=9, n_val_annotated=9, top_filter=0, best_filter=0,
+            multi=ClassifierScores(0.75, 0.5, auc, np.nan, np.nan),
             top=ClassifierScores(*[np.nan] * 5), best=ClassifierScores(0.5, *[np.nan] * 4),
             norm=1.0, status="ok",
         )

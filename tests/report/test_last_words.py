@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -34,12 +35,13 @@ def row(number: int, single: float, multi: float) -> ConceptRow:
     )
 
 
-def classified(category: str, *scores: float) -> ClassifiedRow:
+def classified(category: str, *scores: float, **more: Any) -> ClassifiedRow:
     """Return a row of the table of classification.
 
     Args:
         category: Of the concept.
         scores: Accuracy of the top, the best and all filters, AP and AUC of all.
+        more: What else the row has.
     """
     top, best, multi, ap, auc = scores
     return ClassifiedRow(
@@ -47,7 +49,9 @@ def classified(category: str, *scores: float) -> ClassifiedRow:
         name="a concept",
         category=category,
         n_train=1,
-        n_val=1,
+        n_val=more.pop("n_val", 11),
+        n_val_without=more.pop("n_val_without", 12),
+        n_val_annotated=12,
         top_filter=0,
         best_filter=0,
         multi=ClassifierScores(multi, ap, auc, math.nan, math.nan),
@@ -55,6 +59,7 @@ def classified(category: str, *scores: float) -> ClassifiedRow:
         best=ClassifierScores(best, *[math.nan] * 4),
         norm=1.0,
         status="ok",
+        **more,
     )
 
 
@@ -102,11 +107,34 @@ def test_where_nothing_is_scored_the_table_is_named_that_says_why() -> None:
 
 def test_means_of_classification_are_over_what_was_scored() -> None:
     scores = [(0.5, 0.6, 0.9, 0.7, 0.8), (0.5, 0.5, 0.5, 0.1, 0.2), (math.nan,) * 5]
-    rows = [classified("object", *of_concept) for of_concept in scores]
-    rows.append(classified("scene", 0.9, 0.9, 1.0, 1.0, 1.0))
+    images = [(30, 21), (40, 50), (3, 4)]
+    rows = [
+        classified("object", *of_concept, n_val=some, n_val_without=others)
+        for of_concept, (some, others) in zip(scores, images, strict=True)
+    ]
+    rows.append(classified("scene", 0.9, 0.9, 1.0, 1.0, 1.0, n_val=12, n_val_without=90))
+    rows.append(classified("color", *(math.nan,) * 5))
     printed = {line[0]: line[1:] for line in lines(rows, print_classified) if line}
     head = ["concepts", "scored", "top filter", "best filter", "all filters", "AP", "AUC"]
     assert printed["category"] == head
     assert printed["object"] == ["3", "2", "0.500", "0.550", "0.700", "0.400", "0.500"]
     assert printed["scene"] == ["1", "1", "0.900", "0.900", "1.000", "1.000", "1.000"]
-    assert printed["all"] == ["4", "3", "0.633", "0.667", "0.800", "0.600", "0.667"]
+    assert printed["color"] == ["1", "0", "-", "-", "-", "-", "-"]
+    assert printed["all"] == ["5", "3", "0.633", "0.667", "0.800", "0.600", "0.667"]
+    last = "Every concept scored has at least 12 val images with it and as many without."
+    assert [*printed][-1] == last
+    rows[1] = replace(rows[1], n_val_without=11)
+    assert "at least 11 val images" in lines(rows, print_classified)[-1][0]
+    said = lines(rows[-1:], print_classified)[-1]
+    assert said == ["No classifier could be scored on val; classification.csv says why."]
+
+
+def test_what_groups_alone_give_stands_beside_where_there_are_groups() -> None:
+    rows = [
+        classified("object", 0.5, 0.6, 0.9, 0.7, 0.8, group_auc=0.9),
+        classified("object", 0.5, 0.6, 0.9, 0.7, 0.8, group_auc=0.6),
+        classified("object", *(math.nan,) * 5, group_auc=math.nan),
+        classified("scene", *(math.nan,) * 5, group_auc=math.nan),
+    ]
+    said = lines(rows, print_classified)[-1][0]
+    assert said.endswith(" without. The group of an image alone has a mean AUC of 0.750.")

@@ -44,7 +44,8 @@ def pictures(
 
     def varying(columns: int) -> np.ndarray:
         of_film = rng.normal(size=(films, columns))[film]
-        return alike**0.5 * of_film + (1 - alike) ** 0.5 * rng.normal(size=(len(film), columns))
+        of_picture = rng.normal(size=(len(film), columns))
+        return np.asarray(alike**0.5 * of_film + (1 - alike) ** 0.5 * of_picture)
 
     large, easy = varying(concepts), 0.6 * varying(1) + 0.8 * varying(concepts)
     union = np.exp(size * large)

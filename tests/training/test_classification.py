@@ -248,7 +248,7 @@ def test_untrainable_concepts_have_no_classifier_and_no_scores() -> None:
     assert scores.accuracy[0].isfinite().tolist() == finite
     assert scores.reason == ["", "", "no classifier", "", "no classifier"]
     val[:, 0] = False
-    assert scores_of(bank, pooled[:40], val).reason[0] == "no val images with it"
+    assert scores_of(bank, pooled[:40], val).reason[0] == ("no val images with it, 10 are needed")
 
 
 def test_nothing_to_train_is_no_failure() -> None:

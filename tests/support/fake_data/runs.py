@@ -220,6 +220,8 @@ def write_run(
         by_concept = [
             ClassifiedRow(
                 *counted(name),
+                n_val_without=20,
+                n_val_annotated=20,
                 top_filter=0,
                 best_filter=1,
                 multi=ClassifierScores(accuracy, 0.66, 0.67, 0.68, 0.69),
