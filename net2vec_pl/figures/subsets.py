@@ -32,7 +32,9 @@ def filter_curve(
 
     Args:
         sizes: Numbers of filters, F.
-        retrained: Mean and standard error of embeddings learned anew on the F filters.
+        retrained: Mean over concepts and, as in the paper's figure, its standard error over them,
+            of embeddings learned anew on the F filters. It shows how much concepts differ; it is
+            no interval, for they are a fixed list.
         masked: The same of the full embedding, all but its F largest weights set to zero.
         by_category: The same as ``retrained``, of the concepts of each category.
         score: What is drawn.
