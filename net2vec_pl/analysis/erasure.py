@@ -27,9 +27,18 @@ class Erasure:
 
     def __call__(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
         """Return what is left of activations, in their own precision."""
-        read, write = self.read.to(activation), self.write.to(activation)
-        level = torch.einsum("nkhw,k->nhw", activation, read) - (self.read @ self.centre).to(read)
-        return activation - level[:, None] * write[:, None, None]
+        write = self.write.to(activation)
+        return activation - self._level(activation)[:, None] * write[:, None, None]
+
+    def size(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N"]:
+        """Return how much is taken out of each image: the length of the change."""
+        level = torch.linalg.vector_norm(self._level(activation), dim=(1, 2))
+        return level * self.write.norm().to(level)
+
+    def _level(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N h w"]:
+        read = self.read.to(activation)
+        level: Tensor = torch.einsum("nkhw,k->nhw", activation, read)
+        return level - (self.read @ self.centre).to(read)
 
 
 def projection(direction: Float64[Tensor, "K"], centre: Float64[Tensor, "K"]) -> Erasure:
@@ -46,6 +55,30 @@ def projection(direction: Float64[Tensor, "K"], centre: Float64[Tensor, "K"]) ->
     """
     square = (direction @ direction).clamp(min=torch.finfo(direction.dtype).tiny)
     return Erasure(direction / square, direction, centre)
+
+
+def taken_out(
+    activation: Float[Tensor, "N K h w"],
+    direction: Float64[Tensor, "K"],
+    centre: Float64[Tensor, "N K"],
+    size: Float[Tensor, "N"],
+) -> Float[Tensor, "N K h w"]:
+    """Take a direction out as a projection does, but as far as makes the change of a given size.
+
+    So a random direction, along which activations seldom vary much, can be set beside another.
+
+    Args:
+        activation: Those of the layer.
+        direction: Of length 1.
+        centre: What each image is brought towards along the direction.
+        size: Length of the change of each image.
+    """
+    unit, size = direction.to(activation), size.to(activation)
+    level = torch.einsum("nkhw,k->nhw", activation, unit)
+    level = level - (centre @ direction).to(activation)[:, None, None]
+    tiny = torch.finfo(level.dtype).tiny
+    times = size / torch.linalg.vector_norm(level, dim=(1, 2)).clamp(min=tiny)
+    return activation - (times[:, None, None] * level)[:, None] * unit[:, None, None]
 
 
 def leace(

@@ -23,7 +23,8 @@ class Effect:
         direction: Which vector of each concept.
         parts: Change of what is related, of all else, and its size; the latter two are NaN of
             slopes. NaN where a concept is not read in an image.
-        random: The same by random directions: the mean over images of what counts.
+        random: The same by random directions: the mean over images of what counts. Of what is taken
+            out, for as large a change: effects are taken to grow with it.
         across: Likewise by the vectors of all concepts (rows) on each (columns).
         most: Mean change of every target; none where it was not noted.
         random_positive: Share of the images with a positive slope, by random direction.
@@ -47,10 +48,22 @@ class Effect:
         """What counts: the change of what is related less that of all else, or the slope."""
         return _counted(self.parts)
 
+    @property
+    def on_free(self) -> bool:
+        """Whether images are those whose middle is free of the concept, not those that have it."""
+        return self.intervention in (STEER, PER_DOSE, FREE_SLOPE)
+
+    @property
+    def is_slope(self) -> bool:
+        """Whether this is a derivative; those are tested to both sides, as TCAV's score is."""
+        return self.intervention in (SLOPE, FREE_SLOPE)
+
     def p(self, concept: int) -> float:
         """Return how often a random direction does as much to a concept."""
-        mean = image_means(self.counted.T)[concept]
-        return placed(self.sign * mean, self.sign * self.random[:, concept])
+        mean, random = image_means(self.counted.T)[concept], self.random[:, concept]
+        if self.is_slope:
+            return placed(abs(mean), np.abs(random))
+        return placed(self.sign * mean, self.sign * random)
 
     def others_above(self, concept: int) -> float:
         """Return how many other concepts' vectors do as much to a concept; NaN if unknown."""
@@ -66,7 +79,7 @@ class Effect:
         if self.random_positive is None:
             return float("nan"), float("nan")
         share = float(_positive(self.parts[None, :, concept, 0])[0])
-        return share, placed(share, self.random_positive[:, concept])
+        return share, placed(abs(share - 0.5), np.abs(self.random_positive[:, concept] - 0.5))
 
 
 def effects_of(
@@ -84,10 +97,12 @@ def effects_of(
     random_out = _means(measured.ablated_random)
     random_in, middle = _means(measured.steered_random), len(doses) // 2
     for i, kind in enumerate(kinds):
-        some = by_erasure[i * j : (i + 1) * j]
-        yield Effect(ABLATE, kind, _diagonal(some), random_out, _means(some))
-    some = by_erasure[len(by_erasure) - j :]
-    yield Effect(LEACE, "mean difference", _diagonal(some), random_out, _means(some), measured.fell)
+        these = slice(i * j, (i + 1) * j)
+        some, random = by_erasure[these], random_out * _larger(measured, these)
+        yield Effect(ABLATE, kind, _diagonal(some), random, _means(some))
+    these = slice(v * j, (v + 1) * j)
+    some, random = by_erasure[these], random_out * _larger(measured, these)
+    yield Effect(LEACE, "mean difference", _diagonal(some), random, _means(some), measured.fell)
     nothing = np.zeros((0, j))
     for i, kind in enumerate(kinds):
         at_dose = steered[i, :, middle].transpose(1, 0, 2)
@@ -102,6 +117,16 @@ def effects_of(
             parts = np.stack([own, np.full_like(own, np.nan), np.full_like(own, np.nan)], 2)
             across = _slopes(mine)[0]
             yield Effect(name, kind, parts, random, across, random_positive=shares)
+
+
+def _larger(measured: Measured, these: slice) -> Float64[Array, "J"]:
+    """Return how much further each concept's erasure goes than random directions do."""
+    there = np.isfinite(_diagonal(measured.ablated[these])[..., 0]).T
+    own, random = (
+        np.where(there, s, np.nan) for s in (measured.sizes[these], measured.random_size)
+    )
+    means, among = image_means(own), image_means(random)
+    return np.asarray(np.divide(means, among, out=np.full(len(means), np.nan), where=among > 0))
 
 
 def _counted(parts: Float64[Array, "*S 3"]) -> Float64[Array, "*S"]:

@@ -29,7 +29,6 @@ TABLES = {
 ASKED = [
     *without(QUICK, "analysis", "beside"),
     "analysis.names=[closed_form]",
-    "analysis.replicates=100",
     "beside=[lda]",
 ]
 SHRINKAGE = 0.01
