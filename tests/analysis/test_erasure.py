@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from torch import Tensor
 
-from net2vec_pl.analysis.erasure import leace, projection, steered
+from net2vec_pl.analysis.erasure import leace, projection, steered, taken_out
 
 
 def drawn(seed: int, n: int = 400, k: int = 6) -> tuple[Tensor, Tensor]:
@@ -44,6 +44,25 @@ def test_leace_is_the_papers_formula_with_roots_of_the_covariance(seed: int) -> 
     onto = torch.outer(u, u) / (u @ u)  # the projection onto the column space of W Sigma_xz
     wanted = x - (x - mean) @ (root @ onto @ whitening).T
     torch.testing.assert_close(erased(x, leace(*moments(x, share))), wanted, atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("singular", [False, True])
+def test_leace_is_what_the_concept_erasure_package_does(singular: bool) -> None:
+    """As its ``LeaceFitter.eraser`` and ``LeaceEraser.__call__`` have it, version 0.2."""
+    x, share = drawn(4)
+    if singular:
+        x[:, 5] = x[:, 1] - 2 * x[:, 2]
+    cross, covariance, mean = moments(x, share)
+    values, vectors = torch.linalg.eigh(covariance)
+    mask = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
+    values = values.clamp(min=0.0)
+    whitening = vectors * torch.where(mask, values.rsqrt(), 0.0) @ vectors.mH
+    unwhitening = vectors * torch.where(mask, values.sqrt(), 0.0) @ vectors.mH
+    u, s, _ = torch.linalg.svd(whitening @ cross[:, None], full_matrices=False)
+    u = u * (s > 0.01)
+    left, right = unwhitening @ u, u.mH @ whitening
+    wanted = x - ((x - mean) @ right.mH) @ left.mH
+    torch.testing.assert_close(erased(x, leace(cross, covariance, mean)), wanted, atol=1e-6, rtol=0)
 
 
 def test_after_leace_no_linear_probe_beats_chance() -> None:
@@ -98,3 +117,24 @@ def test_a_step_is_added_inside_its_region_only() -> None:
     for row, column in torch.cartesian_prod(torch.arange(4), torch.arange(4)).tolist():
         wanted = activation[:, :, row, column] + (step.float() if region[row, column] else 0)
         assert torch.equal(moved[:, :, row, column], wanted)
+
+
+def test_how_far_an_erasure_goes_is_the_length_of_its_change() -> None:
+    activation = torch.randn(3, 6, 4, 5).double()
+    erasure = leace(*moments(*drawn(1)))
+    change = erasure(activation) - activation
+    lengths = [float(of_image.flatten().norm()) for of_image in change]
+    torch.testing.assert_close(erasure.size(activation), torch.tensor(lengths).double())
+
+
+def test_a_direction_is_taken_out_as_far_as_is_asked() -> None:
+    activation, size = torch.randn(2, 6, 4, 5).double(), torch.tensor([1.0, 7.0]).double()
+    direction = torch.nn.functional.normalize(torch.randn(6).double(), dim=0)
+    centre = torch.randn(2, 6).double()
+    change = taken_out(activation, direction, centre, size) - activation
+    for n in range(2):
+        whole = projection(direction, centre[n])
+        own = whole(activation[n : n + 1]) - activation[n : n + 1]
+        times = size[n] / own.flatten().norm()
+        torch.testing.assert_close(change[n], times * own[0])
+        assert change[n].norm() == pytest.approx(float(size[n]))
