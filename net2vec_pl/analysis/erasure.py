@@ -32,8 +32,9 @@ class Erasure:
 
     def size(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N"]:
         """Return how much is taken out of each image: the length of the change."""
-        level = torch.linalg.vector_norm(self._level(activation), dim=(1, 2))
-        return level * self.write.norm().to(level)
+        level: Tensor = torch.linalg.vector_norm(self._level(activation), dim=(1, 2))
+        length: Tensor = self.write.norm()
+        return level * length.to(level)
 
     def _level(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N h w"]:
         read = self.read.to(activation)
@@ -77,7 +78,7 @@ def taken_out(
     level = torch.einsum("nkhw,k->nhw", activation, unit)
     level = level - (centre @ direction).to(activation)[:, None, None]
     tiny = torch.finfo(level.dtype).tiny
-    times = size / torch.linalg.vector_norm(level, dim=(1, 2)).clamp(min=tiny)
+    times: Tensor = size / torch.linalg.vector_norm(level, dim=(1, 2)).clamp(min=tiny)
     return activation - (times[:, None, None] * level)[:, None] * unit[:, None, None]
 
 

@@ -38,8 +38,17 @@ def dose_curves(
     for i, (name, (value, low, high)) in enumerate(curves.items()):
         colour = COLOURS[i % len(COLOURS)]
         reach = np.nan_to_num([value - low, high - value])
-        style = {"color": colour, "markersize": 3, "label": short_name(name)}
-        left.errorbar(doses, value, reach, fmt="o-", elinewidth=0.8, capsize=2, **style)
+        left.errorbar(
+            doses,
+            value,
+            reach,
+            fmt="o-",
+            color=colour,
+            markersize=3,
+            elinewidth=0.8,
+            capsize=2,
+            label=short_name(name),
+        )
         right.plot(doses, others[name], "o-", color=colour, markersize=3)
     dose, low_random, high_random = random
     if np.isfinite([low_random, high_random]).all():

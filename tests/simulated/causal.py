@@ -61,7 +61,8 @@ def _network(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _directions(rng: np.random.Generator) -> torch.Tensor:
     rows = torch.from_numpy(rng.normal(size=(1 + _RANDOM, _FILTERS)))
-    return rows / rows.norm(dim=1, keepdim=True)
+    unit: torch.Tensor = torch.nn.functional.normalize(rows, dim=1)
+    return unit
 
 
 def level_of_ablation(runs: int, size: float = 4.0) -> float:
