@@ -58,30 +58,6 @@ def projection(direction: Float64[Tensor, "K"], centre: Float64[Tensor, "K"]) ->
     return Erasure(direction / square, direction, centre)
 
 
-def taken_out(
-    activation: Float[Tensor, "N K h w"],
-    direction: Float64[Tensor, "K"],
-    centre: Float64[Tensor, "N K"],
-    size: Float[Tensor, "N"],
-) -> Float[Tensor, "N K h w"]:
-    """Take a direction out as a projection does, but as far as makes the change of a given size.
-
-    So a random direction, along which activations seldom vary much, can be set beside another.
-
-    Args:
-        activation: Those of the layer.
-        direction: Of length 1.
-        centre: What each image is brought towards along the direction.
-        size: Length of the change of each image.
-    """
-    unit, size = direction.to(activation), size.to(activation)
-    level = torch.einsum("nkhw,k->nhw", activation, unit)
-    level = level - (centre @ direction).to(activation)[:, None, None]
-    tiny = torch.finfo(level.dtype).tiny
-    times: Tensor = size / torch.linalg.vector_norm(level, dim=(1, 2)).clamp(min=tiny)
-    return activation - (times[:, None, None] * level)[:, None] * unit[:, None, None]
-
-
 def leace(
     cross: Float64[Tensor, "K"], covariance: Float64[Tensor, "K K"], centre: Float64[Tensor, "K"]
 ) -> Erasure:

@@ -28,7 +28,7 @@ from net2vec_pl.studies.looks import check_concepts
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study
 
-_MOST = 6  # concepts, where none are named
+_MOST = 4  # concepts, where none are named
 _DOSES = (1, 2, 4, 8, 16)
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Causal(Question):
     """Leaves ``causal.csv`` and its companions, dose curves, a matrix and pictures.
 
     Args:
-        concepts: Concepts to change; None for those with classes, then those segmented best, 6 in
+        concepts: Concepts to change; None for those with classes, then those segmented best, 4 in
             all.
         images: Val images that a concept needs.
         random_directions: How many random directions everything is compared with.

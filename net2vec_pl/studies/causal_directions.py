@@ -62,6 +62,16 @@ class Directions:
             for row, centre in zip(self.cross, self.outside, strict=True)
         ]
 
+    def random_erasures(self, concept: int) -> list[Erasure]:
+        """Return what changes z by as much, and where, as its pattern's erasure does, at random.
+
+        Args:
+            concept: Whose pattern it is.
+        """
+        own = projection(self.own[self.kinds.index(PATTERN), concept], self.outside[concept])
+        length = own.write.norm()
+        return [Erasure(own.read, length * row, own.centre) for row in self.random]
+
 
 def directions_of(study: Study, concepts: Sequence[int], num_random: int) -> Directions:
     """Return the directions of some concepts, from the sums of raw activations.

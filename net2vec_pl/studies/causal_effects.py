@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from net2vec_pl.analysis.causal import image_means, per_dose, placed
+from net2vec_pl.studies.causal_directions import DIFFERENCE, PATTERN
 from net2vec_pl.studies.causal_measure import Measured
 
 ABLATE, LEACE, STEER = "ablate", "ablate by LEACE", "steer"
@@ -96,13 +97,17 @@ def effects_of(
     by_erasure, steered = measured.ablated, measured.steered
     random_out = _means(measured.ablated_random)
     random_in, middle = _means(measured.steered_random), len(doses) // 2
-    for i, kind in enumerate(kinds):
+    here = np.isfinite(_diagonal(by_erasure[:j])[..., 0]).T
+    first = kinds.index(PATTERN) * j
+    patterns = measured.sizes[first : first + j]
+    for i, kind in enumerate([*kinds, LEACE]):
         these = slice(i * j, (i + 1) * j)
-        some, random = by_erasure[these], random_out * _larger(measured, these)
-        yield Effect(ABLATE, kind, _diagonal(some), random, _means(some))
-    these = slice(v * j, (v + 1) * j)
-    some, random = by_erasure[these], random_out * _larger(measured, these)
-    yield Effect(LEACE, "mean difference", _diagonal(some), random, _means(some), measured.fell)
+        some = by_erasure[these]
+        random = random_out * _larger(measured.sizes[these], patterns, here)
+        if kind == LEACE:
+            yield Effect(LEACE, DIFFERENCE, _diagonal(some), random, _means(some), measured.fell)
+        else:
+            yield Effect(ABLATE, kind, _diagonal(some), random, _means(some))
     nothing = np.zeros((0, j))
     for i, kind in enumerate(kinds):
         at_dose = steered[i, :, middle].transpose(1, 0, 2)
@@ -119,14 +124,18 @@ def effects_of(
             yield Effect(name, kind, parts, random, across, random_positive=shares)
 
 
-def _larger(measured: Measured, these: slice) -> Float64[Array, "J"]:
-    """Return how much further each concept's erasure goes than random directions do."""
-    there = np.isfinite(_diagonal(measured.ablated[these])[..., 0]).T
-    own, random = (
-        np.where(there, s, np.nan) for s in (measured.sizes[these], measured.random_size)
-    )
-    means, among = image_means(own), image_means(random)
-    return np.asarray(np.divide(means, among, out=np.full(len(means), np.nan), where=among > 0))
+def _larger(
+    sizes: Float64[Array, "J n"], patterns: Float64[Array, "J n"], here: Bool[Array, "J n"]
+) -> Float64[Array, "J"]:
+    """Return how much further erasures go than those of patterns, as which random ones go as far.
+
+    Args:
+        sizes: How far each goes in each image.
+        patterns: The same of patterns.
+        here: In which images each is read.
+    """
+    own, other = (image_means(np.where(here, some, np.nan)) for some in (sizes, patterns))
+    return np.asarray(np.divide(own, other, out=np.full(len(own), np.nan), where=other > 0))
 
 
 def _counted(parts: Float64[Array, "*S 3"]) -> Float64[Array, "*S"]:

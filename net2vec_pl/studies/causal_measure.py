@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from net2vec_pl.analysis.erasure import Erasure, steered, taken_out
+from net2vec_pl.analysis.erasure import steered
 from net2vec_pl.analysis.filter_space import Change, centred_quarter
 from net2vec_pl.backbones.continued import Answer, Continuation, Continued
 from net2vec_pl.functional.shares import cell_shares
 from net2vec_pl.runs.stages import Tensors
-from net2vec_pl.studies.causal_directions import PATTERN, Directions
+from net2vec_pl.studies.causal_directions import Directions
 from net2vec_pl.studies.causal_images import Samples, Seen
 from net2vec_pl.studies.causal_readouts import Readout
 
@@ -30,10 +30,8 @@ class Measured:
 
     Args:
         ablated: By erasure, as :meth:`Directions.erasures` has them, image and concept read.
-        ablated_random: By random directions, taken out likewise and as far as the patterns of the
-            concepts in an image are, on average.
+        ablated_random: By as much change as the pattern makes, along random directions.
         sizes: How far each erasure goes in each image: the length of the change.
-        random_size: How far random directions go.
         fell: Mean change of every target by LEACE of a concept, over the images that have it.
         steered: By direction of each concept, kind by kind, and by dose; on images whose middle is
             free of the concept, read in the middle.
@@ -47,7 +45,6 @@ class Measured:
     ablated: Float64[np.ndarray, "E n J 3"]
     ablated_random: Float64[np.ndarray, "R n J 3"]
     sizes: Float64[np.ndarray, "E n"]
-    random_size: Float64[np.ndarray, "n"]
     fell: Float64[np.ndarray, "J T"]
     steered: Float64[np.ndarray, "V J doses m 3"]
     steered_random: Float64[np.ndarray, "R m J 3"]
@@ -143,6 +140,8 @@ class Intervention:
     def _ablate(self, look: _Look, note: Note) -> None:
         """Take directions out."""
         erasures, here = self.directions.erasures(), look.wanted
+        z = self.directions.space.of(look.run.activation)
+        sizes = torch.stack([erasure.size(z) for erasure in erasures])
         first_leace = len(erasures) - here.shape[1]
         effects: list[list[Tensor]] = [[] for _ in self.readouts]
         fell: list[list[Tensor]] = [[] for _ in self.readouts]
@@ -154,27 +153,21 @@ class Intervention:
         for i in range(len(self.readouts)):
             note(i, "ablated", torch.stack(effects[i]))
             note(i, "fell", torch.stack(fell[i]))
-        self._displace(look, erasures, note)
-
-    def _displace(self, look: _Look, erasures: Sequence[Erasure], note: Note) -> None:
-        """Take random directions out, as far as patterns are, and note how far that is."""
-        directions, z = self.directions, self.directions.space.of(look.run.activation)
-        sizes = torch.stack([erasure.size(z) for erasure in erasures])
-        first = directions.kinds.index(PATTERN) * look.wanted.shape[1]
-        share = look.wanted.double() / look.wanted.sum(1, keepdim=True).clamp(min=1)
-        size = (share * sizes[first : first + look.wanted.shape[1]].T).sum(1)
-        centre = share @ directions.outside.to(share)
-
-        def changes(direction: Float64[Tensor, "K"]) -> list[Tensor]:
-            out = directions.space.changed(lambda z: taken_out(z, direction, centre, size))
-            return look.changes(out)
-
-        made = [changes(direction.to(centre)) for direction in directions.random]
-        for i, readout in enumerate(self.readouts):
-            effects = [_only(readout.effects(change[i]), look.wanted) for change in made]
-            note(i, "ablated_random", torch.stack(effects))
             note(i, "sizes", sizes)
-            note(i, "random_size", size)
+        self._displace(look, note)
+
+    def _displace(self, look: _Look, note: Note) -> None:
+        """Change as much as patterns' erasures do, and where, along random directions."""
+        here, number = look.wanted, len(self.directions.random)
+        found = [torch.full((number, *here.shape, 3), torch.nan) for _ in self.readouts]
+        for c in here.any(0).nonzero().flatten().tolist():
+            rows = here[:, c].nonzero().flatten()
+            some, where = look.only(rows), rows.cpu()
+            for r, erasure in enumerate(self.directions.random_erasures(c)):
+                for i, change in enumerate(some.changes(self.directions.space.changed(erasure))):
+                    found[i][r, where, c] = self.readouts[i].effects(change)[:, c].cpu()
+        for i, effects in enumerate(found):
+            note(i, "ablated_random", effects)
 
     def _steer(self, look: _Look, note: Note) -> None:
         """Put directions in: those of concepts at every dose, random ones at the middle one.
@@ -251,7 +244,6 @@ _IMAGES = {
     "ablated": 1,
     "ablated_random": 1,
     "sizes": 1,
-    "random_size": 0,
     "steered": 3,
     "steered_random": 1,
     "slopes": 1,

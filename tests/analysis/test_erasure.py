@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from torch import Tensor
 
-from net2vec_pl.analysis.erasure import leace, projection, steered, taken_out
+from net2vec_pl.analysis.erasure import leace, projection, steered
 
 
 def drawn(seed: int, n: int = 400, k: int = 6) -> tuple[Tensor, Tensor]:
@@ -125,16 +125,3 @@ def test_how_far_an_erasure_goes_is_the_length_of_its_change() -> None:
     change = erasure(activation) - activation
     lengths = [float(of_image.flatten().norm()) for of_image in change]
     torch.testing.assert_close(erasure.size(activation), torch.tensor(lengths).double())
-
-
-def test_a_direction_is_taken_out_as_far_as_is_asked() -> None:
-    activation, size = torch.randn(2, 6, 4, 5).double(), torch.tensor([1.0, 7.0]).double()
-    direction = torch.nn.functional.normalize(torch.randn(6).double(), dim=0)
-    centre = torch.randn(2, 6).double()
-    change = taken_out(activation, direction, centre, size) - activation
-    for n in range(2):
-        whole = projection(direction, centre[n])
-        own = whole(activation[n : n + 1]) - activation[n : n + 1]
-        times = size[n] / own.flatten().norm()
-        torch.testing.assert_close(change[n], times * own[0])
-        assert change[n].norm() == pytest.approx(float(size[n]))
