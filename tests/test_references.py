@@ -25,7 +25,7 @@ PROTOCOLS = ("paper", "netdissect", "best")
 COMMON = ["loader.workers=0", "callbacks.progress=false", "trainer=cpu", "report=false"]
 ALONE = ["beside=[]"]
 FEW = [
-    "target=both", "analysis=all", "analysis.replicates=100", "analysis.permutations=500",
+    "target=both", "analysis=all", "analysis.permutations=500",
     "analysis.penalties=2", "analysis.steps=2", "protocol.epochs=2",
     "protocol.classification.epochs=3",
 ]  # fmt: skip

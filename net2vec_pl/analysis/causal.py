@@ -4,72 +4,56 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy import stats
 
-from net2vec_pl.analysis.jackknife import Interval
-
-LEAST_IMAGES = 10  # with fewer there is no interval
-
-
-def image_draws(num_images: int, replicates: int, seed: int) -> Int64[np.ndarray, "B N"]:
-    """Draw images with replacement; the one place where images are resampled.
-
-    Args:
-        num_images: N.
-        replicates: Resamples, B.
-        seed: Of the draws.
-
-    Returns:
-        How often each image comes in each resample.
-    """
-    drawn = np.random.default_rng([seed, 5]).integers(num_images, size=(replicates, num_images))
-    return np.stack([np.bincount(row, minlength=num_images) for row in drawn])
+from net2vec_pl.analysis.chance import p_value
+from net2vec_pl.analysis.jackknife import (
+    LEAST_GROUPS,
+    LEAST_IMAGES,
+    NOTHING,
+    Interval,
+    jackknife,
+)
 
 
 def over_images(
-    values: Float64[np.ndarray, "N J"], replicates: int = 1000, level: float = 0.95, seed: int = 0
+    values: Float64[np.ndarray, "N J"],
+    groups: Int64[np.ndarray, "N"] | None = None,
+    level: float = 0.95,
 ) -> Interval:
-    """Average over images, then over columns, with an interval over resamples of the images.
+    """Average over images, then over columns, with an interval over images, or groups of them.
 
-    Percentiles are those of Hesterberg's expanded bootstrap (*What teachers should know about the
-    bootstrap*, 2015), which is as wide as an interval by Student's t where few images are.
+    The interval follows the skewness of the images, for a change often does much to a few of them.
 
     Args:
         values: Of each image, in columns such as concepts; NaN where a column has none.
-        replicates: Resamples.
-        level: Share of the resamples between the bounds, before they are expanded.
-        seed: Of the draws.
+        groups: The group of each image; None where each stands alone.
+        level: How often the interval should hold the truth.
 
     Returns:
-        The mean; its bounds are NaN where a column has fewer than 10 images.
+        The mean; its bounds are NaN where a column has fewer than 10 images, or 3 groups.
 
     Example:
         >>> over_images(np.array([[1.0], [3.0]])).array().tolist()
         [2.0, nan, nan]
     """
     known = np.isfinite(values)
-    values = values[:, known.any(0)]
-    known = known[:, known.any(0)]
+    values, known = values[:, known.any(0)], known[:, known.any(0)]
     if not values.size:
-        return Interval(*[np.array(np.nan)] * 3)
-    filled, least = np.where(known, values, 0.0), int(known.sum(0).min())
-    value = np.asarray((filled.sum(0) / known.sum(0)).mean())
-    if least < LEAST_IMAGES:
-        return Interval(value, np.array(np.nan), np.array(np.nan))
-    draws = image_draws(len(values), replicates, seed).astype(np.float64)
-    counts = draws @ known
-    means = np.divide(
-        draws @ filled, counts, out=np.full(counts.shape, np.nan), where=counts > 0
-    ).mean(1)
-    widened = stats.t.ppf((1 - level) / 2, least - 1) * np.sqrt(least / (least - 1))
-    tail = float(stats.norm.cdf(widened))
-    low, high = np.quantile(means[np.isfinite(means)], [tail, 1 - tail])
-    return Interval(value, np.asarray(low), np.asarray(high))
-
-
-def column(values: Float64[np.ndarray, "N"], replicates: int, seed: int) -> Interval:
-    """Return :func:`over_images` of a single column."""
-    return over_images(values[:, None], replicates, seed=seed)
+        return NOTHING
+    unit = np.arange(len(values)) if groups is None else groups
+    member = (np.unique(unit[known.any(1)])[:, None] == unit).astype(np.float64)
+    sums, counts = member @ np.where(known, values, 0.0), member @ known
+    total, count = sums.sum(0), counts.sum(0)
+    value = np.asarray((total / count).mean())
+    enough = count.min() >= LEAST_IMAGES
+    if groups is not None:
+        enough &= (counts > 0).sum(0).min() >= LEAST_GROUPS
+    if not enough:
+        return Interval(value, NOTHING.low, NOTHING.high)
+    without = ((total - sums) / (count - counts)).mean(1, keepdims=True)
+    weight = (counts / count).mean(1, keepdims=True)
+    found = jackknife(value[None], without, weight, level, least=LEAST_GROUPS, skewed=True)
+    return Interval(*map(np.asarray, found.array()[:, 0]))
 
 
 def image_means(values: Float64[np.ndarray, "D N"]) -> Float64[np.ndarray, "D"]:
@@ -95,9 +79,7 @@ def placed(value: float, random: Float64[np.ndarray, "R"]) -> float:
         (0.5, 0.25)
     """
     random = random[np.isfinite(random)]
-    if not np.isfinite(value) or not len(random):
-        return float("nan")
-    return (1 + int((random >= value).sum())) / (1 + len(random))
+    return p_value(value, random) if len(random) and np.isfinite(value) else float("nan")
 
 
 def per_dose(

@@ -27,9 +27,19 @@ class Erasure:
 
     def __call__(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
         """Return what is left of activations, in their own precision."""
-        read, write = self.read.to(activation), self.write.to(activation)
-        level = torch.einsum("nkhw,k->nhw", activation, read) - (self.read @ self.centre).to(read)
-        return activation - level[:, None] * write[:, None, None]
+        write = self.write.to(activation)
+        return activation - self._level(activation)[:, None] * write[:, None, None]
+
+    def size(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N"]:
+        """Return how much is taken out of each image: the length of the change."""
+        level: Tensor = torch.linalg.vector_norm(self._level(activation), dim=(1, 2))
+        length: Tensor = self.write.norm()
+        return level * length.to(level)
+
+    def _level(self, activation: Float[Tensor, "N K h w"]) -> Float[Tensor, "N h w"]:
+        read = self.read.to(activation)
+        level: Tensor = torch.einsum("nkhw,k->nhw", activation, read)
+        return level - (self.read @ self.centre).to(read)
 
 
 def projection(direction: Float64[Tensor, "K"], centre: Float64[Tensor, "K"]) -> Erasure:

@@ -27,6 +27,10 @@ class FilterSpace:
         """What activations are multiplied with."""
         return inverse_scale(self.spread)
 
+    def of(self, x: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
+        """Return the z of activations."""
+        return x * self.inverse.to(x)[:, None, None]
+
     def changed(self, change: Change) -> Change:
         """Return what does to activations what ``change`` does to z.
 
@@ -40,7 +44,7 @@ class FilterSpace:
         """
 
         def of_activations(x: Float[Tensor, "N K h w"]) -> Float[Tensor, "N K h w"]:
-            z = x * self.inverse.to(x)[:, None, None]
+            z = self.of(x)
             return x + (change(z) - z) * self.spread.to(x)[:, None, None]
 
         return of_activations

@@ -13,6 +13,7 @@ from scipy import stats
 LEAST_IMAGES = 10  # with fewer there is no interval
 LEAST_GROUPS = 3
 _EDGE = 1e-12  # a share so near to 0 or 1 has no logit
+_STRAIGHT = 1e-6  # a skewness that bends nothing
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def jackknife(
     level: float = 0.95,
     share: bool = False,
     least: int = LEAST_IMAGES,
+    skewed: bool = False,
 ) -> Interval:
     r"""Return intervals from the values that remain when each unit is left out.
 
@@ -54,6 +56,12 @@ def jackknife(
     A few large units count as fewer than they are: n* is Kish's effective number (*Survey
     Sampling*, 1965). A share gets its bounds on the scale of logits, and so stays within [0, 1].
 
+    Where units may be skewed, as the effects of a change are, t is bent by the skewness of what
+    each adds, so that an interval reaches further to the side of the few large ones (Hall, *On the
+    removal of skewness by transformation*, 1992), and n* is at most the number of normal units
+    whose variance is as uncertain (Satterthwaite, *An approximate distribution of estimates of
+    variance components*, 1946).
+
     Args:
         value: Estimates from all units.
         without: The same without each of U units; NaN for a unit that an estimate does not have.
@@ -61,6 +69,7 @@ def jackknife(
         level: How often an interval should hold the truth, in (0, 1).
         share: Whether estimates are shares.
         least: Units that an interval needs.
+        skewed: Whether to follow the skewness of the units.
 
     Returns:
         NaN bounds where there are fewer units.
@@ -75,15 +84,12 @@ def jackknife(
     change = np.where(there, without - value, 0.0)
     counted = there * (1.0 if weight is None else np.where(there, weight, 0.0))
     squares, units = np.asarray((change**2).sum(0)), np.asarray(there.sum(0))
-    return student(
-        value,
-        squares,
-        units,
-        effective_number(np.asarray(counted.sum(0)), np.asarray((counted**2).sum(0))),
-        level,
-        share,
-        least,
-    )
+    effective = effective_number(np.asarray(counted.sum(0)), np.asarray((counted**2).sum(0)))
+    if not skewed:
+        return student(value, squares, units, effective, level, share, least)
+    steady, skewness = _moments(change, squares, units)
+    effective = np.minimum(effective, steady)
+    return student(value, squares, units, effective, level, share, least, skewness)
 
 
 def effective_number(
@@ -101,6 +107,7 @@ def student(
     level: float = 0.95,
     share: bool = False,
     least: int | Int64[np.ndarray, "*S"] = LEAST_IMAGES,
+    skewness: Float64[np.ndarray, "*S"] | None = None,
 ) -> Interval:
     """Return the intervals of :func:`jackknife` from sums over units.
 
@@ -112,18 +119,45 @@ def student(
         level: How often an interval should hold the truth, in (0, 1).
         share: Whether estimates are shares.
         least: Units that an interval needs.
+        skewness: Of the estimates, to be followed.
     """
     n = np.maximum(units, 1).astype(np.float64)
     error = np.sqrt((n - 1) / n * squares)
-    reach = error * stats.t.ppf((1 + level) / 2, np.maximum(effective - 1, 1.0))
+    t = stats.t.ppf((1 + level) / 2, np.maximum(effective - 1, 1.0))
+    below, above = (t, -t) if skewness is None else (_bent(t, skewness), _bent(-t, skewness))
+    down, up = error * below, -error * above
     if share:
         inside = np.clip(value, _EDGE, 1 - _EDGE)
         middle, slope = np.log(inside / (1 - inside)), inside * (1 - inside)
-        low, high = (1 / (1 + np.exp(-(middle + d * reach / slope))) for d in (-1.0, 1.0))
+        low, high = (1 / (1 + np.exp(-(middle + d / slope))) for d in (-down, up))
         edge = (value <= _EDGE) | (value >= 1 - _EDGE)  # no unit changes such a share but at once
-        low, high = np.where(edge, value - reach, low), np.where(edge, value + reach, high)
+        low, high = np.where(edge, value - down, low), np.where(edge, value + up, high)
         low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
     else:
-        low, high = value - reach, value + reach
+        low, high = value - down, value + up
     enough = (units >= least) & np.isfinite(value)
     return Interval(value, np.where(enough, low, np.nan), np.where(enough, high, np.nan))
+
+
+def _moments(
+    change: Float64[np.ndarray, "U *S"],
+    squares: Float64[np.ndarray, "*S"],
+    units: Int64[np.ndarray, "*S"],
+) -> tuple[Float64[np.ndarray, "*S"], Float64[np.ndarray, "*S"]]:
+    """Return the number of normal units whose variance is as uncertain, and an estimate's skewness.
+
+    The latter is unbiased for a mean of normal units.
+    """
+    n, safe = np.maximum(units, 3), np.where(squares > 0, squares, 1.0)  # fewer than 3 have none
+    spread = np.maximum((change**4).sum(0) / safe**2 - 1 / n, _STRAIGHT)
+    skewness = -(change**3).sum(0) / safe**1.5  # a unit that is left out is missed
+    return np.asarray(1 + 2 / spread), np.asarray(np.sqrt(n * (n - 1)) / (n - 2) * skewness)
+
+
+def _bent(
+    t: Float64[np.ndarray, "*S"], skewness: Float64[np.ndarray, "*S"]
+) -> Float64[np.ndarray, "*S"]:
+    r"""Return the studentised x at which :math:`x + hx^2/3 + h^2x^3/27 + h/6` is t; h: skewness."""
+    h = np.where(np.abs(skewness) > _STRAIGHT, skewness, 1.0)
+    bent = 3 * (np.cbrt(1 + h * (t - h / 6)) - 1) / h
+    return np.asarray(np.where(np.abs(skewness) > _STRAIGHT, bent, t))

@@ -3,18 +3,22 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from torch import nn
+
 from net2vec_pl.backbones.registry import known_models
 from net2vec_pl.backbones.torchvision_weights import named_weights
 
 _IMAGENET = 1000  # timm tells names of these
+_NAMELESS = "LABEL_"  # so transformers numbers classes that have no names
 
 
-def class_names(model: str, number: int) -> list[str] | None:
+def class_names(model: str, number: int, network: nn.Module | None = None) -> list[str] | None:
     """Return the names of the classes that a network tells apart.
 
     Args:
         model: The network's name.
         number: How many classes its answer has.
+        network: The network; one of Hugging Face carries the names along, as ``config.id2label``.
 
     Returns:
         A name per class; None where no library names as many.
@@ -23,6 +27,11 @@ def class_names(model: str, number: int) -> list[str] | None:
         >>> class_names("mobilenet_v2", 1000)[817], class_names("mobilenet_v2", 12)
         ('sports car', None)
     """
+    labels = getattr(getattr(network, "config", None), "id2label", None) or {}
+    if sorted(labels) == list(range(number)):
+        names = [str(labels[n]).split(", ")[0] for n in range(number)]
+        if names != [f"{_NAMELESS}{n}" for n in range(number)]:
+            return names
     if model.startswith("timm/") and number == _IMAGENET:
         from timm.data.imagenet_info import ImageNetInfo
 
@@ -31,9 +40,9 @@ def class_names(model: str, number: int) -> list[str] | None:
     if model not in known_models():
         return None
     for entry in named_weights(model).values():
-        names = entry.meta.get("categories") or ()
-        if len(names) == number:
-            return [str(name) for name in names]
+        categories = entry.meta.get("categories") or ()
+        if len(categories) == number:
+            return [str(name) for name in categories]
     return None
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from net2vec_pl.backbones.frozen import FrozenBackbone
@@ -114,6 +114,10 @@ class Continued:
         """
         with _answering(self._whole.backbone.network, self._kept):
             return self._run(change)
+
+    def only(self, rows: Int64[Tensor, "n"]) -> "Continued":
+        """Return the same of some of the images."""
+        return Continued(self._whole, self._images[rows])
 
     def _run(self, change: Change | None) -> Answer:
         backbone, later = self._whole.backbone, self._whole.later

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from net2vec_pl.figures.style import CHANCE, COLOURS, new_figure, short_name
 
 _BARS = 5  # classes beside a picture
+_WRITTEN = 12  # rows and columns that leave room for numbers
 
 
 def dose_curves(
@@ -36,8 +37,18 @@ def dose_curves(
     figure, (left, right) = new_figure(9.0, 3.8, columns=2, title=title, axes=axes)
     for i, (name, (value, low, high)) in enumerate(curves.items()):
         colour = COLOURS[i % len(COLOURS)]
-        left.plot(doses, value, "o-", color=colour, markersize=3, label=short_name(name))
-        left.fill_between(doses, low, high, color=colour, alpha=0.15, linewidth=0)
+        reach = np.nan_to_num([value - low, high - value])
+        left.errorbar(
+            doses,
+            value,
+            reach,
+            fmt="o-",
+            color=colour,
+            markersize=3,
+            elinewidth=0.8,
+            capsize=2,
+            label=short_name(name),
+        )
         right.plot(doses, others[name], "o-", color=colour, markersize=3)
     dose, low_random, high_random = random
     if np.isfinite([low_random, high_random]).all():
@@ -45,11 +56,18 @@ def dose_curves(
         left.vlines(dose, low_random, high_random, color=CHANCE, linewidth=4, label=label)
     left.axhline(0, color=CHANCE, linewidth=0.8)
     for panel, words in ((left, "change of what is related"), (right, "size of all other changes")):
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(doses, [f"{dose:g}" for dose in doses])
         panel.set_xlabel("dose, in standard deviations of a filter")
         panel.set_ylabel("standard deviations")
         panel.set_title(words, loc="left", fontsize=9)
     if curves:
-        left.legend(fontsize=7, loc="upper left")
+        right.legend(
+            *left.get_legend_handles_labels(),
+            fontsize=7,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+        )
     return figure
 
 
@@ -83,6 +101,11 @@ def effect_matrix(
     panel.grid(False)
     if title:
         panel.set_title(title, loc="left", fontsize=9)
+    if max(change.shape) <= _WRITTEN:
+        for (row, column), value in np.ndenumerate(change):
+            colour = "white" if abs(value) > 0.6 * largest else "black"
+            words = f"{value:.2f}" if np.isfinite(value) else ""
+            panel.text(column, row, words, ha="center", va="center", color=colour, fontsize=6)
     figure.colorbar(image, ax=panel, label="change in standard deviations", shrink=0.8)
     return figure
 
@@ -98,7 +121,7 @@ def before_and_after(
 
     Args:
         images: RGB, 0 to 255.
-        captions: Over each picture.
+        captions: The concept that is taken out of each picture.
         maps: Scores at a later layer, before and after.
         bars: In their place, before and after of some classes by name.
         axes: Where to draw; a new figure if None.
@@ -111,7 +134,7 @@ def before_and_after(
     for n, image in enumerate(images):
         first, *others = panels[columns * n : columns * (n + 1)]
         first.imshow(image.transpose(1, 2, 0))
-        first.set_title(captions[n], loc="left", fontsize=8)
+        first.set_title(f"{short_name(captions[n])} is taken out", loc="left", fontsize=8)
         _bare(first)
         if maps is None:
             _draw_bars(others[0], bars[n])
@@ -119,7 +142,8 @@ def before_and_after(
         low, high = float(maps[n].min()), float(maps[n].max())
         for panel, scores, words in zip(others, maps[n], ("before", "after"), strict=True):
             panel.imshow(scores, cmap="viridis", vmin=low, vmax=high)
-            panel.set_title(words, loc="left", fontsize=8)
+            score = f"score of {short_name(captions[n])} {words}"
+            panel.set_title(score, loc="left", fontsize=8)
             _bare(panel)
     return figure
 

@@ -713,19 +713,20 @@ class CausalRow(Record):
             without it``.
         direction: Which vector of the concept.
         n: Val images.
-        change: Mean change of what has to do with the concept, with a 95 % interval over images;
-            NaN bounds below 10 images.
+        change: Mean change of what has to do with the concept, with a 95 % interval over images, or
+            groups of them; NaN bounds below 10 images or 3 groups.
         other: Mean change of all else that is read.
         apart: change - other.
         moved: Mean size of the change of all else.
-        p: How often a random direction does as much (its ``apart`` is as far down by ablation, as
-            far up by steering; its slope is as large): (1 + #) / (1 + random).
+        p: How often a random direction does as much (its ``apart`` is as far down by ablation, for
+            as large a change of the layer, as far up by steering; its slope is as far from 0):
+            (1 + #) / (1 + random).
         random: How many random directions there are.
-        random_apart: Their mean ``apart``, or slope.
+        random_apart: Their mean ``apart``, by ablation for as large a change; or slope.
         others_above: How many directions of other concepts, of the same kind, do as much to this
             concept; NaN where this was not measured.
         positive: Share of the images with a positive slope: TCAV's score.
-        positive_p: How often a random direction has as large a share.
+        positive_p: How often a random direction has a share as far from one half.
         most: The target that falls most by ablation, or rises most by steering.
         score: Val set IoU of the run's own probe: how well the concept can be read.
     """

@@ -28,7 +28,7 @@ from net2vec_pl.studies.looks import check_concepts
 from net2vec_pl.studies.question import Question, at_least
 from net2vec_pl.studies.study import Study
 
-_MOST = 6  # concepts, where none are named
+_MOST = 4  # concepts, where none are named
 _DOSES = (1, 2, 4, 8, 16)
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Causal(Question):
     """Leaves ``causal.csv`` and its companions, dose curves, a matrix and pictures.
 
     Args:
-        concepts: Concepts to change; None for those with classes, then those segmented best, 6 in
+        concepts: Concepts to change; None for those with classes, then those segmented best, 4 in
             all.
         images: Val images that a concept needs.
         random_directions: How many random directions everything is compared with.
@@ -48,19 +48,17 @@ class Causal(Question):
         related: Classes of concepts, such as ``"car: sports car, minivan"``; None for those that
             WordNet or the names tell.
         wordnet: A folder with WordNet's dict files.
-        replicates: Resamples of the images.
     """
 
     name: ClassVar[str] = "causal"
     needs: ClassVar[tuple[str, ...]] = ("segmentation",)
     concepts: tuple[str, ...] | None = None
-    images: int = at_least(1, 16)
+    images: int = at_least(1, 12)
     random_directions: int = at_least(1, 50)
     doses: tuple[int, ...] | None = at_least(1, None)
     later: str | None = None
     related: tuple[str, ...] | None = None
     wordnet: str | None = None
-    replicates: int = at_least(1, 1000)
 
     def check(self, setup: Setup) -> None:
         """Refuse unknown concepts and classes, no WordNet, and a layer that is not a later one."""
@@ -95,7 +93,7 @@ class Causal(Question):
         made = study.job.stages.once(f"causal-{digest}", lambda: intervention.measure(progress))
         names = [study.job.vocabulary.names[c] for c in concepts]
         for number, readout in enumerate(readouts):
-            told = Told(study, readout, directions.kinds, concepts, doses, self.replicates)
+            told = Told(study, readout, directions.kinds, concepts, doses, samples)
             tell(told, Measured.read(made, number))
         if processes.is_first():
             draw_pictures(study, intervention, names)

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from net2vec_pl.analysis.causal import image_means, per_dose, placed
+from net2vec_pl.studies.causal_directions import DIFFERENCE, PATTERN
 from net2vec_pl.studies.causal_measure import Measured
 
 ABLATE, LEACE, STEER = "ablate", "ablate by LEACE", "steer"
@@ -23,7 +24,8 @@ class Effect:
         direction: Which vector of each concept.
         parts: Change of what is related, of all else, and its size; the latter two are NaN of
             slopes. NaN where a concept is not read in an image.
-        random: The same by random directions: the mean over images of what counts.
+        random: The same by random directions: the mean over images of what counts. Of what is taken
+            out, for as large a change: effects are taken to grow with it.
         across: Likewise by the vectors of all concepts (rows) on each (columns).
         most: Mean change of every target; none where it was not noted.
         random_positive: Share of the images with a positive slope, by random direction.
@@ -47,10 +49,22 @@ class Effect:
         """What counts: the change of what is related less that of all else, or the slope."""
         return _counted(self.parts)
 
+    @property
+    def on_free(self) -> bool:
+        """Whether images are those whose middle is free of the concept, not those that have it."""
+        return self.intervention in (STEER, PER_DOSE, FREE_SLOPE)
+
+    @property
+    def is_slope(self) -> bool:
+        """Whether this is a derivative; those are tested to both sides, as TCAV's score is."""
+        return self.intervention in (SLOPE, FREE_SLOPE)
+
     def p(self, concept: int) -> float:
         """Return how often a random direction does as much to a concept."""
-        mean = image_means(self.counted.T)[concept]
-        return placed(self.sign * mean, self.sign * self.random[:, concept])
+        mean, random = image_means(self.counted.T)[concept], self.random[:, concept]
+        if self.is_slope:
+            return placed(abs(mean), np.abs(random))
+        return placed(self.sign * mean, self.sign * random)
 
     def others_above(self, concept: int) -> float:
         """Return how many other concepts' vectors do as much to a concept; NaN if unknown."""
@@ -66,7 +80,7 @@ class Effect:
         if self.random_positive is None:
             return float("nan"), float("nan")
         share = float(_positive(self.parts[None, :, concept, 0])[0])
-        return share, placed(share, self.random_positive[:, concept])
+        return share, placed(abs(share - 0.5), np.abs(self.random_positive[:, concept] - 0.5))
 
 
 def effects_of(
@@ -83,11 +97,17 @@ def effects_of(
     by_erasure, steered = measured.ablated, measured.steered
     random_out = _means(measured.ablated_random)
     random_in, middle = _means(measured.steered_random), len(doses) // 2
-    for i, kind in enumerate(kinds):
-        some = by_erasure[i * j : (i + 1) * j]
-        yield Effect(ABLATE, kind, _diagonal(some), random_out, _means(some))
-    some = by_erasure[len(by_erasure) - j :]
-    yield Effect(LEACE, "mean difference", _diagonal(some), random_out, _means(some), measured.fell)
+    here = np.isfinite(_diagonal(by_erasure[:j])[..., 0]).T
+    first = kinds.index(PATTERN) * j
+    patterns = measured.sizes[first : first + j]
+    for i, kind in enumerate([*kinds, LEACE]):
+        these = slice(i * j, (i + 1) * j)
+        some = by_erasure[these]
+        random = random_out * _larger(measured.sizes[these], patterns, here)
+        if kind == LEACE:
+            yield Effect(LEACE, DIFFERENCE, _diagonal(some), random, _means(some), measured.fell)
+        else:
+            yield Effect(ABLATE, kind, _diagonal(some), random, _means(some))
     nothing = np.zeros((0, j))
     for i, kind in enumerate(kinds):
         at_dose = steered[i, :, middle].transpose(1, 0, 2)
@@ -102,6 +122,20 @@ def effects_of(
             parts = np.stack([own, np.full_like(own, np.nan), np.full_like(own, np.nan)], 2)
             across = _slopes(mine)[0]
             yield Effect(name, kind, parts, random, across, random_positive=shares)
+
+
+def _larger(
+    sizes: Float64[Array, "J n"], patterns: Float64[Array, "J n"], here: Bool[Array, "J n"]
+) -> Float64[Array, "J"]:
+    """Return how much further erasures go than those of patterns, as which random ones go as far.
+
+    Args:
+        sizes: How far each goes in each image.
+        patterns: The same of patterns.
+        here: In which images each is read.
+    """
+    own, other = (image_means(np.where(here, some, np.nan)) for some in (sizes, patterns))
+    return np.asarray(np.divide(own, other, out=np.full(len(own), np.nan), where=other > 0))
 
 
 def _counted(parts: Float64[Array, "*S 3"]) -> Float64[Array, "*S"]:

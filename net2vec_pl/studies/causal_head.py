@@ -29,7 +29,7 @@ def classes_of(backbone: FrozenBackbone, *, numbered: bool) -> list[str]:
     answer = None if key is None else tensor_of(output, key)
     if answer is None or answer.ndim != 2 or answer.shape[1] < 2:
         return []
-    names = class_names(backbone.model, answer.shape[1])
+    names = class_names(backbone.model, answer.shape[1], backbone.network)
     if names is None and numbered:
         return [str(number) for number in range(answer.shape[1])]
     return names or []

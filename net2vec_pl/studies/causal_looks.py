@@ -40,7 +40,7 @@ def draw_pictures(study: Study, intervention: Intervention, names: Sequence[str]
         with torch.no_grad():
             after = run(intervention.directions.space.changed(erasures[c]))
         images.append(pixels[place].cpu().numpy())
-        captions.append(f"without {names[c]}")
+        captions.append(names[c])
         said.append((run.unchanged, after, c))
     if not images:
         return

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from net2vec_pl.analysis.erasure import steered
@@ -29,7 +30,8 @@ class Measured:
 
     Args:
         ablated: By erasure, as :meth:`Directions.erasures` has them, image and concept read.
-        ablated_random: As much change along random directions, and concept for which it is as much.
+        ablated_random: By as much change as the pattern makes, along random directions.
+        sizes: How far each erasure goes in each image: the length of the change.
         fell: Mean change of every target by LEACE of a concept, over the images that have it.
         steered: By direction of each concept, kind by kind, and by dose; on images whose middle is
             free of the concept, read in the middle.
@@ -42,6 +44,7 @@ class Measured:
 
     ablated: Float64[np.ndarray, "E n J 3"]
     ablated_random: Float64[np.ndarray, "R n J 3"]
+    sizes: Float64[np.ndarray, "E n"]
     fell: Float64[np.ndarray, "J T"]
     steered: Float64[np.ndarray, "V J doses m 3"]
     steered_random: Float64[np.ndarray, "R m J 3"]
@@ -72,9 +75,15 @@ class _Look:
         readouts: Sequence[Readout],
         masks: Bool[Tensor, "N J sh sw"],
     ) -> None:
-        self.run, self.wanted, self._readouts = run, wanted, readouts
+        self.run, self.wanted, self.masks, self._readouts = run, wanted, masks, readouts
         self._places = [_shares(masks, r.grid) for r in readouts]
         self.before = self.values(run.unchanged)
+
+    def only(self, rows: Int64[Tensor, "n"]) -> "_Look":
+        """Return the same of some of the images."""
+        if len(rows) == len(self.wanted):
+            return self
+        return _Look(self.run.only(rows), self.wanted[rows], self._readouts, self.masks[rows])
 
     def values(self, answer: Answer) -> list[Float[Tensor, "N _ T"]]:
         """Read an answer at every readout."""
@@ -131,6 +140,8 @@ class Intervention:
     def _ablate(self, look: _Look, note: Note) -> None:
         """Take directions out."""
         erasures, here = self.directions.erasures(), look.wanted
+        z = self.directions.space.of(look.run.activation)
+        sizes = torch.stack([erasure.size(z) for erasure in erasures])
         first_leace = len(erasures) - here.shape[1]
         effects: list[list[Tensor]] = [[] for _ in self.readouts]
         fell: list[list[Tensor]] = [[] for _ in self.readouts]
@@ -142,54 +153,56 @@ class Intervention:
         for i in range(len(self.readouts)):
             note(i, "ablated", torch.stack(effects[i]))
             note(i, "fell", torch.stack(fell[i]))
+            note(i, "sizes", sizes)
         self._displace(look, note)
 
     def _displace(self, look: _Look, note: Note) -> None:
-        """Change as much as erasures do, along random directions."""
+        """Change as much as patterns' erasures do, and where, along random directions."""
         here, number = look.wanted, len(self.directions.random)
         found = [torch.full((number, *here.shape, 3), torch.nan) for _ in self.readouts]
         for c in here.any(0).nonzero().flatten().tolist():
+            rows = here[:, c].nonzero().flatten()
+            some, where = look.only(rows), rows.cpu()
             for r, erasure in enumerate(self.directions.random_erasures(c)):
-                for i, change in enumerate(look.changes(self.directions.space.changed(erasure))):
-                    effects = self.readouts[i].effects(change)[:, c]
-                    found[i][r, :, c] = _only(effects, here[:, c]).cpu()
+                for i, change in enumerate(some.changes(self.directions.space.changed(erasure))):
+                    found[i][r, where, c] = self.readouts[i].effects(change)[:, c].cpu()
         for i, effects in enumerate(found):
             note(i, "ablated_random", effects)
 
     def _steer(self, look: _Look, note: Note) -> None:
-        """Put directions in: those of concepts at every dose, random ones at the middle one."""
+        """Put directions in: those of concepts at every dose, random ones at the middle one.
+
+        A concept's are put only into images that are free of it; of others nothing is noted.
+        """
         own, middle = self.directions.own, len(self.doses) // 2
+        shape = *own.shape[:2], len(self.doses), len(look.wanted)
+        steps = torch.tensor(self.doses, dtype=own.dtype)[:, None] * own[:, :, None].cpu()
+        found = [torch.full((*shape, 3), torch.nan) for _ in self.readouts]
+        rose = [
+            torch.full((*shape[:2], shape[3], len(r.targets)), torch.nan) for r in self.readouts
+        ]
+        for c in range(shape[1]):
+            rows = look.wanted[:, c].nonzero().flatten()
+            if not len(rows):
+                continue
+            some, here = look.only(rows), rows.cpu()
+            for v, d in product(range(shape[0]), range(shape[2])):
+                for i, change in enumerate(self._added(some, steps[v, c, d])):
+                    found[i][v, c, d, here] = self.readouts[i].effects(change)[:, c].cpu()
+                    if d == middle:
+                        rose[i][v, c, here] = _at(change, c).cpu()
+        random = [self._added(look, self.doses[middle] * row) for row in self.directions.random]
+        for i, readout in enumerate(self.readouts):
+            note(i, "steered", found[i])
+            note(i, "rose", rose[i])
+            effects = [_only(readout.effects(change[i]), look.wanted) for change in random]
+            note(i, "steered_random", torch.stack(effects))
+
+    def _added(self, look: _Look, step: Float64[Tensor, "K"]) -> list[Float[Tensor, "N _ T"]]:
+        """Put a step into the middle, and return by how much what is read changes."""
         height, width = look.run.activation.shape[2:]
         region = centred_quarter((height, width)).to(look.run.activation.device)
-
-        def changes(step: Float64[Tensor, "K"]) -> list[Tensor]:
-            added = self.directions.space.changed(lambda z: steered(z, step, region))
-            return look.changes(added)
-
-        blank = [torch.zeros_like(values) for values in look.before]
-        kinds, concepts = own.shape[:2]
-        found: dict[int, dict[str, list[Tensor]]] = {
-            i: {"steered": [], "rose": []} for i in range(len(self.readouts))
-        }
-        for row, c in ((own[v, c], c) for v in range(kinds) for c in range(concepts)):
-            wanted = look.wanted[:, c]
-            for d, dose in enumerate(self.doses):
-                # Of images that are not free of the concept nothing is noted.
-                made = changes(dose * row) if wanted.any() else blank
-                for i, change in enumerate(made):
-                    effects = self.readouts[i].effects(change)[:, c]
-                    found[i]["steered"].append(_only(effects, wanted))
-                    if d == middle:
-                        found[i]["rose"].append(_only(_at(change, c), wanted))
-        for i, parts in found.items():
-            by_dose, rose = torch.stack(parts["steered"]), torch.stack(parts["rose"])
-            shape = kinds, concepts, len(self.doses)
-            note(i, "steered", by_dose.view(*shape, *by_dose.shape[1:]))
-            note(i, "rose", rose.view(*shape[:2], *rose.shape[1:]))
-        random = [changes(self.doses[middle] * row) for row in self.directions.random]
-        for i, readout in enumerate(self.readouts):
-            effects_of = [_only(readout.effects(change[i]), look.wanted) for change in random]
-            note(i, "steered_random", torch.stack(effects_of))
+        return look.changes(self.directions.space.changed(lambda z: steered(z, step, region)))
 
     def _slopes(self, look: _Look, note: Callable[[int, Tensor], None]) -> None:
         """Note the slope of every concept along every direction: one gradient per concept."""
@@ -230,6 +243,7 @@ def _only(values: Float[Tensor, "N *S"], wanted: Bool[Tensor, "N *_"]) -> Float[
 _IMAGES = {
     "ablated": 1,
     "ablated_random": 1,
+    "sizes": 1,
     "steered": 3,
     "steered_random": 1,
     "slopes": 1,

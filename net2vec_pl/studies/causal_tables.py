@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from net2vec_pl.analysis.causal import LEAST_IMAGES, image_means, over_images
+from net2vec_pl.analysis.causal import image_means, over_images
+from net2vec_pl.analysis.chance import p_text
+from net2vec_pl.analysis.jackknife import LEAST_IMAGES
+from net2vec_pl.data.groups import over_images as spoken
 from net2vec_pl.figures.causal import dose_curves, effect_matrix
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.studies import CausalDoseRow, CausalMatrixRow, CausalRow
@@ -26,6 +29,7 @@ from net2vec_pl.studies.causal_effects import (
     effects_of,
 )
 from net2vec_pl.studies.causal_head import CLASSES
+from net2vec_pl.studies.causal_images import Samples
 from net2vec_pl.studies.causal_measure import Measured
 from net2vec_pl.studies.causal_readouts import Readout
 from net2vec_pl.studies.study import Study, interval
@@ -56,7 +60,7 @@ class Told:
         kinds: What the vectors of a concept are called.
         concepts: Rows of the vocabulary.
         doses: Of steering.
-        replicates: Resamples of the images.
+        samples: The images.
     """
 
     study: Study
@@ -64,7 +68,7 @@ class Told:
     kinds: Sequence[str]
     concepts: Sequence[int]
     doses: Sequence[float]
-    replicates: int
+    samples: Samples
 
     @cached_property
     def read(self) -> list[int]:
@@ -88,13 +92,29 @@ class Told:
         """Return what one of the concepts is called."""
         return str(self.study.job.vocabulary.names[self.concepts[concept]])
 
-    def over(self, values: Float64[Array, "n J"]) -> Float64[Array, "3"]:
-        """Average over images, then concepts, with an interval."""
-        return over_images(values, self.replicates, seed=self.study.seed).array()
+    def over(self, values: Float64[Array, "n J"], *, free: bool = False) -> Float64[Array, "3"]:
+        """Average over images, then concepts, with an interval over images, or groups of them.
 
-    def estimate(self, values: Float64[Array, "n"]) -> Estimate:
+        Args:
+            values: Of each image and concept.
+            free: Whether the images are those that are free of concepts.
+        """
+        return over_images(values, self._groups(free)).array()
+
+    def estimate(self, values: Float64[Array, "n"], *, free: bool = False) -> Estimate:
         """Average over images, with an interval."""
-        return Estimate(*self.over(values[:, None]).tolist())
+        return Estimate(*self.over(values[:, None], free=free).tolist())
+
+    def over_what(self, *, free: bool) -> str:
+        """What an interval is over, in words."""
+        groups = self._groups(free)
+        return spoken(None if groups is None else len(np.unique(groups)))
+
+    def _groups(self, free: bool) -> Int64[Array, "n"] | None:
+        groups = self.study.job.setup.reader.groups
+        return (
+            None if groups is None else groups[self.samples.free if free else self.samples.having]
+        )
 
 
 def tell(told: Told, measured: Measured) -> None:
@@ -120,7 +140,7 @@ def tell(told: Told, measured: Measured) -> None:
 
 def _row(told: Told, effect: Effect, c: int) -> CausalRow:
     study, row, parts = told.study, told.concepts[c], effect.parts[:, c]
-    share, share_p = effect.positive(c)
+    (share, share_p), free = effect.positive(c), effect.on_free
     most = ""
     if effect.most is not None and np.isfinite(effect.most[c]).all():
         most = told.readout.targets[int((effect.sign * effect.most[c]).argmax())]
@@ -131,9 +151,9 @@ def _row(told: Told, effect: Effect, c: int) -> CausalRow:
         effect.intervention,
         effect.direction,
         int(np.isfinite(parts[:, 0]).sum()),
-        told.estimate(parts[:, 0]),
-        told.estimate(parts[:, 1]),
-        told.estimate(effect.counted[:, c]),
+        told.estimate(parts[:, 0], free=free),
+        told.estimate(parts[:, 1], free=free),
+        told.estimate(effect.counted[:, c], free=free),
         float(image_means(parts[None, :, 2])[0]),
         effect.p(c),
         len(effect.random),
@@ -155,36 +175,41 @@ def _find(
     if not enough:
         _log.info("%s: no concept has %d images at %s", intervention, LEAST_IMAGES, told.where)
         return
-    read = [told.read[i] for i in enough]
+    read, free = [told.read[i] for i in enough], first[0].on_free
     dose = told.doses[len(told.doses) // 2]
     words = [
-        f"by {interval(told.over(effect.parts[:, read, 0]))}"
+        f"by {interval(told.over(effect.parts[:, read, 0], free=free))}"
         + (f" along its {_WORDS.get(effect.direction, effect.direction)}" if found[1:] else "")
         for effect, _ in [first, *(pair for pair in found if pair is not first)]
     ]
     text = f"{_DONE[intervention].format(dose=dose)} {told.what} {'; '.join(words)} (standard "
     text += (
-        f"deviations; mean over {len(read)} concept{'s' * (len(read) > 1)}, intervals over images)."
+        f"deviations; mean over {len(read)} concept{'s' * (len(read) > 1)}, intervals "
+        f"{told.over_what(free=free)})."
     )
     others = first[0].parts[:, read, 1]
     along = f" along the {PATTERN}" if found[1:] else ""
     if np.isfinite(others).any():
-        text += f" All else changes by {interval(told.over(others))}{along}."
+        text += f" All else changes by {interval(told.over(others, free=free))}{along}."
     if len(first[0].random):
         text += _placed(first[0], [first[1][i] for i in enough], along)
+    text += told.study.if_few
     name = f"{intervention}, {told.readout.name}"
-    change = told.over(first[0].parts[:, read, 0])
+    change = told.over(first[0].parts[:, read, 0], free=free)
     told.study.find(QUESTION, name, change, len(read), text)
 
 
 def _placed(effect: Effect, rows: Sequence[CausalRow], along: str) -> str:
     """Say for how many concepts an effect stands out among random and others' vectors."""
-    rare = [row.name for row in rows if row.p <= _RARE]
-    listed = f" ({', '.join(rare)})" if 0 < len(rare) <= _LISTED else ""
+    number = len(effect.random)
+    rare = [f"{row.name}, {p_text(row.p, number)}" for row in rows if row.p <= _RARE]
+    listed = f" ({'; '.join(rare)})" if 0 < len(rare) <= _LISTED else ""
+    way = "from 0" if effect.is_slope else "down" if effect.sign < 0 else "up"
+    level = int(_RARE * (number + 1)) / (number + 1)  # p comes in steps
     text = (
-        f" It goes further {'down' if effect.sign < 0 else 'up'}{along} than along all but 5 % of "
-        f"{len(effect.random)} random directions for {len(rare)} of {len(rows)} concepts{listed}; "
-        f"by chance it would for {_RARE * len(rows):.1f}."
+        f" It goes further {way}{along} than along all but 5 % of {number} random directions for "
+        f"{len(rare)} of {len(rows)} concepts{listed}; by chance it would for "
+        f"{level * len(rows):.1f}."
     )
     if np.isfinite([row.others_above for row in rows]).all() and len(rows) > 1:
         alone = sum(row.others_above == 0 for row in rows)
@@ -200,8 +225,8 @@ def _doses(told: Told, measured: Measured) -> list[CausalDoseRow]:
             kind,
             float(dose),
             int(np.isfinite(parts[:, 0]).sum()),
-            told.estimate(parts[:, 0]),
-            told.estimate(parts[:, 1]),
+            told.estimate(parts[:, 0], free=True),
+            told.estimate(parts[:, 1], free=True),
             float(image_means(parts[None, :, 2])[0]),
         )
         for c in told.read

@@ -46,6 +46,25 @@ def test_leace_is_the_papers_formula_with_roots_of_the_covariance(seed: int) -> 
     torch.testing.assert_close(erased(x, leace(*moments(x, share))), wanted, atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.parametrize("singular", [False, True])
+def test_leace_is_what_the_concept_erasure_package_does(singular: bool) -> None:
+    """As its ``LeaceFitter.eraser`` and ``LeaceEraser.__call__`` have it, version 0.2."""
+    x, share = drawn(4)
+    if singular:
+        x[:, 5] = x[:, 1] - 2 * x[:, 2]
+    cross, covariance, mean = moments(x, share)
+    values, vectors = torch.linalg.eigh(covariance)
+    mask = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
+    values = values.clamp(min=0.0)
+    whitening = vectors * torch.where(mask, values.rsqrt(), 0.0) @ vectors.mH
+    unwhitening = vectors * torch.where(mask, values.sqrt(), 0.0) @ vectors.mH
+    u, s, _ = torch.linalg.svd(whitening @ cross[:, None], full_matrices=False)
+    u = u * (s > 0.01)
+    left, right = unwhitening @ u, u.mH @ whitening
+    wanted = x - ((x - mean) @ right.mH) @ left.mH
+    torch.testing.assert_close(erased(x, leace(cross, covariance, mean)), wanted, atol=1e-6, rtol=0)
+
+
 def test_after_leace_no_linear_probe_beats_chance() -> None:
     x, share = drawn(7)
     left = erased(x, leace(*moments(x, share)))
@@ -98,3 +117,11 @@ def test_a_step_is_added_inside_its_region_only() -> None:
     for row, column in torch.cartesian_prod(torch.arange(4), torch.arange(4)).tolist():
         wanted = activation[:, :, row, column] + (step.float() if region[row, column] else 0)
         assert torch.equal(moved[:, :, row, column], wanted)
+
+
+def test_how_far_an_erasure_goes_is_the_length_of_its_change() -> None:
+    activation = torch.randn(3, 6, 4, 5).double()
+    erasure = leace(*moments(*drawn(1)))
+    change = erasure(activation) - activation
+    lengths = [float(of_image.flatten().norm()) for of_image in change]
+    torch.testing.assert_close(erasure.size(activation), torch.tensor(lengths).double())

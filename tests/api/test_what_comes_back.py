@@ -37,7 +37,7 @@ def bank(folder: Path) -> Bank:
     return net2vec_pl.learn(
         "shapesnet", names=NAMES, target="both", seeds=2, analyses="all", device="cpu",
         options=SMALL | {
-            "analysis.replicates": 50, "analysis.permutations": 100, "analysis.steps": 4,
+            "analysis.permutations": 100, "analysis.steps": 4,
             "analysis.sizes": [1, 4], "protocol.classification.epochs": 2,
         },
         folder=folder,

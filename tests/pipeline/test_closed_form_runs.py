@@ -270,7 +270,7 @@ def test_questions_are_answered_by_solved_probes(tmp_path: Path) -> None:
     """Subsets are solved for under masks, controls on shuffled masks; the L1 path is left out."""
     options = [*without(BESIDE, "analysis", "data.categories"), "data.names=[blue-c,red-c]"]
     options += ["analysis=basic", "analysis.names=[subsets,controls,worth]"]
-    out = finished(tmp_path, *options, "analysis.replicates=50", "analysis.permutations=100")
+    out = finished(tmp_path, *options, "analysis.permutations=100")
     rows = read_table(out / "analysis/subsets.csv")
     assert rows
     assert not (out / "analysis/penalties.csv").exists()

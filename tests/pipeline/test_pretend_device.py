@@ -24,7 +24,6 @@ PLANTED = [*without(OPTIONS, "trainer"), "layer=early"]
 SHORT = ["protocol.epochs=2", "loader.batch_size=8", "protocol.reference_batch_size=8"]
 BARE = ["analysis=none", "report=false"]
 FEW = [
-    "analysis.replicates=200",
     "analysis.permutations=2000",
     "analysis.penalties=2",
     "analysis.steps=2",

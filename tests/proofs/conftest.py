@@ -22,7 +22,6 @@ from net2vec_pl.probes import BankFile
 Make = Callable[..., "PlantedRun"]
 # Numbers of resamples and of permutations that tests can repeat at once.
 FEW = [
-    "analysis.replicates=200",
     "analysis.permutations=2000",
     "analysis.penalties=2",
     "analysis.steps=2",

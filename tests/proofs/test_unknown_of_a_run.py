@@ -29,7 +29,7 @@ EVERYTHING: dict[str, Any] = {
     "seeds": 2,
     "beside": ("mean_difference", "lda"),
     "analyses": ["worth", "intervals", "subsets", "closed_form", "examples", "controls"],
-    "options": FEW | {"protocol.classification.epochs": 2, "analysis.replicates": 20},
+    "options": FEW | {"protocol.classification.epochs": 2},
 }
 
 

@@ -43,7 +43,6 @@ from net2vec_pl.studies.registry import BUILT_IN
 SMALL = [
     *(a for a in QUICK if not a.startswith("analysis")),
     "analysis=all",
-    "analysis.replicates=50",
     "analysis.permutations=200",
     "analysis.penalties=2",
     "analysis.steps=2",

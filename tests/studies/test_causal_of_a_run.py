@@ -79,7 +79,8 @@ def test_what_was_taken_is_said(bank: Bank) -> None:
         "With a concept taken out by projection, classes related to it change by"
     )
     assert " along its pattern; by " in text
-    assert "of 30 random directions for 1 of 2 concepts (used); by chance it would for 0.1." in text
+    assert "30 random directions for 1 of 2 concepts (used, p <= 0.032); by chance" in text
+    assert "by chance it would for 0.1." in text
     assert "No other concept's vector goes as far for 2 of them." in text
 
 

@@ -33,7 +33,6 @@ TABLES = {
 ASKED = [
     *without(QUICK, "analysis", "beside"),
     "analysis.names=[closed_form]",
-    "analysis.replicates=100",
     "beside=[lda]",
 ]
 Array = np.ndarray[Any, Any]

@@ -46,7 +46,6 @@ class Odd(Question):
 SMALL = [
     *without(QUICK, "report", "analysis"),
     "data.names=[sky,grass,tree]",
-    "analysis.replicates=20",
     "analysis.permutations=20",
     "run.dir=out",
 ]

@@ -89,7 +89,7 @@ class UseNetwork(nn.Module):
         return said
 
 
-_OPTIONS = {"analysis.random_directions": 30, "analysis.images": 12, "analysis.replicates": 200}
+_OPTIONS = {"analysis.random_directions": 30, "analysis.images": 12}
 
 
 def learned(analyses: list[str], layer: str = "layer", **options: Any) -> Bank:
