@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 QUESTION = "Are filters shared between concepts?"
 _LARGEST = 10  # filters of largest weight that make a concept's set
 _WRITTEN = 100  # pairs in the table
+_POOLED = 10**8  # pairs of random choices that are enough
 _NAMED = 8  # failures in the sentence
 
 
@@ -44,7 +45,8 @@ class Sharing(Question):
     """Leaves tables of filters and concepts, unique detectors, failures, and their figures.
 
     Args:
-        permutations: Ten times the random choices of filters that overlaps are compared with.
+        permutations: Ten times the random choices of filters that overlaps are compared with; of
+            more than 450 concepts fewer are enough.
     """
 
     name: ClassVar[str] = "sharing"
@@ -57,7 +59,9 @@ class Sharing(Question):
         best = study.segmented.baseline.best_filter().numpy()
         shared = concepts_per_filter(best, weight.shape[1])
         largest = min(_LARGEST, weight.shape[1])
-        times = self.permutations // 10 or 1
+        num_pairs = len(weight) * (len(weight) - 1) // 2
+        enough = max(_POOLED // max(num_pairs, 1), 99)
+        times = min(self.permutations // 10 or 1, enough)
         common = overlap(top_filters(weight, [largest])[0], times)
         _write_filters(study, shared, best)
         _write_concepts(study, common)

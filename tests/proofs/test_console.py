@@ -171,6 +171,7 @@ def test_findings_stand_under_their_questions_in_the_order_in_which_they_were_fo
         "concepts with the combination below the single filter",
         "share of chosen filters that several concepts choose",
         "mean overlap of the 10 largest weights",
+        "pairs of concepts that share more filters than popularity gives",
     ]
 
 
