@@ -22,8 +22,6 @@ def over_images(
 ) -> Interval:
     """Average over images, then over columns, with an interval over images, or groups of them.
 
-    The interval follows the skewness of the images, for a change often does much to a few of them.
-
     Args:
         values: Of each image, in columns such as concepts; NaN where a column has none.
         groups: The group of each image; None where each stands alone.
@@ -52,7 +50,7 @@ def over_images(
         return Interval(value, NOTHING.low, NOTHING.high)
     without = ((total - sums) / (count - counts)).mean(1, keepdims=True)
     weight = (counts / count).mean(1, keepdims=True)
-    found = jackknife(value[None], without, weight, level, least=LEAST_GROUPS, skewed=True)
+    found = jackknife(value[None], without, weight, level, least=LEAST_GROUPS)
     return Interval(*map(np.asarray, found.array()[:, 0]))
 
 

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float64, Int64
 from net2vec_pl.analysis.jackknife import (
     LEAST_IMAGES,
     NOTHING,
+    Changes,
     Interval,
-    effective_number,
     jackknife,
     student,
 )
@@ -120,18 +120,8 @@ class SetIouIntervals:
         concept, size = self._units.concept, self.counts.num_concepts
         value = self._scores[which]
         change = np.nan_to_num(self._without[which] - value[concept])
-        weight = self._weights[which]
-        return student(
-            value,
-            np.bincount(concept, change**2, size).astype(np.float64),
-            np.bincount(concept, minlength=size),
-            effective_number(
-                *(np.bincount(concept, w, size).astype(np.float64) for w in (weight, weight**2))
-            ),
-            self.level,
-            share=which < 2,
-            least=self._least(),
-        )
+        changes = Changes.by(concept, size, change, self._weights[which])
+        return student(value, changes, self.level, share=which < 2, least=self._least())
 
     @cached_property
     def _weights(self) -> Float64[np.ndarray, "3 Q"]:

@@ -38,6 +38,82 @@ class Interval:
 NOTHING = Interval(*[np.array(np.nan)] * 3)
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What leaving out each unit changes in an estimate, summed over the units.
+
+    Args:
+        units: Numbers of units, n.
+        weights: Sums of what each unit counts in the estimate, and of the square of that.
+        powers: Sums of the second, third and fourth powers of the changes.
+    """
+
+    units: Int64[np.ndarray, "*S"]
+    weights: Float64[np.ndarray, "2 *S"]
+    powers: Float64[np.ndarray, "3 *S"]
+
+    @classmethod
+    def over(
+        cls, change: Float64[np.ndarray, "U *S"], weight: Float64[np.ndarray, "U *S"]
+    ) -> "Changes":
+        """Sum over the first axis; a unit that an estimate does not have has a change of NaN."""
+        there = np.isfinite(change)
+        change, weight = np.where(there, change, 0.0), np.where(there, weight, 0.0)
+        return cls(
+            np.asarray(there.sum(0)),
+            np.stack([weight.sum(0), (weight**2).sum(0)]),
+            np.stack([(change**power).sum(0) for power in (2, 3, 4)]),
+        )
+
+    @classmethod
+    def by(
+        cls,
+        of: Int64[np.ndarray, "Q"],
+        size: int,
+        change: Float64[np.ndarray, "Q"],
+        weight: Float64[np.ndarray, "Q"],
+    ) -> "Changes":
+        """Sum the entries of each of ``size`` estimates; an entry is of the estimate ``of``."""
+
+        def summed(*rows: Float64[np.ndarray, "Q"]) -> Float64[np.ndarray, "n C"]:
+            return np.stack([np.bincount(of, row, size) for row in rows]).astype(np.float64)
+
+        return cls(
+            np.bincount(of, minlength=size),
+            summed(weight, weight**2),
+            summed(change**2, change**3, change**4),
+        )
+
+    @property
+    def effective(self) -> Float64[np.ndarray, "*S"]:
+        """The effective numbers of units, n*: at most n."""
+        by_weight = effective_number(*map(np.asarray, self.weights))
+        return np.asarray(np.minimum(by_weight, self._steady))
+
+    @property
+    def error(self) -> Float64[np.ndarray, "*S"]:
+        """Standard errors of the estimates."""
+        n = np.maximum(self.units, 1)
+        return np.asarray(np.sqrt((n - 1) / n * self.powers[0]))
+
+    @property
+    def skewness(self) -> Float64[np.ndarray, "*S"]:
+        """Skewness of the estimates; of a mean of normal units it has no bias."""
+        n = np.maximum(self.units, 3)  # fewer have none
+        # An estimate misses the unit that is left out: hence the sign.
+        return np.asarray(-np.sqrt(n * (n - 1)) / (n - 2) * self.powers[1] / self._safe**1.5)
+
+    @property
+    def _steady(self) -> Float64[np.ndarray, "*S"]:
+        """How many normal units have a variance that is as uncertain."""
+        spread = self.powers[2] / self._safe**2 - 1 / np.maximum(self.units, 1)
+        return np.asarray(1 + 2 / np.maximum(spread, _STRAIGHT))
+
+    @property
+    def _safe(self) -> Float64[np.ndarray, "*S"]:
+        return np.where(self.powers[0] > 0, self.powers[0], 1.0)
+
+
 def jackknife(
     value: Float64[np.ndarray, "*S"],
     without: Float64[np.ndarray, "U *S"],
@@ -45,7 +121,6 @@ def jackknife(
     level: float = 0.95,
     share: bool = False,
     least: int = LEAST_IMAGES,
-    skewed: bool = False,
 ) -> Interval:
     r"""Return intervals from the values that remain when each unit is left out.
 
@@ -54,13 +129,11 @@ def jackknife(
 
     The delete-one jackknife (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 11).
     A few large units count as fewer than they are: n* is Kish's effective number (*Survey
-    Sampling*, 1965). A share gets its bounds on the scale of logits, and so stays within [0, 1].
-
-    Where units may be skewed, as the effects of a change are, t is bent by the skewness of what
-    each adds, so that an interval reaches further to the side of the few large ones (Hall, *On the
-    removal of skewness by transformation*, 1992), and n* is at most the number of normal units
-    whose variance is as uncertain (Satterthwaite, *An approximate distribution of estimates of
-    variance components*, 1946).
+    Sampling*, 1965), and at most the number of normal units whose variance is as uncertain
+    (Satterthwaite, *An approximate distribution of estimates of variance components*, 1946). t is
+    bent by the skewness of what each unit adds, so that an interval reaches further to the side of
+    the few large ones (Hall, *On the removal of skewness by transformation*, 1992). A share gets
+    its bounds on the scale of logits, and so stays within [0, 1].
 
     Args:
         value: Estimates from all units.
@@ -69,7 +142,6 @@ def jackknife(
         level: How often an interval should hold the truth, in (0, 1).
         share: Whether estimates are shares.
         least: Units that an interval needs.
-        skewed: Whether to follow the skewness of the units.
 
     Returns:
         NaN bounds where there are fewer units.
@@ -80,16 +152,9 @@ def jackknife(
         >>> jackknife(np.array(4.5), without).array().round(3).tolist()
         [4.5, 2.334, 6.666]
     """
-    there = np.isfinite(without)
-    change = np.where(there, without - value, 0.0)
-    counted = there * (1.0 if weight is None else np.where(there, weight, 0.0))
-    squares, units = np.asarray((change**2).sum(0)), np.asarray(there.sum(0))
-    effective = effective_number(np.asarray(counted.sum(0)), np.asarray((counted**2).sum(0)))
-    if not skewed:
-        return student(value, squares, units, effective, level, share, least)
-    steady, skewness = _moments(change, squares, units)
-    effective = np.minimum(effective, steady)
-    return student(value, squares, units, effective, level, share, least, skewness)
+    counted = np.ones_like(without) if weight is None else np.asarray(weight, dtype=np.float64)
+    changes = Changes.over(without - value, np.broadcast_to(counted, without.shape))
+    return student(value, changes, level, share, least)
 
 
 def effective_number(
@@ -101,31 +166,23 @@ def effective_number(
 
 def student(
     value: Float64[np.ndarray, "*S"],
-    squares: Float64[np.ndarray, "*S"],
-    units: Int64[np.ndarray, "*S"],
-    effective: Float64[np.ndarray, "*S"],
+    changes: Changes,
     level: float = 0.95,
     share: bool = False,
     least: int | Int64[np.ndarray, "*S"] = LEAST_IMAGES,
-    skewness: Float64[np.ndarray, "*S"] | None = None,
 ) -> Interval:
     """Return the intervals of :func:`jackknife` from sums over units.
 
     Args:
         value: Estimates.
-        squares: Sums of the squared changes that leaving out each unit makes.
-        units: Numbers of units, n.
-        effective: Their effective numbers, n*.
+        changes: Of the estimates.
         level: How often an interval should hold the truth, in (0, 1).
         share: Whether estimates are shares.
         least: Units that an interval needs.
-        skewness: Of the estimates, to be followed.
     """
-    n = np.maximum(units, 1).astype(np.float64)
-    error = np.sqrt((n - 1) / n * squares)
-    t = stats.t.ppf((1 + level) / 2, np.maximum(effective - 1, 1.0))
-    below, above = (t, -t) if skewness is None else (_bent(t, skewness), _bent(-t, skewness))
-    down, up = error * below, -error * above
+    t = stats.t.ppf((1 + level) / 2, np.maximum(changes.effective - 1, 1.0))
+    down = changes.error * _bent(t, changes.skewness)
+    up = -changes.error * _bent(-t, changes.skewness)
     if share:
         inside = np.clip(value, _EDGE, 1 - _EDGE)
         middle, slope = np.log(inside / (1 - inside)), inside * (1 - inside)
@@ -135,23 +192,8 @@ def student(
         low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
     else:
         low, high = value - down, value + up
-    enough = (units >= least) & np.isfinite(value)
+    enough = (changes.units >= least) & np.isfinite(value)
     return Interval(value, np.where(enough, low, np.nan), np.where(enough, high, np.nan))
-
-
-def _moments(
-    change: Float64[np.ndarray, "U *S"],
-    squares: Float64[np.ndarray, "*S"],
-    units: Int64[np.ndarray, "*S"],
-) -> tuple[Float64[np.ndarray, "*S"], Float64[np.ndarray, "*S"]]:
-    """Return the number of normal units whose variance is as uncertain, and an estimate's skewness.
-
-    The latter is unbiased for a mean of normal units.
-    """
-    n, safe = np.maximum(units, 3), np.where(squares > 0, squares, 1.0)  # fewer than 3 have none
-    spread = np.maximum((change**4).sum(0) / safe**2 - 1 / n, _STRAIGHT)
-    skewness = -(change**3).sum(0) / safe**1.5  # a unit that is left out is missed
-    return np.asarray(1 + 2 / spread), np.asarray(np.sqrt(n * (n - 1)) / (n - 2) * skewness)
 
 
 def _bent(

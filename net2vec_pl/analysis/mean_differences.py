@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from net2vec_pl.analysis.intervals import MeanParts
-from net2vec_pl.analysis.jackknife import effective_number, student
+from net2vec_pl.analysis.jackknife import Changes, student
 from net2vec_pl.analysis.paired_test import ROUNDING, share_reached, swapped
 from net2vec_pl.data.groups import FEW
 
@@ -78,8 +78,12 @@ def mean_differences(
         np.stack([getattr(s, name) for s in settings]) for name in ("value", "without", "weight")
     )
     rows = [_against(without, weight, value, i) for i in range(len(settings) - 1)]
-    squares, units, effective = (np.concatenate(of) for of in zip(*rows, strict=True))
-    found = student(value[a] - value[b], squares, units, effective, level, least=settings[0].least)
+    changes = Changes(
+        np.concatenate([row.units for row in rows]),
+        np.concatenate([row.weights for row in rows], axis=1),
+        np.concatenate([row.powers for row in rows], axis=1),
+    )
+    found = student(value[a] - value[b], changes, level, least=settings[0].least)
     p, size = np.full(len(a), np.nan), without.shape[1]
     if size >= max(FEW, settings[0].least) and np.isfinite(without).all():
         p = _swap_p(value[:, None] - (size - 1) / size * without, permutations, seed)
@@ -91,13 +95,10 @@ def _against(
     weight: Float64[np.ndarray, "S U"],
     value: Float64[np.ndarray, "S"],
     i: int,
-) -> tuple[Float64[np.ndarray, "t"], Int64[np.ndarray, "t"], Float64[np.ndarray, "t"]]:
+) -> Changes:
     """Return what intervals are made of, of setting i less each of those behind it."""
     change = (without[i] - value[i]) - (without[i + 1 :] - value[i + 1 :, None])
-    there = np.isfinite(change)
-    counted = (weight[i] + weight[i + 1 :]) * there
-    effective = effective_number(counted.sum(1), (counted**2).sum(1))
-    return (np.where(there, change, 0.0) ** 2).sum(1), there.sum(1), effective
+    return Changes.over(change.T, (weight[i] + weight[i + 1 :]).T)
 
 
 def _swap_p(

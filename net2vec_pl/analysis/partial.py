@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from net2vec_pl.analysis.intervals import SetIouIntervals
-from net2vec_pl.analysis.jackknife import Interval, effective_number, student
+from net2vec_pl.analysis.jackknife import Changes, Interval, student
 from net2vec_pl.analysis.pair_counts import PairCounts, set_ious
 from net2vec_pl.probes.closed_form import solve
 
@@ -111,18 +111,8 @@ def share_of_gain(partial: PairCounts, level: PairCounts, confidence: float = 0.
     change = np.nan_to_num(_share(totals[..., units.concept] - sums) - value[units.concept])
     size, union = partial.num_concepts, totals[:, 1][:, units.concept]
     share = np.divide(sums[:, 1], union, out=np.zeros_like(union), where=union > 0).mean(0)
-    squares, total, total_squares = (
-        np.bincount(units.concept, of, size).astype(np.float64)
-        for of in (change**2, share, share**2)
-    )
-    found = student(
-        value,
-        squares,
-        np.bincount(units.concept, minlength=size),
-        effective_number(total, total_squares),
-        confidence,
-        least=1,
-    )
+    changes = Changes.by(units.concept, size, change, share)
+    found = student(value, changes, confidence, least=1)
     sure = over.gain.low > 0  # NaN where there are too few images or groups
     return Interval(value, *(np.where(sure, bound, np.nan) for bound in (found.low, found.high)))
 
