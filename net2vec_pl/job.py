@@ -40,7 +40,7 @@ from net2vec_pl.report import (
     write_card,
 )
 from net2vec_pl.report.native import native_statements
-from net2vec_pl.runs import BANK, CLASSIFIERS, REPORT
+from net2vec_pl.runs import BANK, CLASSIFIERS, COUNTS, REPORT
 from net2vec_pl.runs.folder import layer_folder
 from net2vec_pl.runs.stages import Stages
 from net2vec_pl.studies import Question, analyse
@@ -201,6 +201,8 @@ def _layer(
     tables = _tables(job, segmented, classified)
     if processes.is_first():
         tables.write(job.folder)
+        if segmented is not None:
+            segmented.val_counts.save(job.folder / COUNTS)
     study = analyse(job, questions, segmented, classified)
     if processes.is_first():
         if job.setup.options.report:

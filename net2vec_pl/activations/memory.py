@@ -5,9 +5,7 @@ image is where its bits are set, and the mask of each of its pairs, eight pixels
 probe's inputs are the activations themselves, these too, in half precision.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,74 +14,18 @@ from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from net2vec_pl.activations.disk_cache import DiskCache
+from net2vec_pl.activations.exchange import exchanged
+from net2vec_pl.activations.ragged import Ragged
 from net2vec_pl.activations.survey import Sink
 from net2vec_pl.data import BitBatch, ImageBatch
 from net2vec_pl.data.datamodule import BatchSource
-from net2vec_pl.data.unknown import AreaExchange, Areas
+from net2vec_pl.data.unknown import Areas
 from net2vec_pl.errors import BackboneError
 from net2vec_pl.functional.bits import pack_bits
-from net2vec_pl.functional.ragged import owners, places, starts
-
-T = TypeVar("T", bound="Ragged")
+from net2vec_pl.functional.ragged import owners
 
 # Masks are made for so many pairs at a time.
 _PAIRS_PER_CHUNK = {"cpu": 64, "cuda": 4096}
-
-
-class Ragged:
-    """Lists of different lengths, one after another, found by a key.
-
-    Args:
-        keys: The key of each list.
-        lengths: The length of each list.
-        values: Tensors with all the lists' elements along their first axis.
-    """
-
-    def __init__(
-        self,
-        keys: npt.NDArray[np.int64],
-        lengths: npt.NDArray[np.int64],
-        values: Sequence[Tensor],
-    ) -> None:
-        self.keys, self.values = keys, list(values)
-        self._slot = np.full(int(keys.max(initial=-1)) + 1, -1)
-        self._slot[keys] = np.arange(len(keys))
-        self._start = starts(lengths)
-
-    def __getitem__(
-        self, keys: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], list[Tensor]]:
-        """Return the lists of some keys: the length of each, and their elements joined."""
-        on_device = torch.from_numpy(self.places(keys)).to(self.values[0].device)
-        return self._lengths(keys), [value[on_device] for value in self.values]
-
-    def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return where the elements of some keys' lists lie, one list after another."""
-        return places(self._start[self._slot[keys]], self._lengths(keys))
-
-    def owners(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the key of each element of some keys' lists, one list after another."""
-        return np.repeat(keys, self._lengths(keys))
-
-    def _lengths(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        lengths: npt.NDArray[np.int64] = np.diff(self._start)[self._slot[keys]]
-        return lengths
-
-    def copy(self: T) -> T:
-        """Return the same lists with elements of their own."""
-        other = copy.copy(self)
-        other.values = [value.clone() for value in self.values]
-        return other
-
-    def to(self: T, device: torch.device) -> T:
-        """Move the elements to a device, in place."""
-        self.values = [value.to(device) for value in self.values]
-        return self
-
-    @property
-    def num_bytes(self) -> int:
-        """What the elements take."""
-        return sum(value.nbytes for value in self.values)
 
 
 class MemoryCache(BatchSource):
@@ -161,31 +103,21 @@ class MemoryCache(BatchSource):
         areas = sum(of_row.num_bytes for of_row in self._areas.values())
         return self._fired.num_bytes + self._pairs.num_bytes + kept + areas
 
-    def shuffled(self, rows: npt.NDArray[np.int64], seed: int) -> "MemoryCache":
-        """Return the same answers with masks exchanged between images of the same concept.
-
-        What is unknown for the concept goes with its mask.
+    def shuffled(
+        self,
+        rows: npt.NDArray[np.int64],
+        seed: int,
+        groups: npt.NDArray[np.int64] | None = None,
+    ) -> "MemoryCache":
+        """Return the same answers with masks of other images of the same concept.
 
         Args:
             rows: The images that exchange masks; the others keep theirs.
-            seed: Seed of the exchange.
+            seed: Seed of the exchange; see :func:`~net2vec_pl.activations.exchange.exchanged`.
+            groups: The group of each row of the dataset, if rows are grouped.
         """
-        pairs = self._pairs.copy()
-        concept, masks = pairs.values
-        generator = np.random.default_rng(seed)
-        places = pairs.places(rows)
-        of_place, of_row = concept.cpu().numpy()[places], pairs.owners(rows)
-        owner = dict(zip(places.tolist(), of_row.tolist(), strict=True))
-        areas = AreaExchange(self._areas)
-        for c in np.unique(of_place):
-            mine = places[of_place == c]
-            drawn = generator.permutation(mine)
-            masks[mine] = masks[drawn]
-            for place, other in zip(mine.tolist(), drawn.tolist(), strict=True):
-                areas.give(int(c), owner[other], owner[place])
-        return MemoryCache(
-            self._fired, pairs, self._shape, self._mask_size, self._dense, areas.exchanged()
-        )
+        pairs, areas = exchanged(self._pairs, self._areas, rows, seed, groups)
+        return MemoryCache(self._fired, pairs, self._shape, self._mask_size, self._dense, areas)
 
     def collate(self, items: Sequence[int]) -> BitBatch:
         """Make a batch of some rows."""

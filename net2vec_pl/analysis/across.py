@@ -1,8 +1,7 @@
-"""All pairs at once: scores of many settings concept by concept, and many embeddings.
+"""All pairs of many embeddings at once.
 
-What one pair would take ``comparison.compare`` or a test of its own is done here for thousands:
-resamples and sign flips are one matrix product over all settings, and every embedding's cosines
-are ranked, centred and searched once.
+What one pair would take ``comparison.compare`` is done here for thousands: every embedding's
+cosines are ranked, centred and searched once.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,150 +10,13 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
-from scipy import stats
 
-from net2vec_pl.analysis.comparison import centred, centred_ranks
-from net2vec_pl.analysis.jackknife import Interval
-from net2vec_pl.analysis.space import cosines, nearest_rows, unit_rows
+from net2vec_pl.analysis.comparison import centred, centred_ranks, near
+from net2vec_pl.analysis.neighbourhood import FEWEST, all_alike
+from net2vec_pl.analysis.space import cosines, unit_rows
 
-_ROUNDING = 1e-12  # equal sums may differ by this much
 _CLOSE = 1e-9
-_CHUNK = 500
-FEWEST = 3  # concepts, for embeddings to be compared
 MEASURES = ("distance", "correlation", "cka", "overlap")
-
-
-def mean_intervals(
-    scores: Float64[np.ndarray, "S C"], replicates: int = 1000, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Average every setting over the same concepts, with percentile intervals over concepts.
-
-    One resample of the concepts serves all settings.
-
-    Args:
-        scores: Scores of every setting and concept, all finite.
-        replicates: Resamples of the concepts.
-        level: Share of the resamples between the bounds, in (0, 1).
-        seed: Seed of the draws.
-
-    Returns:
-        A mean for each setting; NaN without concepts.
-
-    Example:
-        >>> mean_intervals(np.array([[0.5, 0.5], [0.0, 1.0]])).array().tolist()
-        [[0.5, 0.5], [0.5, 0.0], [0.5, 1.0]]
-    """
-    if not scores.shape[1]:
-        nothing = np.full(len(scores), np.nan)
-        return Interval(nothing, nothing, nothing)
-    low, high = _bounds(_resampled(scores, replicates, seed), level)
-    return Interval(scores.mean(axis=1), low, high)
-
-
-@dataclass(frozen=True)
-class PairedDifferences:
-    """Every pair of settings, compared over the same concepts.
-
-    Args:
-        first: Row of one setting.
-        second: Row of the other.
-        difference: Mean score of the first less that of the second.
-        low: Lower bound of its interval over concepts.
-        high: Upper bound.
-        p: Two-sided p-value of a sign-flip test over concepts.
-        p_fdr: The same after Benjamini & Hochberg, over all pairs.
-        won: Share of concepts on which the first scores higher; ties count half.
-    """
-
-    first: Int64[np.ndarray, "T"]
-    second: Int64[np.ndarray, "T"]
-    difference: Float64[np.ndarray, "T"]
-    low: Float64[np.ndarray, "T"]
-    high: Float64[np.ndarray, "T"]
-    p: Float64[np.ndarray, "T"]
-    p_fdr: Float64[np.ndarray, "T"]
-    won: Float64[np.ndarray, "T"]
-
-
-def paired_differences(
-    scores: Float64[np.ndarray, "S C"],
-    permutations: int = 10_000,
-    replicates: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> PairedDifferences:
-    r"""Compare every two settings concept by concept.
-
-    If two settings are equally good, which of them has which of a concept's two scores is a coin's
-    toss. So the sign of every concept's difference is flipped at random, and
-    :math:`p = (1 + \#\{|T_b| \ge |T|\}) / (1 + B)`, T being the mean difference (Fisher's
-    randomisation test). A sum of flipped differences is a difference of flipped sums, so one
-    product serves all pairs.
-
-    Args:
-        scores: Scores of every setting and concept, all finite.
-        permutations: Random flips, B.
-        replicates: Resamples of the concepts, for intervals.
-        level: Share of the resamples between the bounds, in (0, 1).
-        seed: Seed of the draws.
-
-    Returns:
-        Rows for the pairs in the order of an upper triangle; none without concepts.
-    """
-    count = len(scores) if scores.shape[1] else 0
-    a, b = np.triu_indices(count, 1)
-    means = scores.mean(axis=1) if count else np.zeros(0)
-    difference = means[a] - means[b]
-    low, high = np.empty(len(a)), np.empty(len(a))
-    drawn = _resampled(scores, replicates, seed) if count else np.zeros((replicates, 0))
-    for start in range(0, len(a), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        low[some], high[some] = _bounds(drawn[:, a[some]] - drawn[:, b[some]], level)
-    p = _sign_flips(scores, a, b, np.abs(difference), permutations, seed)
-    won = np.array([_won(scores[i], scores[j]) for i, j in zip(a, b, strict=True)])
-    p_fdr = stats.false_discovery_control(p, method="bh") if len(p) else p
-    return PairedDifferences(a, b, difference, low, high, p, p_fdr, won.astype(np.float64))
-
-
-def _won(mine: Float64[np.ndarray, "C"], other: Float64[np.ndarray, "C"]) -> float:
-    return float(((mine > other) + 0.5 * (mine == other)).mean())
-
-
-def _resampled(
-    scores: Float64[np.ndarray, "S C"], replicates: int, seed: int
-) -> Float64[np.ndarray, "B S"]:
-    """Average over resamples of the concepts, the same for every setting."""
-    n = scores.shape[1]
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
-    drawn: Float64[np.ndarray, "B S"] = counts @ scores.T / n
-    return drawn
-
-
-def _bounds(
-    drawn: Float64[np.ndarray, "B T"], level: float
-) -> tuple[Float64[np.ndarray, "T"], Float64[np.ndarray, "T"]]:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def _sign_flips(
-    scores: Float64[np.ndarray, "S C"],
-    a: Int64[np.ndarray, "T"],
-    b: Int64[np.ndarray, "T"],
-    observed: Float64[np.ndarray, "T"],
-    permutations: int,
-    seed: int,
-) -> Float64[np.ndarray, "T"]:
-    rng, reached = np.random.default_rng(seed), np.zeros(len(a))
-    for start in range(0, permutations if len(a) else 0, _CHUNK):
-        times = min(_CHUNK, permutations - start)
-        signs = rng.integers(2, size=(times, scores.shape[1])) * 2.0 - 1.0
-        flipped = signs @ scores.T / scores.shape[1]
-        reached += (np.abs(flipped[:, a] - flipped[:, b]) >= observed - _ROUNDING).sum(axis=0)
-    return np.asarray((1 + reached) / (1 + permutations))
-
-
-# -------------------- embeddings
 
 
 @dataclass(frozen=True)
@@ -213,7 +75,8 @@ def embedding_pairs(
 
     Returns:
         Pairs in the order of an upper triangle; NaN where fewer than 3 concepts have a direction
-        in every embedding.
+        in every embedding, and by all measures but the distance where one embedding has the same
+        cosine for all pairs of concepts.
     """
     a, b = np.triu_indices(len(banks), 1)
     directed = np.array([unit_rows(bank).valid for bank in banks])
@@ -226,6 +89,7 @@ def embedding_pairs(
     cosine = np.stack([cosines(unit_rows(bank[compared]).rows) for bank in banks])
     chosen = np.sort(np.random.default_rng(seed).permutation(len(compared))[:most_tested])
     few = cosine[:, chosen][:, :, chosen]
+    flat, flat_few = (np.array([all_alike(of) for of in some]) for some in (cosine, few))
     value, chance, p = {}, {}, {}
     squares = np.empty_like(cosine)  # one for all measures: fresh memory costs as much as the work
     for name, form in _forms(k).items():
@@ -236,24 +100,20 @@ def embedding_pairs(
         value[name] = _measure(name, inner[a, b], squared[a], squared[b])
         chance[name] = _measure(name, expected[a, b], squared[a], squared[b])
         p[name] = _tested(np.stack([form(square) for square in few]), permutations, seed)[a, b]
+        if name != "distance":
+            value[name][flat[a] | flat[b]] = chance[name][flat[a] | flat[b]] = np.nan
+            p[name][flat_few[a] | flat_few[b]] = np.nan
     return EmbeddingPairs(a, b, value, chance, p, compared, len(chosen), permutations)
 
 
 def _forms(k: int) -> dict[str, Callable[[Square], Square]]:
     """Return what each measure makes of the cosines before it takes inner products."""
-
-    def near(cosine: Square) -> Square:
-        others = cosine.copy()
-        np.fill_diagonal(others, -np.inf)
-        most = min(k, len(others) - 1)
-        chosen = others >= np.partition(others, -most, axis=1)[:, -most, None]
-        if (chosen.sum(axis=1) > most).any():  # ties, which go to the first
-            chosen[:] = False
-            np.put_along_axis(chosen, nearest_rows(cosine, k), True, axis=1)
-        taken: Square = chosen.astype(np.float64)
-        return taken
-
-    return {"distance": np.asarray, "correlation": centred_ranks, "cka": centred, "overlap": near}
+    return {
+        "distance": np.asarray,
+        "correlation": centred_ranks,
+        "cka": centred,
+        "overlap": lambda cosine: near(cosine, k),
+    }
 
 
 def _inner(squares: Float64[np.ndarray, "E V V"]) -> Float64[np.ndarray, "E E"]:
@@ -280,13 +140,10 @@ def _measure(
     squared_a: Float64[np.ndarray, "T"],
     squared_b: Float64[np.ndarray, "T"],
 ) -> Float64[np.ndarray, "T"]:
-    """Turn inner products into a squared distance, or into cosines."""
+    """Turn inner products into a squared distance; by the other measures they are the value."""
     if name == "distance":
         return np.asarray(np.maximum(squared_a + squared_b - 2 * inner, 0.0))
-    length = np.sqrt(squared_a * squared_b)
-    cosine = np.full_like(inner, np.nan)
-    np.divide(inner, length, out=cosine, where=length > _CLOSE)
-    return cosine
+    return inner
 
 
 def _tested(
@@ -301,4 +158,4 @@ def _tested(
         permuted = np.take(rows, (order[:, None] * n + order).ravel(), axis=1)
         reached += rows @ permuted.T >= observed - _CLOSE * scale
     share = (1 + reached) / (1 + permutations)
-    return np.asarray(np.where(scale > _CLOSE, share, np.nan))
+    return np.asarray(share)

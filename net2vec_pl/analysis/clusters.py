@@ -100,6 +100,7 @@ class Agreement:
         score: Adjusted mutual information: 0 is chance, 1 is the same partition.
         chance: Its mean over permuted categories.
         p: Share of permutations with a score as high.
+        permutations: How many were drawn.
         number: Concepts compared.
         reason: Why there is no score; empty if there is.
     """
@@ -107,6 +108,7 @@ class Agreement:
     score: float
     chance: float
     p: float
+    permutations: int
     number: int
     reason: str
 
@@ -126,16 +128,18 @@ def agreement(
         seed: Seed of the draw.
 
     Returns:
-        NaN with a reason where there are not 2 clusters and 2 categories to compare.
+        NaN with a reason where there are not 2 clusters and 2 categories to compare, or where no
+        two concepts share one: every permutation would give the same.
     """
     if len(label) != len(categories):
         raise ValueError(f"{len(categories)} categories for {len(label)} clustered concepts")
     inside = label >= 0
     clusters, kinds = label[inside], np.unique(np.array(categories, dtype=str), return_inverse=True)
     codes = kinds[1][inside]
-    if min(len(np.unique(clusters)), len(np.unique(codes))) < 2:
-        reason = "2 clusters and 2 categories are needed"
-        return Agreement(np.nan, np.nan, np.nan, len(clusters), reason)
+    groups = [len(np.unique(side)) for side in (clusters, codes)]
+    if min(groups) < 2 or max(groups) == len(clusters):
+        reason = "2 clusters and 2 categories are needed, and concepts that share one"
+        return Agreement(np.nan, np.nan, np.nan, 0, len(clusters), reason)
     score = float(adjusted_mutual_info_score(codes, clusters))
     draw = np.random.default_rng(seed)
     permuted = np.array(
@@ -143,7 +147,7 @@ def agreement(
     )
     p = p_value(score, permuted)
     chance = float(permuted.mean()) if permutations else np.nan
-    return Agreement(score, chance, p, len(clusters), "")
+    return Agreement(score, chance, p, permutations, len(clusters), "")
 
 
 @dataclass(frozen=True)

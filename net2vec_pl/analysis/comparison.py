@@ -15,10 +15,16 @@ from jaxtyping import Float, Float64, Int64
 from scipy.stats import rankdata
 
 from net2vec_pl.analysis.chance import p_value
-from net2vec_pl.analysis.space import cosines, nearest_rows, rows_by_name, unit_rows
+from net2vec_pl.analysis.neighbourhood import (
+    ALL_ALIKE,
+    FEWEST,
+    all_alike,
+    among_nearest,
+    neighbourhood_size,
+)
+from net2vec_pl.analysis.space import cosines, rows_by_name, unit_rows
 
 Square: TypeAlias = Float64[np.ndarray, "V V"]
-_FEWEST = 3
 
 
 def common(
@@ -51,12 +57,14 @@ class Score:
         value: The measure; NaN if it cannot be taken.
         chance: Its mean over permutations of the concepts of one embedding.
         p: (1 + number of permutations as alike or more) / (1 + number of permutations).
+        permutations: How many were drawn.
         reason: Why it cannot be taken; empty if it can.
     """
 
     value: float
     chance: float
     p: float
+    permutations: int = 0
     reason: str = ""
 
 
@@ -72,7 +80,7 @@ class Comparison:
         correlation: Representational similarity, Spearman's in [-1, 1].
         cka: Linear CKA in [0, 1].
         overlap: Shared nearest neighbours in [0, 1].
-        k: Neighbours looked at.
+        k: Neighbours looked at; see :func:`~net2vec_pl.analysis.neighbourhood.neighbourhood_size`.
         compared: Concepts with a direction in both.
         excluded: Concepts without.
     """
@@ -105,7 +113,8 @@ def compare(
         seed: Seed of the draw.
 
     Returns:
-        Scores that are NaN, with a reason, where fewer than 3 concepts have a direction in both.
+        Scores that are NaN, with a reason, where fewer than 3 concepts have a direction in both,
+        and all but the distance where one embedding has the same cosine for all pairs.
     """
     per_concept = concept_distances(a, b)
     compared = int(np.isfinite(per_concept).sum())
@@ -117,7 +126,7 @@ def compare(
         representational_similarity(a, b, permutations, seed),
         linear_cka(a, b, permutations, seed),
         neighbour_overlap(a, b, k, permutations, seed),
-        min(k, max(compared - 1, 0)),
+        neighbourhood_size(k, compared),
         compared,
         len(a) - compared,
     )
@@ -152,12 +161,12 @@ def frobenius_distance(
         The distance, over ordered pairs of concepts; p counts permuted distances as small.
     """
     _, of_a, of_b = _paired(a, b)
-    if len(of_a) < _FEWEST:
-        return _too_few(len(of_a))
+    if len(of_a) < FEWEST:
+        return _nothing(_too_few(len(of_a)))
     drawn = _inner(of_a, of_b, permutations, seed)
     permuted = (of_a**2).sum() + (of_b**2).sum() - 2 * drawn[1:]
     value = float(((of_a - of_b) ** 2).sum())
-    return Score(value, _mean(permuted), p_value(-value, -permuted))
+    return Score(value, _mean(permuted), p_value(-value, -permuted), permutations)
 
 
 def representational_similarity(
@@ -171,7 +180,7 @@ def representational_similarity(
     Returns:
         Spearman's correlation of the upper triangles of D_a and D_b.
     """
-    return _alike(a, b, centred_ranks, "all cosines are equal", permutations, seed)
+    return _alike(a, b, centred_ranks, permutations, seed)
 
 
 def linear_cka(
@@ -187,7 +196,7 @@ def linear_cka(
     With more filters than concepts it is far above 0 for unrelated embeddings: read it beside
     ``chance``.
     """
-    return _alike(a, b, centred, "all concepts have the same direction", permutations, seed)
+    return _alike(a, b, centred, permutations, seed)
 
 
 def neighbour_overlap(
@@ -199,18 +208,14 @@ def neighbour_overlap(
 ) -> Score:
     """Compute which share of a concept's k nearest are the same in both, averaged over concepts.
 
-    It is a share of k, not Jaccard's; k is cut to the other concepts there are.
+    It is a share of k, not Jaccard's. Where concepts are equally near, it is the share to expect if
+    ties are broken at random, in each embedding by itself: below 1 even for two that are the same,
+    so read it beside ``chance``. At most a third of the other concepts are looked at.
 
     Raises:
         ConfigError: If k is below 1.
     """
-
-    def near(cosine: Square) -> Square:
-        chosen = np.zeros_like(cosine)
-        np.put_along_axis(chosen, nearest_rows(cosine, k), 1.0, axis=1)
-        return chosen
-
-    return _alike(a, b, near, "", permutations, seed)
+    return _alike(a, b, lambda cosine: near(cosine, k), permutations, seed)
 
 
 def _paired(
@@ -225,24 +230,33 @@ def _alike(
     a: Float[np.ndarray, "C K"],
     b: Float[np.ndarray, "C L"],
     form: Callable[[Square], Square],
-    degenerate: str,
     permutations: int,
     seed: int,
 ) -> Score:
-    """Take the cosine of two matrices that ``form`` makes, against permutations of concepts."""
+    """Take the inner product of two matrices that ``form`` makes, against permuted concepts."""
     _, of_a, of_b = _paired(a, b)
-    if len(of_a) < _FEWEST:
-        return _too_few(len(of_a))
-    formed_a, formed_b = form(of_a), form(of_b)
-    length = float(np.linalg.norm(formed_a) * np.linalg.norm(formed_b))
-    if length < 1e-9:
-        return Score(np.nan, np.nan, np.nan, degenerate)
-    drawn = _inner(formed_a, formed_b, permutations, seed) / length
-    return Score(float(drawn[0]), _mean(drawn[1:]), p_value(float(drawn[0]), drawn[1:]))
+    if len(of_a) < FEWEST:
+        return _nothing(_too_few(len(of_a)))
+    if all_alike(of_a) or all_alike(of_b):
+        return _nothing(ALL_ALIKE)
+    drawn = _inner(form(of_a), form(of_b), permutations, seed)
+    p = p_value(float(drawn[0]), drawn[1:])
+    return Score(float(drawn[0]), _mean(drawn[1:]), p, permutations)
+
+
+def near(cosine: Square, k: int) -> Square:
+    """Compute who is near whom; of two such squares the inner product is the overlap."""
+    k = neighbourhood_size(k, len(cosine))
+    square: Square = among_nearest(cosine, k) / np.sqrt(k * len(cosine))
+    return square
 
 
 def centred_ranks(cosine: Square) -> Square:
-    """Replace cosines by ranks, the mean taken away; the diagonal, which is 1 always, by 0."""
+    """Replace cosines by ranks, the mean taken away, and the diagonal, which is 1 always, by 0.
+
+    Returns:
+        A matrix of length 1.
+    """
     upper = np.triu_indices(len(cosine), 1)
     values = cosine[upper]
     order = np.argsort(values)
@@ -252,14 +266,19 @@ def centred_ranks(cosine: Square) -> Square:
         ranks = rankdata(values)
     square = np.zeros_like(cosine)
     square[upper] = square.T[upper] = ranks - ranks.mean()
-    return square
+    return _of_length_one(square)
 
 
 def centred(cosine: Square) -> Square:
-    """Compute H D H."""
+    """Compute H D H, and divide it by its length."""
     square: Square = cosine - cosine.mean(axis=0)
     square -= square.mean(axis=1, keepdims=True)
-    return square
+    return _of_length_one(square)
+
+
+def _of_length_one(square: Square) -> Square:
+    length = float(np.linalg.norm(square))
+    return square / length if length > 1e-9 else square
 
 
 def _inner(a: Square, b: Square, permutations: int, seed: int) -> Float64[np.ndarray, "B"]:
@@ -280,8 +299,11 @@ def _mean(permuted: Float64[np.ndarray, "B"]) -> float:
     return float(permuted.mean()) if len(permuted) else np.nan
 
 
-def _too_few(concepts: int) -> Score:
+def _nothing(reason: str) -> Score:
+    return Score(np.nan, np.nan, np.nan, reason=reason)
+
+
+def _too_few(concepts: int) -> str:
     if not concepts:
-        return Score(np.nan, np.nan, np.nan, "no concept has a direction in both embeddings")
-    reason = f"{concepts} concepts have a direction in both embeddings, {_FEWEST} are needed"
-    return Score(np.nan, np.nan, np.nan, reason)
+        return "no concept has a direction in both embeddings"
+    return f"{concepts} concepts have a direction in both embeddings, {FEWEST} are needed"

@@ -14,9 +14,12 @@ from net2vec_pl.analysis.jackknife import (
     NOTHING,
     Interval,
     effective_number,
+    jackknife,
     student,
 )
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
+
+_MOST = int(np.iinfo(np.int64).max)  # units that nothing has
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,33 @@ class MeanScores:
     gain: Interval
     n_won: int
     n_concepts: int
+
+
+@dataclass(frozen=True)
+class MeanParts:
+    """A mean over concepts, taken apart by what chance draws: images, or groups.
+
+    Args:
+        value: The mean.
+        without: What it is without each unit; NaN for a unit without any of the concepts.
+        weight: What each unit counts in it: its share of the unions, summed over concepts.
+        least: Units that an interval needs; more than any where images are few.
+    """
+
+    value: float
+    without: Float64[np.ndarray, "U"]
+    weight: Float64[np.ndarray, "U"]
+    least: int
+
+    def interval(self, level: float = 0.95, share: bool = False) -> Interval:
+        """Return the mean with its interval.
+
+        Args:
+            level: How often an interval should hold the truth.
+            share: Whether the mean is one of shares.
+        """
+        value = np.array(self.value)
+        return jackknife(value, self.without, self.weight, level, share, self.least)
 
 
 @dataclass(frozen=True)
@@ -93,10 +123,10 @@ class SetIouIntervals:
         weight = self._weights[which]
         return student(
             value,
-            np.bincount(concept, change**2, size),
+            np.bincount(concept, change**2, size).astype(np.float64),
             np.bincount(concept, minlength=size),
             effective_number(
-                np.bincount(concept, weight, size), np.bincount(concept, weight**2, size)
+                *(np.bincount(concept, w, size).astype(np.float64) for w in (weight, weight**2))
             ),
             self.level,
             share=which < 2,
@@ -113,9 +143,7 @@ class SetIouIntervals:
 
     def _least(self) -> Int64[np.ndarray, "C"]:
         """Units that the interval of each concept needs; more than any where images are few."""
-        enough = self.n_images >= LEAST_IMAGES
-        most = np.iinfo(np.int64).max
-        return np.where(enough, self.counts.least_units, most)
+        return np.where(self.n_images >= LEAST_IMAGES, self.counts.least_units, _MOST)
 
     def means(self, among: Bool[np.ndarray, "C"] | None = None) -> MeanScores:
         """Average over the concepts that both methods score.
@@ -137,29 +165,35 @@ class SetIouIntervals:
         return MeanScores(multi, single, gain, won, int(chosen.sum()))
 
     def _mean(self, which: int, chosen: Bool[np.ndarray, "C"]) -> Interval:
-        number = int(chosen.sum())
-        if not number:
+        if not chosen.any():
             return NOTHING
-        values, size = self._scores[which], self._units.num_units
-        kept = chosen[self._units.concept]
-        unit, concept = self._units.unit[kept], self._units.concept[kept]
+        return self.parts(which, chosen).interval(self.level, share=which < 2)
+
+    def parts(self, which: int, chosen: Bool[np.ndarray, "C"]) -> MeanParts:
+        """Take a mean over concepts apart by unit.
+
+        Args:
+            which: 0 for multi, 1 for single, 2 for the difference.
+            chosen: Concepts to average over, all of them scored.
+        """
+        values, units = self._scores[which], self._units
+        number, total, size = int(chosen.sum()), values[chosen].sum(), units.num_units
+        kept = chosen[units.concept]
+        unit, concept = units.unit[kept], units.concept[kept]
         without = self._without[which][kept]
         gone = np.isnan(without)  # the concept has no other unit
-        total = values[chosen].sum()
         change = np.where(gone, -values[concept], without - values[concept])
         left = number - np.bincount(unit, gone, size)
-        mean = np.divide(
-            total + np.bincount(unit, change, size), left, out=np.full(size, np.nan), where=left > 0
-        )
-        there = np.bincount(unit, minlength=size) > 0
-        weight = np.bincount(unit, self._weights[which][kept], size)
-        squares = np.nan_to_num(mean - total / number)[there] ** 2
-        return student(
-            np.array(total / number),
-            squares.sum(),
-            there.sum(),
-            effective_number(weight.sum(), (weight**2).sum()),
-            self.level,
-            share=which < 2,
-            least=self.counts.least_units,
+        there = (np.bincount(unit, minlength=size) > 0) & (left > 0)
+        images = np.unique(self.counts.image[chosen[self.counts.concept]])
+        return MeanParts(
+            float(total / number),
+            np.divide(
+                total + np.bincount(unit, change, size),
+                left,
+                out=np.full(size, np.nan),
+                where=there,
+            ),
+            np.bincount(unit, self._weights[which][kept], size),
+            self.counts.least_units if len(images) >= LEAST_IMAGES else _MOST,
         )

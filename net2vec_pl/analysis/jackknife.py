@@ -1,6 +1,6 @@
 """The one way to an interval: leave out one image (or group) at a time, and use Student's t.
 
-What is resampled is what chance draws: images, or whole groups of images that belong together.
+What is left out is what chance draws: images, or whole groups of images that belong together.
 No draw is made, so an interval is the same in every run.
 """
 
@@ -74,11 +74,12 @@ def jackknife(
     there = np.isfinite(without)
     change = np.where(there, without - value, 0.0)
     counted = there * (1.0 if weight is None else np.where(there, weight, 0.0))
+    squares, units = np.asarray((change**2).sum(0)), np.asarray(there.sum(0))
     return student(
         value,
-        (change**2).sum(0),
-        there.sum(0),
-        effective_number(counted.sum(0), (counted**2).sum(0)),
+        squares,
+        units,
+        effective_number(np.asarray(counted.sum(0)), np.asarray((counted**2).sum(0))),
         level,
         share,
         least,
@@ -89,9 +90,7 @@ def effective_number(
     total: Float64[np.ndarray, "*S"], squares: Float64[np.ndarray, "*S"]
 ) -> Float64[np.ndarray, "*S"]:
     """Return Kish's number of units from the sums of their weights and of the squares of these."""
-    number = np.zeros(np.shape(total))
-    np.divide(total**2, squares, out=number, where=squares > 0)
-    return number
+    return np.asarray(total**2 / np.where(squares > 0, squares, np.inf))
 
 
 def student(
@@ -114,7 +113,7 @@ def student(
         share: Whether estimates are shares.
         least: Units that an interval needs.
     """
-    n = np.maximum(units, 1)
+    n = np.maximum(units, 1).astype(np.float64)
     error = np.sqrt((n - 1) / n * squares)
     reach = error * stats.t.ppf((1 + level) / 2, np.maximum(effective - 1, 1.0))
     if share:
@@ -127,6 +126,4 @@ def student(
     else:
         low, high = value - reach, value + reach
     enough = (units >= least) & np.isfinite(value)
-    return Interval(
-        np.asarray(value), np.where(enough, low, np.nan), np.where(enough, high, np.nan)
-    )
+    return Interval(value, np.where(enough, low, np.nan), np.where(enough, high, np.nan))

@@ -57,7 +57,7 @@ class PairCounts:
     def __post_init__(self) -> None:
         if ((self.concept < 0) | (self.concept >= self.num_concepts)).any():
             raise ValueError(f"a pair's concept is outside [0, {self.num_concepts})")
-        if len(np.unique(np.stack([self.image, self.concept]), axis=1).T) < len(self.image):
+        if len(np.unique(self.image * self.num_concepts + self.concept)) < len(self.image):
             raise ValueError("a pair of image and concept comes twice: were images counted twice?")
         if any((method[0] > method[1]).any() for method in (self.multi, self.single)):
             raise ValueError("an intersection exceeds its union: are they of the same pairs?")
@@ -90,13 +90,20 @@ class PairCounts:
 
     def by_unit(self) -> UnitCounts:
         """Sum over the images of every group; without groups each image is a unit."""
-        drawn = self.image if self.group is None else self.group
+        drawn = self.image if self.group is None else self._first_images(self.group)
         units, number = np.unique(drawn, return_inverse=True)
         key, entry = np.unique(number * self.num_concepts + self.concept, return_inverse=True)
         values = [*self.multi, *self.single]
         sums = np.stack([np.bincount(entry, v, len(key)) for v in values]).astype(np.float64)
         unit, concept = np.divmod(key, max(self.num_concepts, 1))
         return UnitCounts(unit, concept, sums.reshape(2, 2, -1), len(units))
+
+    def _first_images(self, group: Int64[np.ndarray, "P"]) -> Int64[np.ndarray, "P"]:
+        """Return the first image of every pair's group, so that units follow the images."""
+        _, number = np.unique(group, return_inverse=True)
+        first = np.full(number.max(initial=-1) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, number, self.image)
+        return first[number]
 
     def reasons(self) -> tuple[str, ...]:
         """Say of every concept why the two methods cannot be compared on it; empty if they can."""

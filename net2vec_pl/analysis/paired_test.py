@@ -10,11 +10,11 @@ from jaxtyping import Float64
 from scipy import sparse, stats
 
 from net2vec_pl.analysis.pair_counts import PairCounts, UnitCounts, set_ious
+from net2vec_pl.data.groups import FEW
 
 MULTI, SINGLE, UNDECIDED = "combination", "single filter", "undecided"
-LEAST_SWAPPED = 6  # units: with fewer, no p can be below 0.05
 _ALL_WAYS = 12  # units: up to so many, every way of swapping is taken
-_ROUNDING = 1e-9  # equal sums may differ by this share
+ROUNDING = 1e-9  # equal sums may differ by this share
 _BUDGET = 2**23  # numbers held at a time: 64 MB
 
 
@@ -71,15 +71,16 @@ def paired_test(
     times = max(permutations, int(np.ceil(2 * counts.num_concepts / alpha)))
     total = np.bincount(units.concept, z, counts.num_concepts)
     reached, drawn = np.zeros(counts.num_concepts), 0
-    for sums in _swapped(units, z, counts.num_concepts, times, seed):
-        reached += (np.abs(sums) >= np.abs(total)[:, None] * (1 - _ROUNDING)).sum(1)
+    shape = (counts.num_concepts, units.num_units)
+    table = sparse.csr_array((z, (units.concept, units.unit)), shape=shape)
+    for sums in swapped(table, times, seed):
+        reached += (np.abs(sums) >= np.abs(total)[:, None] * (1 - ROUNDING)).sum(1)
         drawn += sums.shape[1]
-    exact = units.num_units <= _ALL_WAYS  # the observed one is among them
     reasons = np.array(counts.reasons(), dtype=object)
-    few = (reasons == "") & (counts.n_units < LEAST_SWAPPED)
-    reasons[few] = f"fewer than {LEAST_SWAPPED} groups"
-    p = np.where(reasons == "", reached / drawn if exact else (1 + reached) / (1 + drawn), np.nan)
-    p_fdr = _among_finite(p, lambda p: stats.false_discovery_control(p, method="bh"))
+    few = (reasons == "") & (counts.n_units < FEW)
+    reasons[few] = f"fewer than {FEW} groups"
+    p = np.where(reasons == "", share_reached(reached, drawn, units.num_units), np.nan)
+    p_fdr = benjamini_hochberg(p)
     found = np.where(p_fdr <= alpha, np.where(value > 0, MULTI, SINGLE), UNDECIDED)
     verdict = tuple(np.where(reasons == "", found, reasons).tolist())
     return PairedTest(value, p, _among_finite(p, holm), p_fdr, verdict)
@@ -97,21 +98,41 @@ def _linearised(
     return np.subtract(*scores), np.nan_to_num(np.subtract(*parts))
 
 
-def _swapped(
-    units: UnitCounts, z: Float64[np.ndarray, "Q"], num_concepts: int, times: int, seed: int
-) -> Iterator[Float64[np.ndarray, "C _"]]:
-    """Sum what entries add under signs of the units, for some ways of swapping at a time."""
-    shape = (num_concepts, units.num_units)
-    table = sparse.csr_array((z, (units.concept, units.unit)), shape=shape)
-    width = max(1, _BUDGET // max(1, sum(shape)))
-    if units.num_units <= _ALL_WAYS:
-        every = np.array([*product((1.0, -1.0), repeat=units.num_units)]).T
-        yield table @ every.reshape(units.num_units, -1)
+def swapped(
+    parts: Float64[np.ndarray, "S U"] | sparse.csr_array, times: int, seed: int
+) -> Iterator[Float64[np.ndarray, "S _"]]:
+    """Sum what units add under signs of theirs, for some ways of swapping at a time.
+
+    Args:
+        parts: What each unit adds to each sum.
+        times: Ways to draw at random; of at most 12 units, every way is taken instead.
+        seed: Seed of the draws.
+    """
+    num_units = parts.shape[1]
+    width = max(1, _BUDGET // max(1, sum(parts.shape)))
+    if num_units <= _ALL_WAYS:
+        every = np.array([*product((1.0, -1.0), repeat=num_units)])
+        yield parts @ every.reshape(2**num_units, -1).T
         return
     rng = np.random.default_rng(seed)
     for start in range(0, times, width):
-        size = (units.num_units, min(width, times - start))
-        yield table @ (2.0 * rng.integers(2, size=size, dtype=np.int8) - 1.0)
+        some = range(min(width, times - start))
+        signs = [rng.integers(2, size=num_units, dtype=np.int8) for _ in some]
+        yield parts @ (2.0 * np.stack(signs, 1) - 1.0)
+
+
+def share_reached(
+    reached: Float64[np.ndarray, "T"], drawn: int, num_units: int
+) -> Float64[np.ndarray, "T"]:
+    """Return p-values from how many ways of swapping reach what was observed.
+
+    Args:
+        reached: Ways that do.
+        drawn: All ways that :func:`swapped` gave.
+        num_units: Of so many units.
+    """
+    exact = num_units <= _ALL_WAYS  # the observed one is among them
+    return reached / drawn if exact else (1 + reached) / (1 + drawn)
 
 
 def holm(p: Float64[np.ndarray, "T"]) -> Float64[np.ndarray, "T"]:
@@ -125,6 +146,11 @@ def holm(p: Float64[np.ndarray, "T"]) -> Float64[np.ndarray, "T"]:
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
     return corrected
+
+
+def benjamini_hochberg(p: Float64[np.ndarray, "T"]) -> Float64[np.ndarray, "T"]:
+    """Correct p-values for their number, to bound the share of false ones (1995); NaN stays."""
+    return _among_finite(p, lambda p: stats.false_discovery_control(p, method="bh"))
 
 
 def _among_finite(

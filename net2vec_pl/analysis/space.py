@@ -1,4 +1,4 @@
-"""The space of embeddings: nearest concepts, concept arithmetic, and who lives beside whom.
+"""The space of embeddings: nearest concepts and concept arithmetic.
 
 Everything here looks at directions: rows of a bank are brought to unit length first. A row that is
 all zero or not finite has no direction; it is left out before anything is computed, and named.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from net2vec_pl.analysis.chance import p_value
 from net2vec_pl.errors import ConfigError, shorten, unknown
 
 # What is equal in exact arithmetic must tie, whatever the order in which a product was summed.
@@ -104,12 +103,15 @@ class Neighbours:
     Args:
         index: Concepts, the nearest first; -1 in the row of a concept that has no direction.
         cosine: Their cosines in [-1, 1]; NaN likewise.
+        beyond: How many more concepts are as near as the last of them: ties that its place in the
+            bank decided.
         left_out: Why a concept has no neighbours and is nobody's; empty for the others.
         reason: Why J is below what was asked for; empty if it is not.
     """
 
     index: Int64[np.ndarray, "C J"]
     cosine: Float64[np.ndarray, "C J"]
+    beyond: Int64[np.ndarray, "C"]
     left_out: tuple[str, ...]
     reason: str
 
@@ -118,7 +120,7 @@ def nearest(weight: Float[np.ndarray, "C K"], k: int = 5) -> Neighbours:
     """Find the nearest concepts of every concept by cosine (section 5.2 of the paper).
 
     Args:
-        weight: A bank; its order breaks ties.
+        weight: A bank; its order decides which of those that are equally near are named.
         k: Neighbours to find.
 
     Raises:
@@ -137,7 +139,12 @@ def nearest(weight: Float[np.ndarray, "C K"], k: int = 5) -> Neighbours:
     values = np.full(index.shape, np.nan)
     index[units.index] = units.index[found]
     values[units.index] = np.take_along_axis(cosine, found, axis=1)
-    return Neighbours(index, values, units.reason, _cut(k, found.shape[1], "neighbours"))
+    beyond = np.zeros(len(weight), dtype=np.int64)
+    if found.shape[1]:  # itself is as near too
+        as_near = (cosine >= values[units.index, -1:]).sum(axis=1) - 1
+        beyond[units.index] = as_near - found.shape[1]
+    cut = _cut(k, found.shape[1], "neighbours")
+    return Neighbours(index, values, beyond, units.reason, cut)
 
 
 def _cut(asked: int, found: int, what: str) -> str:
@@ -180,18 +187,6 @@ def parse_expression(expression: str) -> tuple[tuple[str, ...], tuple[int, ...]]
     )
     signs = (1, *(1 if sign == "+" else -1 for *_, sign in found[:-1]))
     return tuple(terms), signs
-
-
-def term_of(name: str) -> str:
-    """Write a concept's name as a term of concept arithmetic: in quotes where it needs them.
-
-    Example:
-        >>> term_of("blue-green"), term_of("black + white")
-        ('blue-green', '"black + white"')
-    """
-    if name[:1] not in ('"', "'") and parse_expression(f"a + {name} + b")[0] == ("a", name, "b"):
-        return name
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
@@ -240,7 +235,8 @@ def analogy(
         >>> analogy("sky + sea", ["sky", "sea", "horizon"], bank, k=1).score.round(3)
         array([0.707])
     """
-    _same_length(names, weight)
+    if len(names) != len(weight):
+        raise ValueError(f"{len(names)} names for {len(weight)} embeddings")
     if k < 1:
         raise ConfigError(f"k={k}: at least 1 answer must be asked for.")
     terms, signs = parse_expression(expression)
@@ -273,92 +269,6 @@ def _no_answer(terms: tuple[str, ...], signs: tuple[int, ...], reason: str) -> A
     return Analogy(terms, signs, np.zeros(0, np.int64), np.zeros(0), np.zeros(0), reason)
 
 
-@dataclass(frozen=True)
-class CategoryMatrix:
-    """Which categories the neighbours of a category's concepts belong to.
-
-    Args:
-        categories: Names of rows and columns, in order of appearance.
-        count: Concepts of each that have a direction.
-        share: Share of the column's category among the nearest concepts of one of the row's
-            category, averaged over the row's concepts. Rows sum to 1; NaN for an empty category.
-        chance: The column's share among all other concepts.
-        diagonal: Mean of the diagonal of ``share``, over categories that have concepts.
-        chance_diagonal: The same of ``chance``.
-        p: Share of permuted labellings whose mean diagonal is as high.
-        k: Neighbours looked at.
-        reason: Why there is nothing to report; empty if there is.
-    """
-
-    categories: tuple[str, ...]
-    count: Int64[np.ndarray, "M"]
-    share: Float64[np.ndarray, "M M"]
-    chance: Float64[np.ndarray, "M M"]
-    diagonal: float
-    chance_diagonal: float
-    p: float
-    k: int
-    reason: str
-
-
-def category_matrix(
-    weight: Float[np.ndarray, "C K"],
-    categories: Sequence[str],
-    k: int = 5,
-    permutations: int = 1000,
-    seed: int = 0,
-) -> CategoryMatrix:
-    """Average the categories of the k nearest concepts, by category of the concept.
-
-    Labels are permuted between concepts while neighbours stay: p tells whether categories keep
-    together more than labels dealt at random would.
-
-    Args:
-        weight: A bank.
-        categories: Category of each of the C concepts.
-        k: Neighbours to look at, fewer where there are fewer.
-        permutations: Labellings to draw.
-        seed: Seed of the draw.
-
-    Returns:
-        NaN with a reason where fewer than 3 concepts have a direction.
-
-    Raises:
-        ConfigError: If k is below 1.
-    """
-    _same_length(categories, weight)
-    units = unit_rows(weight)
-    known = tuple(dict.fromkeys(categories))
-    labels = np.array([known.index(c) for c in categories], dtype=np.int64)[units.index]
-    count = np.bincount(labels, minlength=len(known)).astype(np.int64)
-    neighbours = nearest_rows(cosines(units.rows), k)
-    if len(labels) < 3:
-        nothing = np.full((len(known), len(known)), np.nan)
-        reason = f"{len(labels)} concepts have a direction, 3 are needed"
-        return CategoryMatrix(
-            known, count, nothing, nothing, np.nan, np.nan, np.nan, neighbours.shape[1], reason
-        )
-    with np.errstate(invalid="ignore"):  # 0 / 0 of an empty category
-        member = np.eye(len(known))[labels]
-        share = (member.T @ member[neighbours].mean(axis=1)) / count[:, None]
-    chance = (count[None, :] - np.eye(len(known))) / (len(labels) - 1)
-    chance[count == 0] = np.nan
-    observed = _mean_diagonal(labels, neighbours)
-    draw = np.random.default_rng(seed)
-    permuted = [_mean_diagonal(draw.permutation(labels), neighbours) for _ in range(permutations)]
-    p = p_value(observed, np.array(permuted))
-    expected = float(np.nanmean(np.diag(chance)))
-    return CategoryMatrix(
-        known, count, share, chance, observed, expected, p, neighbours.shape[1], ""
-    )
-
-
-def _mean_diagonal(labels: Int64[np.ndarray, "V"], neighbours: Int64[np.ndarray, "V J"]) -> float:
-    same = (labels[neighbours] == labels[:, None]).mean(axis=1)
-    count = np.bincount(labels)
-    return float((np.bincount(labels, weights=same)[count > 0] / count[count > 0]).mean())
-
-
 def weight_spread(weight: Float[np.ndarray, "C K"]) -> Float64[np.ndarray, "C"]:
     """Compute the standard deviation of a concept's raw weights over the K filters.
 
@@ -373,8 +283,3 @@ def weight_spread(weight: Float[np.ndarray, "C K"]) -> Float64[np.ndarray, "C"]:
     valid = unit_rows(weight).valid
     spread[valid] = np.asarray(weight, dtype=np.float64)[valid].std(axis=1)
     return spread
-
-
-def _same_length(names: Sequence[str], weight: Float[np.ndarray, "C K"]) -> None:
-    if len(names) != len(weight):
-        raise ValueError(f"{len(names)} names or categories for {len(weight)} embeddings")

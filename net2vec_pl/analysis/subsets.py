@@ -1,8 +1,9 @@
 """How many filters does a concept need? Its F largest weights, retrained, against all of them.
 
 Net2Vec, section 4.1: take the filters of largest weight, learn a new embedding on those alone, and
-see at which F it reaches some share of the full score. A score is a set IoU (chance 0) or an
-accuracy (chance 0.5), everything above chance being what a share is taken of.
+see at which F it reaches some share of the full score. A share is of what lies above a floor that
+needs no filter: a concept's reference level (set IoU), or 0.5 (balanced accuracy). From zero, a
+mask of every pixel would "need one filter".
 """
 
 from collections.abc import Sequence
@@ -82,8 +83,8 @@ class FiltersNeeded:
 
     Args:
         needed: Filters at every level; NaN for concepts left out.
-        levels: Shares of the full score above chance.
-        n_excluded: Concepts left out: no full score, or one that is no better than chance.
+        levels: Shares of what the full score has above the floor.
+        n_excluded: Concepts left out: no full score or floor, or no score above the floor.
     """
 
     needed: Float64[np.ndarray, "L C"]
@@ -94,20 +95,24 @@ class FiltersNeeded:
 def filters_needed(
     scores: Float64[np.ndarray, "F C"],
     sizes: Sequence[int],
-    levels: Sequence[float] = LEVELS,
-    chance: Float64[np.ndarray, "C"] | float = 0.0,
+    levels: Sequence[float],
+    floor: Float64[np.ndarray, "C"] | float,
 ) -> FiltersNeeded:
-    r"""Find the first F with :math:`s_F \ge chance + p (s_K - chance)`, for every level p.
+    r"""Find the first F with :math:`s_F \ge f + p (s_K - f)`, for every level p, above a floor f.
 
-    First in order of F: curves need not rise throughout. The original counts concepts with
-    :math:`s_K = 0` as needing one filter; here they are left out and counted.
+    First in order of F: curves need not rise throughout. The original counts from zero, and
+    concepts with :math:`s_K = 0` as needing one filter; here they are left out and counted.
+
+    Scores may be those of val. The first F of a noisy curve is a little lucky, but hardly biased:
+    in simulations it is 1.0 to 1.2 times that of many images, where scores on train images, which
+    further filters fit ever better, give up to 8 times that (``tests/simulated/needed.py``).
 
     Args:
         scores: Score of every concept at every size; a NaN reaches nothing.
         sizes: Numbers of filters, the largest being the full model.
         levels: Shares p, in (0, 1].
-        chance: Score of a guess, one or one per concept: 0 for set IoU, 0.5 for accuracy, or a
-            reference level.
+        floor: What needs no filter, one or one per concept: a reference level, or 0.5 for balanced
+            accuracy; NaN leaves a concept out.
 
     Returns:
         Filters needed; the largest size where no smaller one will do.
@@ -115,9 +120,9 @@ def filters_needed(
     rising = np.argsort(sizes)
     size, ordered = np.array(sizes)[rising], scores[rising]
     full = ordered[-1]
-    goal = chance + np.array(levels)[:, None] * (full - chance)
+    goal = floor + np.array(levels)[:, None] * (full - floor)
     reached = ordered >= goal[:, None] - _ROUNDING
-    above = full > chance
+    above = full > floor
     needed = np.where(above, size[reached.argmax(axis=1)], np.nan)
     return FiltersNeeded(needed, tuple(levels), int((~above).sum()))
 
@@ -230,29 +235,46 @@ def mean_curves(
     return {name: mean_curve(scores[:, names == name]) for name in dict.fromkeys(categories)}
 
 
-def sparsity_answer(
+@dataclass(frozen=True)
+class Sparsest:
+    """The point on each concept's path with the fewest filters that reach a level.
+
+    Args:
+        point: Which penalty; -1 for a concept that is left out, or reaches the level nowhere.
+        filters: Non-zero filters there: infinite where the level is reached nowhere, NaN for
+            concepts left out.
+        at_least: The fewest filters that a concept can need, as far as the path tells: those
+            above, or more than all the path has.
+    """
+
+    point: Int64[np.ndarray, "C"]
+    filters: Float64[np.ndarray, "C"]
+    at_least: Float64[np.ndarray, "C"]
+
+
+def sparsest(
     nonzero: Int64[np.ndarray, "P C"],
     scores: Float64[np.ndarray, "P C"],
     full: Float64[np.ndarray, "C"],
     level: float,
-    chance: float = 0.0,
-) -> FiltersNeeded:
+    floor: Float64[np.ndarray, "C"] | float,
+) -> Sparsest:
     """Ask the same of an L1 penalty: the fewest non-zero filters on its path that reach a level.
 
     Unlike the largest weights of the full model, the penalty chooses filters that do well together.
+    The point is a choice among trainings, so scores should be those of train images.
 
     Args:
-        nonzero: Non-zero weights at each of P penalties, in any order.
+        nonzero: Non-zero weights at each of P penalties.
         scores: Scores there; a NaN reaches nothing.
-        full: Score without a penalty.
-        level: Share of the full score above chance.
-        chance: Score of a guess.
-
-    Returns:
-        Filters needed at the one level: NaN for concepts without a full score above chance,
-        infinite for those that reach the level nowhere on the path.
+        full: Score without a penalty; NaN leaves a concept out.
+        level: Share of what the full score has above the floor.
+        floor: What needs no filter.
     """
-    above = full > chance
-    reached = scores >= chance + level * (full - chance) - _ROUNDING
-    fewest = np.where(reached, nonzero, np.inf).min(axis=0, initial=np.inf)
-    return FiltersNeeded(np.where(above, fewest, np.nan)[None], (level,), int((~above).sum()))
+    above = full > floor
+    reached = scores >= floor + level * (full - floor) - _ROUNDING
+    filters = np.where(reached, nonzero, np.inf)
+    point = filters.argmin(0)
+    fewest = np.where(above, filters.min(0), np.nan)
+    at_least = np.where(np.isinf(fewest), nonzero.max(0), fewest)
+    return Sparsest(np.where(np.isfinite(fewest), point, -1), fewest, at_least)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from net2vec_pl.analysis.across import FEWEST
+from net2vec_pl.analysis.neighbourhood import FEWEST
 from net2vec_pl.compare import draw, tables, tell
 from net2vec_pl.compare.check import differences
 from net2vec_pl.compare.collect import collect
 from net2vec_pl.compare.entry import SCORES, SEGMENTATION
+from net2vec_pl.compare.over_images import counted
 from net2vec_pl.compare.settings import Group, grouped
 from net2vec_pl.errors import ConfigError, RunFolderError
 from net2vec_pl.figures.style import save_figure
@@ -103,7 +104,9 @@ def compare(
 
 def _compare(group: Group, report: Report) -> list[CategoryRow]:
     """Make every table and figure of a group, and return its means."""
-    categories, pairs = tables.category_rows(group), tables.pair_rows(group)
+    over_images = counted(group.scores(SEGMENTATION))
+    categories = tables.category_rows(group, over_images)
+    pairs = tables.pair_rows(group, over_images)
     report.findings += tell.findings(group, categories, pairs)
     report.parts[group.name] = []
     if categories:

@@ -23,8 +23,8 @@ NAMES = {
     "ap_val": "average precision on val",
     "accuracy": "balanced accuracy on val, all filters",
     "best_accuracy": "balanced accuracy on val, best filter",
-    "filters_needed": "filters for 80 % of the full set IoU (median)",
-    "filters_needed_classification": "filters for 80 % of the full accuracy (median)",
+    "filters_needed": "filters for 80 % of the gain over the reference level (median)",
+    "filters_needed_classification": "filters for 80 % of the gain over chance (median)",
     "detected_by_single": "concepts that a filter detects",
     "detected_by_multi": "concepts that a combination detects",
 }

@@ -12,14 +12,17 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from net2vec_pl.analysis.detectors import detector_scores
+from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.concepts import Concept
 from net2vec_pl.errors import RunFolderError
 from net2vec_pl.options import flat
 from net2vec_pl.probes import BankFile
-from net2vec_pl.records import Cell, Estimate, read_csv, read_rows
+from net2vec_pl.records import Cell, read_csv, read_rows
 from net2vec_pl.records.run import ClassifiedRow, ConceptRow, FilterRow, SeedRow
 from net2vec_pl.report.probes import KNOWN
-from net2vec_pl.runs import BANK, CLASSIFIERS
+from net2vec_pl.report.val_counts import ValCounts
+from net2vec_pl.runs import BANK, CLASSIFIERS, COUNTS
 
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 # What is compared of each target: the learned combination first.
@@ -46,23 +49,6 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
-class ImageMeans:
-    """A category's means, with 95 % intervals over images: a row of ``analysis/gains.csv``.
-
-    Args:
-        n_concepts: Over how many concepts.
-        multi: Set IoU of the embeddings on val.
-        single: Set IoU of the best single filters on val.
-        gain: The first less the second.
-    """
-
-    n_concepts: int
-    multi: Estimate
-    single: Estimate
-    gain: Estimate
-
-
-@dataclass(frozen=True)
 class Entry:
     """One layer of a run, learned from one seed.
 
@@ -73,11 +59,12 @@ class Entry:
         embeddings: By target: segmentation, classification.
         scores: Score -> concept -> value, of the concepts that have it.
         n_images: Train and val images of every concept.
-        detected: Concept -> the largest val set IoU among the filters that detect it, the first
+        detected: Concept -> val set IoU of the filter that detects it, chosen on train, the first
             seed's; empty without filters.csv.
-        needed: Target -> concept -> filters for 80 % of the full score, where that was asked.
-        gains: The run's own means by category, where it has asked for intervals over images.
+        needed: Target -> concept -> filters for 80 % of the gain, where that was asked.
         known: Concept -> whether it beats every reference level, where the run has any.
+        levels: Concept -> val set IoU of its best reference level, where the run has any.
+        place: Which of the run's seeds this is.
     """
 
     folder: Path
@@ -88,8 +75,9 @@ class Entry:
     n_images: Mapping[str, tuple[int, int]]
     detected: Mapping[str, float] = field(default_factory=dict)
     needed: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    gains: Mapping[str, ImageMeans] = field(default_factory=dict)
     known: Mapping[str, bool] = field(default_factory=dict)
+    levels: Mapping[str, float] = field(default_factory=dict)
+    place: int = 0
 
     @property
     def model(self) -> str:
@@ -127,6 +115,22 @@ class Entry:
         """What stands for the probed concepts: those that are segmented, if any are."""
         return next(iter(self.vocabularies.values()))
 
+    def val_pairs(self, names: Sequence[str]) -> PairCounts | None:
+        """Read the val pixels of some concepts, in their order; None if the run left none.
+
+        Nothing is kept, for thousands of entries would not fit into memory.
+
+        Raises:
+            RunFolderError: If the file is damaged.
+        """
+        path = self.folder / COUNTS
+        if not path.exists():
+            return None
+        counts = ValCounts.load(path)
+        if self.place >= len(counts.multi):
+            return None
+        return counts.pairs([self.concepts[name].number for name in names], self.place)
+
 
 def read_entries(folder: Path) -> list[Entry]:
     """Read what a finished layer left: an entry for each of its seeds.
@@ -157,11 +161,10 @@ def _by_seed(folder: Path, banks: Mapping[str, BankFile]) -> Iterator[Entry]:
         target: _column(_optional(folder / "analysis" / f"{name}.csv"), _LEVEL)
         for target, name in _NEEDED.items()
     }
-    gains = _gains(folder / "analysis" / "gains.csv")
     seed = int(header["seed"])
     first = {target: _embeddings(bank, bank.weight) for target, bank in banks.items()}
-    known = _known(folder / "concepts.csv")
-    yield Entry(folder, header, seed, first, scores, n_images, detected, needed, gains, known)
+    known, levels = _known(folder / "concepts.csv"), _levels(folder / "concepts.csv")
+    yield Entry(folder, header, seed, first, scores, n_images, detected, needed, known, levels)
     bank, others = banks.get(SEGMENTATION), folder / "seeds.csv"
     if bank is None or bank.other_seeds is None or not others.exists():
         return
@@ -171,7 +174,9 @@ def _by_seed(folder: Path, banks: Mapping[str, BankFile]) -> Iterator[Entry]:
         of_seed = {name: _column(cells, name) for name in ("multi_val", "ap_val")}
         single = {"single_val": scores["single_val"]}
         learned = {SEGMENTATION: _embeddings(bank, weight)}
-        yield Entry(folder, header, seed + i, learned, of_seed | single, n_images, detected)
+        yield Entry(
+            folder, header, seed + i, learned, of_seed | single, n_images, detected, place=i
+        )
 
 
 def _scores(
@@ -202,12 +207,17 @@ def _column(rows: Iterable[Mapping[str, Cell]], name: str) -> dict[str, float]:
 
 
 def _detected(path: Path) -> dict[str, float]:
-    """Score concepts as NetDissect does: each filter speaks for the concept it detects best."""
-    best: dict[str, float] = {}
-    for row in read_csv(FilterRow, path) if path.exists() else ():
-        if row.best_concept:
-            best[row.best_concept] = max(best.get(row.best_concept, -1.0), row.single_val)
-    return best
+    """Score concepts as :func:`~net2vec_pl.analysis.detectors.detector_scores` does."""
+    rows = read_csv(FilterRow, path) if path.exists() else []
+    concepts = [*dict.fromkeys(row.best_concept for row in rows if row.best_concept)]
+    number = {name: c for c, name in enumerate(concepts)}
+    score = detector_scores(
+        np.array([number.get(row.best_concept, -1) for row in rows], dtype=np.int64),
+        np.array([row.single_train for row in rows], dtype=np.float64),
+        np.array([row.single_val for row in rows], dtype=np.float64),
+        len(concepts),
+    )
+    return dict(zip(concepts, score.tolist(), strict=True))
 
 
 def _optional(path: Path) -> list[dict[str, str]]:
@@ -218,19 +228,5 @@ def _known(path: Path) -> dict[str, bool]:
     return {r["name"]: r["known"] == KNOWN for r in _optional(path) if r.get("known")}
 
 
-def _gains(path: Path) -> dict[str, ImageMeans]:
-    """Read a run's own means by category, if it has any."""
-
-    def estimate(row: Mapping[str, str], *names: str) -> Estimate:
-        name = next((name for name in names if name in row), names[0])
-        return Estimate(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
-
-    return {
-        row["category"]: ImageMeans(
-            int(row["n_concepts"]),
-            estimate(row, "multi", "several"),  # which is what older versions call it
-            estimate(row, "single"),
-            estimate(row, "gain"),
-        )
-        for row in _optional(path)
-    }
+def _levels(path: Path) -> dict[str, float]:
+    return _column([r for r in _optional(path) if r.get("reference_val")], "reference_val")

@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from net2vec_pl.backbones.registry import architecture
 from net2vec_pl.compare.entry import SCORES, Entry
 from net2vec_pl.units import told
+
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class Scores:
     categories: tuple[str, ...]
     missing: dict[str, list[str]]
     by_seed: dict[str, list[Float64[np.ndarray, "_ C"]]]
+
+    @property
+    def by_category(self) -> dict[str, Bool[np.ndarray, "C"]]:
+        """Which concepts each category has, in order of appearance, and all of them last."""
+        names = [*dict.fromkeys(self.categories), ALL] if self.concepts else []
+        return {name: np.array([name in (c, ALL) for c in self.categories]) for name in names}
 
     def mean(self, score: str) -> Float64[np.ndarray, "S C"]:
         """Average over seeds: a row per setting."""

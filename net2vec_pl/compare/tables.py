@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from scipy import stats
 
 from net2vec_pl.analysis.across import (
     MEASURES,
     EmbeddingPairs,
     embedding_pairs,
-    mean_intervals,
-    paired_differences,
 )
-from net2vec_pl.analysis.sharing import DETECTED_BY_MULTI, DETECTED_BY_SINGLE
-from net2vec_pl.compare.entry import CLASSIFICATION, SCORES, SEGMENTATION, Entry, ImageMeans
+from net2vec_pl.analysis.detectors import detected
+from net2vec_pl.analysis.paired_test import benjamini_hochberg
+from net2vec_pl.compare.entry import CLASSIFICATION, SCORES, SEGMENTATION, Entry
+from net2vec_pl.compare.over_images import COUNTED, UNCOUNTED, Counted, paired
 from net2vec_pl.compare.settings import Group, Scores, Setting
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.compare import (
@@ -32,9 +33,6 @@ from net2vec_pl.records.compare import (
 )
 from net2vec_pl.report.probes import nan_mean
 
-ALL = "all"
-IMAGES, CONCEPTS = "images", "concepts"
-_SAME = 1e-6  # means over the same concepts differ by rounding alone
 _Key = tuple[str, str]  # label of a setting, and a category or ``all``
 _Means = TypeVar("_Means")
 
@@ -83,7 +81,7 @@ def _entry_row(label: str, group: str, entry: Entry) -> EntryRow:
         most_val=float(images[:, 1].max(initial=0)),
         version=header.get("versions", {}).get("net2vec_pl", ""),
         n_concepts=len(entry.concepts),
-        won=float(np.mean(both)) if both else np.nan,
+        won=sum(both) if both else np.nan,
         known=sum(entry.known.values()) if entry.known else None,
         folder=str(entry.folder),
         **{
@@ -97,17 +95,15 @@ def _entry_row(label: str, group: str, entry: Entry) -> EntryRow:
 # -------------------- settings by category
 
 
-def category_rows(group: Group) -> list[CategoryRow]:
-    """Tabulate settings by category, over the concepts that all have: means with intervals.
+def category_rows(group: Group, counted: Mapping[str, Counted | str]) -> list[CategoryRow]:
+    """Tabulate settings by category, over the concepts that all have.
 
     Args:
         group: Settings whose scores mean the same.
+        counted: What their set IoUs are sums of.
     """
-    segmented = _by_category(group.scores(SEGMENTATION), _segmented)
+    segmented = _by_category(group.scores(SEGMENTATION), partial(_segmented, counted=counted))
     classified = _by_category(group.scores(CLASSIFICATION), _classified)
-    for scores in map(group.scores, SCORES):
-        if scores is not None and scores.concepts:
-            segmented |= _over_images(scores, segmented)
     keys = dict.fromkeys([*segmented, *classified])
     return [
         CategoryRow(
@@ -127,44 +123,65 @@ def category_rows(group: Group) -> list[CategoryRow]:
 
 
 def _by_category(
-    scores: Scores | None, means: Callable[[Scores, Bool[np.ndarray, "C"]], list[_Means]]
+    scores: Scores | None, means: Callable[[Scores, str], list[_Means]]
 ) -> dict[_Key, _Means]:
     """Take the means of every setting over the concepts of each category, and over all."""
     found: dict[_Key, _Means] = {}
-    if scores is None or not scores.concepts:
+    if scores is None:
         return found
-    for category in [*dict.fromkeys(scores.categories), ALL]:
-        mine = np.array([category in (c, ALL) for c in scores.categories])
-        for setting, of in zip(scores.settings, means(scores, mine), strict=True):
+    for category in scores.by_category:
+        for setting, of in zip(scores.settings, means(scores, category), strict=True):
             found[setting.label, category] = of
     return found
 
 
-def _segmented(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[SegmentedMeans]:
+def _segmented(
+    scores: Scores, category: str, counted: Mapping[str, Counted | str]
+) -> list[SegmentedMeans]:
+    mine = scores.by_category[category]
     asked = _asked(scores, mine)
-    means = {name: _seed_means(scores, name, mine) for name in SCORES[SEGMENTATION]}
-    multi = scores.mean("multi_val")[:, mine]
-    gain = (scores.mean("multi_val") - scores.mean("single_val"))[:, mine]
-    gains = _estimates(gain)
-    return [
+    means = {name: _seed_means(of, mine) for name, of in scores.by_seed.items()}
+    multi, single = scores.mean("multi_val")[:, mine], scores.mean("single_val")[:, mine]
+    both = zip(scores.by_seed["multi_val"], scores.by_seed["single_val"], strict=True)
+    gains = _seed_means([several - one for several, one in both], mine)
+    rows = [
         SegmentedMeans(
             n_concepts=len(asked),
             gain=gains[s],
-            won=_won(gain[s]),
-            interval_over=CONCEPTS,
+            won=int((multi[s] > single[s]).sum()),
             filters_needed=_needed(setting, SEGMENTATION, asked),
             detected_by_single=_by_single(setting, asked),
-            detected_by_multi=int((multi[s] >= DETECTED_BY_MULTI).sum()),
+            detected_by_multi=int(detected(multi[s], _levels(setting, asked)).sum()),
             known=_known(setting, asked),
-            **{name: of_settings[s] for name, of_settings in means.items()},
+            multi_val=means["multi_val"][s],
+            single_val=means["single_val"][s],
+            ap_val=means["ap_val"][s],
         )
         for s, setting in enumerate(scores.settings)
     ]
+    labels = [setting.label for setting in scores.settings]
+    return [
+        _bounded(row, counted[label], category) for row, label in zip(rows, labels, strict=True)
+    ]
 
 
-def _classified(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[ClassifiedMeans]:
+def _bounded(row: SegmentedMeans, counted: Counted | str, category: str) -> SegmentedMeans:
+    """Give means of set IoU their intervals over images, or say why they have none."""
+    why = counted if isinstance(counted, str) else counted.without_interval(category)
+    if why or isinstance(counted, str):
+        return replace(row, no_interval=why)
+    means = {name: getattr(row, name) for name in COUNTED}
+    bounded = {
+        name: replace(of, mean=counted.bounded(category, name, of.mean.value))
+        for name, of in means.items()
+    }
+    return replace(row, interval_over=counted.over, **bounded)
+
+
+def _classified(scores: Scores, category: str) -> list[ClassifiedMeans]:
+    mine = scores.by_category[category]
     asked = _asked(scores, mine)
-    means = {name: _seed_means(scores, name, mine) for name in SCORES[CLASSIFICATION]}
+    means = {name: _seed_means(scores.by_seed[name], mine) for name in SCORES[CLASSIFICATION]}
     return [
         ClassifiedMeans(
             n_classified=len(asked),
@@ -179,27 +196,21 @@ def _asked(scores: Scores, mine: Bool[np.ndarray, "C"]) -> list[str]:
     return [c for c, is_mine in zip(scores.concepts, mine, strict=True) if is_mine]
 
 
-def _seed_means(scores: Scores, name: str, mine: Bool[np.ndarray, "C"]) -> list[SeedMean]:
-    """Average over concepts, with intervals over them and the spread of the means over seeds."""
-    of_seeds = [seeds[:, mine].mean(axis=1) for seeds in scores.by_seed[name]]
-    stds = [float(means.std(ddof=1)) if len(means) > 1 else np.nan for means in of_seeds]
-    return list(map(SeedMean, _estimates(scores.mean(name)[:, mine]), stds))
-
-
-def _estimates(values: Float64[np.ndarray, "S C"]) -> list[Estimate]:
-    """Average over concepts, with intervals over them."""
-    found = mean_intervals(values)
-    return list(map(Estimate, found.value.tolist(), found.low.tolist(), found.high.tolist()))
-
-
-def _won(gain: Float64[np.ndarray, "C"]) -> Estimate:
-    test = stats.binomtest(int((gain > 0).sum()), len(gain))
-    bounds = test.proportion_ci(method="wilson")
-    return Estimate(test.statistic, bounds.low, bounds.high)
+def _seed_means(
+    by_seed: Sequence[Float64[np.ndarray, "_ C"]], mine: Bool[np.ndarray, "C"]
+) -> list[SeedMean]:
+    """Average over concepts and seeds, with the spread over either."""
+    found = []
+    for seeds in by_seed:
+        of_seeds, of_concepts = seeds[:, mine].mean(axis=1), seeds[:, mine].mean(axis=0)
+        low, high = np.quantile(of_concepts, [0.25, 0.75], method="nearest")
+        std = float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else np.nan
+        found.append(SeedMean(Estimate(float(of_concepts.mean())), float(low), float(high), std))
+    return found
 
 
 def _needed(setting: Setting, target: str, asked: Sequence[str]) -> float:
-    """Take the median of the filters for 80 % of the full score, where a run has asked for it."""
+    """Take the median of the filters for 80 % of the gain, where a run has asked for it."""
     table = next((e.needed[target] for e in setting.entries if e.needed.get(target)), {})
     values = [table[c] for c in asked if c in table]
     return float(np.median(values)) if values else np.nan
@@ -210,47 +221,20 @@ def _by_single(setting: Setting, asked: Sequence[str]) -> float:
     best = next((e.detected for e in setting.entries if e.detected), None)
     if best is None:
         return np.nan
-    return float(sum(best.get(c, 0.0) >= DETECTED_BY_SINGLE for c in asked))
+    score = np.array([best.get(c, np.nan) for c in asked])
+    return float(detected(score, _levels(setting, asked)).sum())
+
+
+def _levels(setting: Setting, asked: Sequence[str]) -> Float64[np.ndarray, "C"]:
+    """Take the reference levels of concepts; NaN where no run has any."""
+    levels = next((e.levels for e in setting.entries if e.levels), {})
+    return np.array([levels.get(c, np.nan) for c in asked])
 
 
 def _known(setting: Setting, asked: Sequence[str]) -> int | None:
     """Count the concepts that beat every reference level, where a run has any."""
     known = next((e.known for e in setting.entries if e.known), None)
     return None if known is None else sum(known.get(c, False) for c in asked)
-
-
-def _over_images(
-    scores: Scores, found: Mapping[_Key, SegmentedMeans]
-) -> dict[_Key, SegmentedMeans]:
-    """Take the runs' own intervals over images, if they are of these concepts for every setting.
-
-    They are what chance draws within a dataset. But one table has intervals of one kind.
-    """
-    taken: dict[_Key, SegmentedMeans] = {}
-    for setting in scores.settings:
-        for category in [*dict.fromkeys(scores.categories), ALL]:
-            row, own = found.get((setting.label, category)), setting.first.gains.get(category)
-            if row is None or own is None or len(setting.entries) > 1 or not _fits(row, own):
-                return {}
-            taken[setting.label, category] = replace(
-                row,
-                interval_over=IMAGES,
-                multi_val=replace(row.multi_val, mean=_bounded(row.multi_val.mean, own.multi)),
-                single_val=replace(row.single_val, mean=_bounded(row.single_val.mean, own.single)),
-                gain=_bounded(row.gain, own.gain),
-            )
-    return taken
-
-
-def _bounded(mine: Estimate, own: Estimate) -> Estimate:
-    return replace(own, value=mine.value)
-
-
-def _fits(row: SegmentedMeans, own: ImageMeans) -> bool:
-    same = own.n_concepts == row.n_concepts
-    means = [(row.multi_val.mean, own.multi), (row.single_val.mean, own.single)]
-    means.append((row.gain, own.gain))
-    return same and all(abs(mine.value - theirs.value) < _SAME for mine, theirs in means)
 
 
 # -------------------- concepts, pairs, embeddings
@@ -285,38 +269,53 @@ def concept_rows(group: Group, target: str = SEGMENTATION) -> list[ConceptByEntr
     ]
 
 
-def pair_rows(group: Group) -> list[PairRow]:
+def pair_rows(group: Group, counted: Mapping[str, Counted | str]) -> list[PairRow]:
     """Compare every two settings by every score, over the concepts that all have.
 
     Args:
         group: Settings whose scores mean the same.
+        counted: What their set IoUs are sums of.
     """
     rows: list[PairRow] = []
     for target in SCORES:
         scores = group.scores(target)
-        if scores is None:
+        if scores is None or not scores.concepts:
             continue
-        labels = [setting.label for setting in scores.settings]
         for name in SCORES[target]:
-            found = paired_differences(scores.mean(name))
-            rows += [
-                PairRow(
-                    group=group.name,
-                    score=name,
-                    first=labels[found.first[t]],
-                    second=labels[found.second[t]],
-                    n_concepts=len(scores.concepts),
-                    difference=float(found.difference[t]),
-                    low=float(found.low[t]),
-                    high=float(found.high[t]),
-                    interval_over=CONCEPTS,
-                    p=float(found.p[t]),
-                    p_fdr=float(found.p_fdr[t]),
-                    first_higher=float(found.won[t]),
-                )
-                for t in range(len(found.p))
-            ]
+            rows += _pairs(group.name, scores, name, counted)
     return rows
+
+
+def _pairs(
+    group: str, scores: Scores, name: str, counted: Mapping[str, Counted | str]
+) -> list[PairRow]:
+    labels, values = [setting.label for setting in scores.settings], scores.mean(name)
+    means, found = values.mean(axis=1), paired(counted, name)
+    pairs = list(combinations(range(len(labels)), 2))
+    of_pairs = [found.get((labels[a], labels[b]), UNCOUNTED) for a, b in pairs]
+    p_fdr = benjamini_hochberg(np.array([of.p for of in of_pairs]))
+    return [
+        PairRow(
+            group=group,
+            score=name,
+            first=labels[a],
+            second=labels[b],
+            n_concepts=len(scores.concepts),
+            difference=float(means[a] - means[b]),
+            low=of.low,
+            high=of.high,
+            interval_over=of.over,
+            p=of.p,
+            p_fdr=float(p_fdr[t]),
+            untested=of.untested,
+            first_higher=_first_higher(values[a], values[b]),
+        )
+        for t, ((a, b), of) in enumerate(zip(pairs, of_pairs, strict=True))
+    ]
+
+
+def _first_higher(first: Float64[np.ndarray, "C"], second: Float64[np.ndarray, "C"]) -> float:
+    return float(((first > second) + 0.5 * (first == second)).mean())
 
 
 @dataclass(frozen=True)

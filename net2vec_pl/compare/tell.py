@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from net2vec_pl.compare.settings import Group
-from net2vec_pl.compare.tables import ALL, CONCEPTS, Embedded
+from net2vec_pl.analysis.chance import p_text
+from net2vec_pl.analysis.mean_differences import PERMUTATIONS
+from net2vec_pl.compare.settings import ALL, Group
+from net2vec_pl.compare.tables import Embedded
 from net2vec_pl.errors import shorten
 from net2vec_pl.records import Cell, Estimate, Finding, Record
-from net2vec_pl.records.compare import CategoryRow, LeftOutRow, PairRow, SegmentedMeans
+from net2vec_pl.records.compare import CategoryRow, LeftOutRow, PairRow, SeedMean, SegmentedMeans
 from net2vec_pl.report.page import Link
 
 # What a cell of a page's table may be; the three numbers are a value and its bounds.
@@ -24,13 +26,15 @@ _UNCERTAIN = 0.05
 _IN_LABELS = ("group", "model", "layer", "target")
 # How to read a table on the page; docs/compare.md names every column.
 NOTES = {
-    "categories": "Means over concepts, with 95 % intervals. multi_val: set IoU of several "
-    "filters, single_val: of the best single one, gain: the first less the second, won: share of "
-    "concepts with a gain, _std: spread over seeds.",
+    "categories": "Means over concepts, with 95 % intervals over val images where a run has left "
+    "its counts. multi_val: set IoU of several filters, single_val: of the best single one, gain: "
+    "the first less the second, won: concepts with a gain, _std: spread over seeds, _middle_half: "
+    "between which values the middle half of the concepts lies.",
     "concepts_by_entry": "Set IoU of several filters on val, mean over seeds.",
     "concepts_by_entry_classification": "Balanced accuracy on val, mean over seeds.",
-    "pairs": "difference: the first's mean less the second's; p: of sign flips over concepts, "
-    "p_fdr: corrected for all pairs; first_higher: share of concepts.",
+    "pairs": "difference: the first's mean less the second's, with a 95 % interval over the same "
+    "val images; p: of a swap test over these, p_fdr: corrected for all pairs; first_higher: share "
+    "of concepts.",
     "embedding_distances": "What lies within the distance of two seeds is no difference. _chance: "
     "the mean over permutations of the concepts, _p: the share of them that are as alike.",
 }
@@ -43,21 +47,28 @@ class _Mean:
     Args:
         setting: Label of the setting.
         category: The category, or ``all``.
-        score: The mean.
+        of: The mean.
         n: Over how many concepts.
-        interval_over: What the interval is over: ``images`` or ``concepts``.
+        interval_over: What the interval is over: ``images`` or ``groups``; empty without one.
     """
 
     setting: str
     category: str
-    score: Estimate
+    of: SeedMean
     n: int | float
-    interval_over: str | float
+    interval_over: str
 
     @property
-    def told(self) -> str:
+    def score(self) -> Estimate:
         """The mean with its interval."""
-        return _told(self.score)
+        return self.of.mean
+
+    @property
+    def spread(self) -> str:
+        """What the interval is over, or without one how concepts spread."""
+        if self.interval_over:
+            return f"95 % interval over {self.interval_over}"
+        return f"middle half of the concepts: {self.of.q25:.3f} to {self.of.q75:.3f}"
 
 
 def _scored(categories: Sequence[CategoryRow]) -> dict[str, list[_Mean]]:
@@ -66,11 +77,11 @@ def _scored(categories: Sequence[CategoryRow]) -> dict[str, list[_Mean]]:
     for row in categories:
         place = row.setting, row.category
         if row.segmented is not None:
-            mean, over = row.segmented.multi_val.mean, row.segmented.interval_over
-            found["multi_val"].append(_Mean(*place, mean, row.segmented.n_concepts, over))
+            several, over = row.segmented.multi_val, row.segmented.interval_over
+            found["multi_val"].append(_Mean(*place, several, row.segmented.n_concepts, over))
         if row.classified is not None:
-            mean, n = row.classified.accuracy.mean, row.classified.n_classified
-            found["accuracy"].append(_Mean(*place, mean, n, CONCEPTS))
+            accuracy, n = row.classified.accuracy, row.classified.n_classified
+            found["accuracy"].append(_Mean(*place, accuracy, n, ""))
     return {
         score: [mean for mean in means if np.isfinite(mean.score.value)]
         for score, means in found.items()
@@ -97,7 +108,7 @@ def findings(
         (row.setting, of)
         for row in categories
         if row.category == ALL
-        if (of := row.segmented) is not None and np.isfinite(of.gain.value)
+        if (of := row.segmented) is not None and np.isfinite(of.gain.mean.value)
     ]
     if gains:
         found.append(_gain(group, gains))
@@ -111,8 +122,8 @@ def _finding(group: Group, measure: str, value: Estimate, n: int | float, text: 
 def _best(group: Group, score: str, means: Sequence[_Mean], pairs: Sequence[PairRow]) -> Finding:
     best, *others = sorted(means, key=lambda mean: -mean.score.value)
     text = (
-        f"{best.setting} has the highest mean {_NAMES[score]}: {best.told} "
-        f"(95 % interval over {best.interval_over}; concepts: {best.n})"
+        f"{best.setting} has the highest mean {_NAMES[score]}: "
+        f"{_told(best.score)} ({best.spread}; concepts: {best.n})"
     )
     if others:
         text += _lead(best.setting, others[0], pairs)
@@ -127,17 +138,27 @@ def _lead(best: str, second: _Mean, pairs: Sequence[PairRow]) -> str:
         if best in (pair.first, pair.second)
     }
     pair = with_best[second.setting]
-    low, high = pair.low, pair.high
-    if pair.first != best:
-        low, high = -high, -low
     text = (
         f"; next is {second.setting} with {second.score.value:.3f}, a difference of "
-        f"{abs(pair.difference):.3f} [{low:.3f}, {high:.3f}] over concepts, "
-        f"p = {pair.p_fdr:.2g} (sign flips over concepts, corrected for all pairs)"
+        f"{abs(pair.difference):.3f}{_tested(pair, best)}"
     )
     if level := [label for label, pair in with_best.items() if pair.p_fdr >= _UNCERTAIN]:
         text += f"; its lead over {shorten(level)} is not certain (p >= {_UNCERTAIN})"
+    rest = [o for o, other in with_best.items() if other.untested not in ("", pair.untested)]
+    if rest:
+        text += f"; its lead over {shorten(rest)} is not tested"
     return text
+
+
+def _tested(pair: PairRow, best: str) -> str:
+    """Tell the interval and test of a difference, or why there are none."""
+    low, high = (pair.low, pair.high) if pair.first == best else (-pair.high, -pair.low)
+    interval = f" [{low:.3f}, {high:.3f}] over {pair.interval_over}" if pair.interval_over else ""
+    if pair.untested:
+        return f"{interval} (not tested: {pair.untested})"
+    sign = "<=" if pair.p <= 1 / (1 + PERMUTATIONS) else "="  # at its floor it is at most that
+    how = f"swaps of {pair.interval_over}, corrected for all pairs"
+    return f"{interval}, p {sign} {pair.p_fdr:.2g} ({how})"
 
 
 def _by_category(group: Group, score: str, means: Sequence[_Mean]) -> list[Finding]:
@@ -151,7 +172,7 @@ def _by_category(group: Group, score: str, means: Sequence[_Mean]) -> list[Findi
             best[mean.category] = mean
     at: dict[str, list[str]] = {}
     for name, mean in best.items():
-        at.setdefault(mean.setting, []).append(f"{name} ({mean.told})")
+        at.setdefault(mean.setting, []).append(f"{name} ({_told(mean.score)})")
     told = [f"at {setting} for {', '.join(of)}" for setting, of in at.items()]
     text = f"By category, {_NAMES[score]} is highest {'; '.join(told)}."
     number = Estimate(float(len(best)))
@@ -160,10 +181,9 @@ def _by_category(group: Group, score: str, means: Sequence[_Mean]) -> list[Findi
 
 def _gain(group: Group, rows: Sequence[tuple[str, SegmentedMeans]]) -> Finding:
     """Tell of the settings with the largest and the smallest mean gain."""
-    least, most = (choose(rows, key=lambda row: row[1].gain.value) for choose in (min, max))
+    least, most = (choose(rows, key=lambda row: row[1].gain.mean.value) for choose in (min, max))
     told = [
-        f"at {setting}, {_told(of.gain)} (there {of.won.value:.0%} "
-        f"[{of.won.low:.0%}, {of.won.high:.0%}] of the concepts gain)"
+        f"at {setting}, {_told(of.gain.mean)} (there {of.won} of {of.n_concepts} concepts gain)"
         for setting, of in ([most] if least is most else [most, least])
     ]
     size = "" if least is most else "largest "
@@ -171,7 +191,7 @@ def _gain(group: Group, rows: Sequence[tuple[str, SegmentedMeans]]) -> Finding:
     text += size + "; smallest ".join(told)
     best = most[1]
     return _finding(
-        group, "largest mean gain of several filters", best.gain, best.n_concepts, text + "."
+        group, "largest mean gain of several filters", best.gain.mean, best.n_concepts, f"{text}."
     )
 
 
@@ -184,12 +204,13 @@ def embedding_findings(group: Group, target: str, found: Embedded) -> list[Findi
         found: The comparison of their embeddings.
     """
     alike, p = found.pairs.value["correlation"], found.pairs.p["correlation"]
-    of = {pair: t for pair, t in found.by_settings().items() if np.isfinite(alike[t]).all()}
+    of = {pair: t for pair, t in found.by_settings().items() if np.isfinite(p[t]).all()}
     means = {pair: float(alike[t].mean()) for pair, t in of.items()}
     apart = sorted((q for q in means if q[0] != q[1]), key=lambda q: -means[q])
 
     def correlation(pair: tuple[str, str]) -> str:
-        return f"{means[pair]:.2f}, p = {p[of[pair]].max():.2g}"
+        least_alike = float(p[of[pair]].max())
+        return f"{means[pair]:.2f}, {p_text(least_alike, found.pairs.permutations)}"
 
     told = []
     if len(apart) == 1:
@@ -208,7 +229,9 @@ def embedding_findings(group: Group, target: str, found: Embedded) -> list[Findi
 
 
 def _told(score: Estimate) -> str:
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    """Write a mean with its interval, if it has one."""
+    bounds = f" [{score.low:.3f}, {score.high:.3f}]" if np.isfinite(score.low) else ""
+    return f"{score.value:.3f}{bounds}"
 
 
 # -------------------- tables as they are read
@@ -220,7 +243,8 @@ def readable(
     """Put bounds beside their values, and leave out columns that say nothing.
 
     Args:
-        rows: Rows of a table, with ``NAME``, ``NAME_low`` and ``NAME_high``.
+        rows: Rows of a table, with ``NAME``, ``NAME_low`` and ``NAME_high``. The middle half of
+            the concepts, ``NAME_q25`` to ``NAME_q75``, is shown where no row has such bounds.
         left_out: Further columns that the page does not show; those that headings and labels tell.
 
     Returns:
@@ -230,14 +254,27 @@ def readable(
     columns = dict.fromkeys(name for cells in found for name in cells)
     table = [{name: cells.get(name, "") for name in columns} for cells in found]
     shown = [name for name in columns if name not in left_out and _says(table, name)]
-    bounds = {name for name in shown if name.endswith(("_low", "_high")) or name in ("low", "high")}
-    kept = [name for name in shown if name not in bounds]
-    return [{name: _with_bounds(cells, name) for name in kept} for cells in table]
+    read = []
+    for cells in table:
+        row: dict[str, Shown] = {}
+        for name in shown:
+            if name.endswith("_q25"):
+                if f"{name[:-4]}_low" not in shown:
+                    row[f"{name[:-4]}_middle_half"] = _middle_half(cells, name[:-4])
+            elif not (name.endswith(("_low", "_high", "_q75")) or name in ("low", "high")):
+                row[name] = _with_bounds(cells, name)
+        read.append(row)
+    return read
 
 
 def _says(rows: Sequence[Mapping[str, Cell]], column: str) -> bool:
     values = [row[column] for row in rows]
     return any(not (v == "" or (isinstance(v, float) and np.isnan(v))) for v in values)
+
+
+def _middle_half(row: Mapping[str, Cell], name: str) -> str:
+    low, high = (row[f"{name}_{end}"] for end in ("q25", "q75"))
+    return f"{low:.3f} to {high:.3f}" if isinstance(low, float) and low == low else ""
 
 
 def _with_bounds(row: Mapping[str, Cell], name: str) -> Shown:
@@ -293,8 +330,6 @@ def _cell(row: CategoryRow, name: str) -> str:
     found = row.estimate(name)
     if not np.isfinite(found.value):
         return "-"
-    if name in ("n_concepts", "known"):
+    if name in ("n_concepts", "known", "won"):
         return f"{found.value:.0f}"
-    if name == "won":
-        return f"{found.value:.0%}"
     return _told(found) if name == "multi_val" else f"{found.value:.3f}"

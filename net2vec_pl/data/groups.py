@@ -1,7 +1,7 @@
 """Rows that belong together, such as the frames of a film, and what a run says of them.
 
 Images of a group resemble each other. So a group stays on one side of a split and in one fold of
-the train images, and whatever draws val images at random draws whole groups.
+the train images, and whatever makes intervals or tests over val images takes whole groups.
 """
 
 import copy
@@ -21,7 +21,7 @@ from net2vec_pl.errors import ConfigError, shorten
 Groups: TypeAlias = Sequence[Hashable] | npt.NDArray[Any] | Tensor
 
 FOLDER = "folder"
-FEW = 10
+FEW = 6  # with fewer, no paired test can decide
 _SHOWN = 3
 _HELP = "docs/datasets.md#groups has examples."
 
@@ -162,8 +162,8 @@ def doubts_of(reader: ConceptReader, rows: npt.NDArray[np.int64]) -> Iterator[st
         )
     if val and len(val) < FEW:
         yield (
-            f"val has {len(val)} groups only: intervals over fewer than {FEW} are too short, and "
-            "tests seldom decide."
+            f"val has {len(val)} groups only: intervals are wide, and no paired test can decide "
+            f"with fewer than {FEW}."
         )
 
 
@@ -176,28 +176,28 @@ def over_images(num_groups: int | None) -> str:
     """Say what an interval is over.
 
     Args:
-        num_groups: Groups that are resampled; None where images are.
+        num_groups: Groups that are left out in turn; None where images are.
 
     Example:
         >>> over_images(None), over_images(40)
-        ('over images', 'over images resampled by 40 groups')
+        ('over images', 'over 40 groups of images')
     """
-    return "over images" if num_groups is None else f"over images resampled by {num_groups} groups"
+    return "over images" if num_groups is None else f"over {num_groups} groups of images"
 
 
 def if_few(num_groups: int | None) -> str:
-    """Say what few groups do to intervals; empty where there are enough, or none.
+    """Say what few groups do to tests; empty where there are enough, or none.
 
     Args:
-        num_groups: Groups that are resampled; None where images are.
+        num_groups: Groups that are left out in turn; None where images are.
 
     Example:
         >>> if_few(3), if_few(10), if_few(None)
-        (' Intervals over so few groups are too short, and tests seldom decide.', '', '')
+        (' No paired test can decide with fewer than 6 groups.', '', '')
     """
     if num_groups is None or num_groups >= FEW:
         return ""
-    return " Intervals over so few groups are too short, and tests seldom decide."
+    return f" No paired test can decide with fewer than {FEW} groups."
 
 
 def _compiled(given: str, pattern: str) -> re.Pattern[str]:

@@ -73,7 +73,7 @@ class ConceptReader(Dataset[Sample], ABC):
         annotated: Whether a row was annotated for a category at all, shape (N, len(categories)).
             What was never annotated is unknown, which is not the same as absent.
         groups: A number per row, shape (N,): rows of one group, such as the frames of a film, are
-            on one side of the split and are resampled together. None: every row is its own group.
+            on one side of the split and count as one in tests. None: every row is its own group.
         image_size: (H, W) in pixels.
         mask_size: (sh, sw) in pixels.
     """

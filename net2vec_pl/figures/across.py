@@ -34,8 +34,8 @@ def curves_over_depth(
             stand side by side, in order of depth.
 
     Returns:
-        A figure with two panels a row; intervals are drawn for ``all``. Scores of one quantity,
-        which their names have before a comma, have one scale.
+        A figure with two panels a row; intervals are drawn for ``all``, where there are any. Scores
+        of one quantity, which their names have before a comma, have one scale.
     """
     columns = 2 if len(labels) <= 16 and len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
@@ -45,13 +45,16 @@ def curves_over_depth(
     figure, axes = new_figure(width * columns, height * rows, rows, columns)
     place = _places(series)
     colours = {ALL: "#000000"} | colour_of(n for p in panels.values() for n in p if n != ALL)
+    told = {name: name for name in colours}
+    if any(np.isfinite(lines[ALL][1:]).any() for lines in panels.values() if ALL in lines):
+        told[ALL] = f"{ALL}, 95 % interval"
     tops: dict[str, float] = {}
     for score, lines in panels.items():
         highest = max(map(_top, lines.values()))
         tops[_quantity(score)] = max(tops.get(_quantity(score), 0.0), highest)
     for panel, (score, lines) in zip(axes, panels.items(), strict=False):
         for name in sorted(lines, key=lambda name: name == ALL):
-            _line(panel, place, lines[name], series, name, colours[name])
+            _line(panel, place, lines[name], series, told[name], colours[name])
         _settings_axis(panel, place, labels)
         panel.set_title(score, loc="left", fontsize=9)
         panel.set_ylim(0, 1.06 * tops[_quantity(score)])
@@ -86,7 +89,7 @@ def _line(
     name: str,
     colour: str,
 ) -> None:
-    whole = name == ALL
+    whole = name.partition(",")[0] == ALL
     style: Any = {
         "color": colour,
         "markersize": 4 if whole else 3,
@@ -94,7 +97,7 @@ def _line(
     }
     for i, of in enumerate(dict.fromkeys(series)):
         mine = np.array([s == of for s in series])
-        label = (f"{name}, 95 % interval" if whole else name) if i == 0 else None
+        label = name if i == 0 else None
         axes.plot(
             place[mine], curve[0, mine], "o-", label=label, zorder=3 if whole else 2,
             clip_on=False, **style,

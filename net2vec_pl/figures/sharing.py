@@ -44,16 +44,14 @@ def overlap_with_chance(
     pairs: Float64[np.ndarray, "G"],
     chance: Float64[np.ndarray, "G"],
     mean: float,
-    expected: float,
     axes: Axes | None = None,
 ) -> Figure:
     """Draw how many of their filters two concepts share, beside what random choices would.
 
     Args:
         pairs: Share of the pairs of concepts that have 0 to F filters in common.
-        chance: The same, were the choices random.
-        mean: Mean over pairs.
-        expected: Its value by chance.
+        chance: The same, were the choices random but filters as popular as they are.
+        mean: Mean over pairs, of both.
         axes: Where to draw; a new figure if None.
 
     Returns:
@@ -69,7 +67,7 @@ def overlap_with_chance(
         "o-",
         color=CHANCE,
         markersize=3,
-        label=f"chance, {expected:.2f}",
+        label="chance, given the filters' popularity",
     )
     smallest = pairs[pairs > 0].min(initial=1.0)
     axes.set_yscale("log")

@@ -229,7 +229,7 @@ def category_figure(
 def comparison_figure(
     value: Float[np.ndarray, "N S"],
     chance: Float[np.ndarray, "N S"],
-    p: Float[np.ndarray, "N S"],
+    p: Sequence[Sequence[str]],
     pairs: Sequence[str],
     scores: Sequence[str],
     axes: Axes | None = None,
@@ -239,7 +239,7 @@ def comparison_figure(
     Args:
         value: Scores; NaN is drawn as "no score".
         chance: What permuted concepts give.
-        p: How often they do as well.
+        p: How often they do as well, in words, by pair and score.
         pairs: What was compared, a bar each.
         scores: Names of the measures, a panel each with its own scale.
         axes: Where to draw; a new figure if None.
@@ -253,7 +253,7 @@ def comparison_figure(
         furthest = np.fmax(value[:, at], chance[:, at]).clip(0)
         for row, _ in enumerate(bars):
             place = np.nan_to_num(furthest[row])
-            text = _score_text(value[row, at], p[row, at])
+            text = _score_text(value[row, at], p[row][at])
             panel.annotate(
                 text, (place, row), (4, 0), textcoords="offset points", va="center", fontsize=_SMALL
             )
@@ -272,10 +272,10 @@ def comparison_figure(
     return figure
 
 
-def _score_text(value: float, p: float) -> str:
+def _score_text(value: float, p: str) -> str:
     if np.isnan(value):
         return "no score"
-    return f"{value:.0f}  (p={p:.2g})" if abs(value) >= 100 else f"{value:.3f}  (p={p:.2g})"
+    return f"{value:.0f}  ({p})" if abs(value) >= 100 else f"{value:.3f}  ({p})"
 
 
 def _short(name: str, most: int) -> str:

@@ -24,7 +24,8 @@ def filter_curve(
     masked: Float64[np.ndarray, "2 F"] | None,
     by_category: Mapping[str, Float64[np.ndarray, "2 F"]],
     score: str = "set IoU on val",
-    chance: float | None = None,
+    floor: float = np.nan,
+    floor_name: str = "chance",
     axes: Axes | None = None,
 ) -> Figure:
     """Draw the mean score against the number of filters: all concepts, and by category.
@@ -35,7 +36,8 @@ def filter_curve(
         masked: The same of the full embedding, all but its F largest weights set to zero.
         by_category: The same as ``retrained``, of the concepts of each category.
         score: What is drawn.
-        chance: Score of a guess, if it is worth a line.
+        floor: Mean score of what needs no filter; NaN draws none.
+        floor_name: What that is.
         axes: Where to draw; a new figure if None.
 
     Returns:
@@ -48,8 +50,8 @@ def filter_curve(
     for name, colour in colour_of(by_category).items():
         curve(right, sizes, by_category[name], colour, name)
     for panel, title in ((left, "all concepts"), (right, "by category, retrained")):
-        if chance is not None:
-            panel.axhline(chance, color=CHANCE, linestyle="--", linewidth=1, label="chance")
+        if np.isfinite(floor):
+            panel.axhline(floor, color=CHANCE, linestyle="--", linewidth=1, label=floor_name)
         log2_sizes(panel, sizes)
         panel.set_ylabel(f"mean {score}")
         panel.set_title(title, loc="left", fontsize=9)
@@ -64,12 +66,12 @@ def cumulative_filters(
     levels: Sequence[float],
     axes: Axes | None = None,
 ) -> Figure:
-    """Draw the share of concepts that reach each level of their full score with F filters.
+    """Draw the share of concepts that reach each level of their gain with F filters.
 
     Args:
         sizes: Numbers of filters, F.
         share: Shares of concepts, in [0, 1].
-        levels: Shares of the full score.
+        levels: Shares of what all filters gain over the reference level, or over chance.
         axes: Where to draw; a new figure if None.
 
     Returns:
@@ -82,7 +84,7 @@ def cumulative_filters(
     axes.set_ylim(0, 1.03)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set_ylabel("share of concepts")
-    axes.legend(title="of the full score", loc="lower right")
+    axes.legend(title="of the gain", loc="lower right")
     return figure
 
 

@@ -43,7 +43,8 @@ from net2vec_pl.records import Finding, Table
 from net2vec_pl.records.kinds import FolderTables
 from net2vec_pl.report import control_statements, hub_card
 from net2vec_pl.report.native import native_statements
-from net2vec_pl.runs import BANK, CLASSIFIERS
+from net2vec_pl.report.val_counts import ValCounts
+from net2vec_pl.runs import BANK, CLASSIFIERS, COUNTS
 from net2vec_pl.units import told
 
 if TYPE_CHECKING:
@@ -311,6 +312,8 @@ class Bank:
 
     def nearest(self, name: str, k: int = 5) -> list[Neighbour]:
         """Return the concepts whose embeddings have the most similar direction.
+
+        Of equally near ones, the first in the order of the bank are returned.
 
         Args:
             name: A concept.
@@ -619,10 +622,18 @@ def load_bank(
     """
     on_hub = isinstance(path, str) and path.startswith(HUB)
     file = fetch(str(path)) if on_hub else _found(Path(path))
-    results = Results(FolderTables(file.parent)) if Path(path).is_dir() else None
-    return Bank(
-        BankFile.load(file), weights=weights, network=network, device=device, results=results
-    )
+    bank = BankFile.load(file)
+    results = _results(file, bank) if Path(path).is_dir() else None
+    return Bank(bank, weights=weights, network=network, device=device, results=results)
+
+
+def _results(file: Path, bank: BankFile) -> Results:
+    """Read what a run has left beside its bank."""
+    tables, path = FolderTables(file.parent), file.parent / COUNTS
+    if not bank.segments or not path.exists():
+        return Results(tables)
+    counts = ValCounts.load(path)
+    return Results(tables, counts=counts.bank_counts(bank.vocabulary), groups=counts.groups())
 
 
 def _found(path: Path) -> Path:

@@ -22,7 +22,7 @@ from net2vec_pl.records import Estimate, Record, Table
 
 _BETTER = {MULTI: "this", SINGLE: "other"}
 _UNPAIRED = "scored on other images"
-_UNCOUNTED = "not tested: a bank from learn() keeps what a test needs, a loaded one does not"
+_UNCOUNTED = "not tested: a bank from learn() or of a run folder has the counts that a test needs"
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class ComparedRow(Record):
             loaded without its tables.
         other: The same of the other bank.
         difference: The first less the second. The 95 % interval over val images needs two banks
-            that were scored on the same images, masks of the same size, and counts that only
-            ``learn`` keeps.
+            that were scored on the same images, masks of the same size, and counts of both, from
+            ``learn`` or a run folder.
         p: Of a paired test over images, or groups of them, corrected for the number of concepts
             (false discovery rate); NaN where there is no interval.
         better: ``this`` or ``other`` where p is at most 5 %, else ``undecided``, or why it could
@@ -80,7 +80,7 @@ def compare_banks(bank: Side, other: Side, seed: int = 0) -> Table[ComparedRow]:
     Args:
         bank: This bank.
         other: The other.
-        seed: Seed of resamples and swaps.
+        seed: Seed of the swaps.
 
     Raises:
         ConfigError: If they have no concept in common, or only one of them gives masks.

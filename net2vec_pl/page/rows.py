@@ -8,7 +8,7 @@ from net2vec_pl.records import Cell, Record
 from net2vec_pl.records.studies import IntervalRow, NeededRow
 from net2vec_pl.report import LayerTables
 
-_SHARE = "80%"  # of the full score, as in the paper
+_SHARE = "80%"  # of the gain over the reference level
 
 
 def concept_rows(

@@ -211,12 +211,13 @@ class LayerJob:
         track = self.setup.progress("thresholds of probes")
         calibrate(probe.to(self.setup.device), stream, stream.scored_rows["train"], track=track)
 
-    def scored(self, name: str, probe: SegmentationProbe) -> BankCounts:
-        """Score banks on val, once.
+    def scored(self, name: str, probe: SegmentationProbe, split: str = "val") -> BankCounts:
+        """Score banks, once.
 
         Args:
             name: Name of the stage.
             probe: The banks.
+            split: On the images of ``train`` or ``val``.
         """
         stream = self.activations.stream
         track = self.setup.progress(name)
@@ -224,7 +225,7 @@ class LayerJob:
         found = self.stages.once(
             name,
             lambda: vars(
-                score_bank(probe, stream, stream.scored_rows["val"], ap=False, track=track)[0]
+                score_bank(probe, stream, stream.scored_rows[split], ap=False, track=track)[0]
             ),
         )
         return BankCounts(**found)

@@ -43,6 +43,7 @@ from net2vec_pl.protocol import NET2VEC, SUM
 from net2vec_pl.records.run import NativeRow, ProbeRow
 from net2vec_pl.report import BankScores
 from net2vec_pl.report.probes import Contender, Knowledge, beside, knowledge, probe_table
+from net2vec_pl.report.val_counts import ValCounts
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.training import SegmentationProbe, score_bank
 
@@ -59,6 +60,7 @@ class Segmented:
         probe: The trained probe, a bank per seed.
         scores: Scores of the bank of each seed.
         counts: Pixels of every val pair, in the bank of each seed.
+        single: The same of the best single filters, in one bank.
         contenders: The probe itself and what is scored beside it; empty where nothing is.
         groups: The group of each row of the dataset, if rows are grouped.
         native_rows: The rows of ``native.csv``; none where no masks of another size are scored.
@@ -69,6 +71,7 @@ class Segmented:
     probe: SegmentationProbe
     scores: list[BankScores]
     counts: BankCounts
+    single: BankCounts
     contenders: Sequence[Contender] = ()
     groups: npt.NDArray[np.int64] | None = None
     native_rows: Sequence[NativeRow] = ()
@@ -89,7 +92,7 @@ class Segmented:
         return probe_table(self.vocabulary, self.contenders, seed=0, groups=self.groups)
 
     def beside(self, single: BankCounts, multi: BankCounts | None = None) -> PairCounts:
-        """Put counts of val pairs side by side, to be resampled.
+        """Put counts of val pairs side by side, for intervals and tests.
 
         Args:
             single: Counts of the second method.
@@ -97,6 +100,11 @@ class Segmented:
         """
         first = self.counts if multi is None else multi
         return beside(first, single, len(self.vocabulary), self.groups)
+
+    @property
+    def val_counts(self) -> ValCounts:
+        """What the scores on val are sums of, as it is left in the run folder."""
+        return ValCounts.of(self.vocabulary, self.counts, self.single, self.groups)
 
     @property
     def weight(self) -> Float[Tensor, "C K"]:
@@ -111,8 +119,8 @@ def segment(job: LayerJob) -> Segmented:
     scores, counts = _score(job, probe)
     others: list[Contender] = []
     calibrated = [alone(job, probe)]
+    single = chosen_counts(job, baseline)
     if job.setup.options.beside:
-        single = chosen_counts(job, baseline)
         others, calibrated = contenders(job, baseline, single, probe, scores[0].train)
     return Segmented(
         job.vocabulary,
@@ -120,6 +128,7 @@ def segment(job: LayerJob) -> Segmented:
         probe,
         scores,
         counts,
+        single,
         others,
         job.setup.reader.groups,
         native_rows(job, calibrated),

@@ -137,7 +137,7 @@ class Setup:
 
     @property
     def num_val_groups(self) -> int | None:
-        """Groups of the val images that are scored, which intervals resample; None without any."""
+        """Groups of the val images that are scored, as intervals take them; None without any."""
         return num_val_groups(self.reader, self.stream.scored_rows["val"])
 
     @property

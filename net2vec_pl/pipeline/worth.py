@@ -210,7 +210,7 @@ def _scored(job: LayerJob, group: Group, probe: SegmentationProbe) -> Tensors:
     cut, train = thresholds_of(job, group.maps, group.stream, group.num_banks)
     bank = group.chosen(train)
     cut, train = cut.gather(0, bank), train.gather(0, bank)
-    cut[: group.fixed], train[: group.fixed] = 0.0, torch.nan
+    cut[: group.fixed] = 0.0
     maps = Calibrated(group, bank, cut).maps(job)
     counts, ap = val_counts(job, maps, group.stream, len(group.names), ap=True)
     wide = _wide(job, group, maps)

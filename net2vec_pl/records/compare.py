@@ -40,7 +40,7 @@ class EntryRow(Record):
         ap_val: Mean average precision over the pixels of val images.
         accuracy: Mean balanced accuracy of the embeddings; NaN where nothing is classified.
         best_accuracy: Mean balanced accuracy of the best single filters.
-        won: Share of concepts on which the embedding has a higher set IoU than the best filter.
+        won: Concepts on which the embedding has a higher set IoU than the best filter.
         folder: Where the layer's results are.
         known: Concepts that beat every reference level; None where the run has no levels.
     """
@@ -70,7 +70,7 @@ class EntryRow(Record):
     ap_val: float
     accuracy: float
     best_accuracy: float
-    won: float
+    won: int | float
     folder: str
     known: int | None = None
 
@@ -144,14 +144,18 @@ class DifferenceRow(Record):
 
 @dataclass(frozen=True)
 class SeedMean(Record):
-    """A mean over concepts and seeds: the columns NAME, NAME_low, NAME_high and NAME_std.
+    """A mean over concepts and seeds: the columns NAME, NAME_low, NAME_high, NAME_q25, ...
 
     Args:
-        mean: The mean, with a 95 % interval.
+        mean: The mean, with a 95 % interval over images, or groups of them, where there is one.
+        q25: The middle half of the concepts lies between this value ...
+        q75: ... and this one.
         std: Standard deviation of the seeds' means; NaN with one seed.
     """
 
     mean: Annotated[Estimate, Column("")] = _NONE
+    q25: Annotated[float, Column("_q25")] = math.nan
+    q75: Annotated[float, Column("_q75")] = math.nan
     std: Annotated[float, Column("_std")] = math.nan
 
 
@@ -165,9 +169,12 @@ class SegmentedMeans(Record):
         single_val: Set IoU of the best single filters on val.
         ap_val: Average precision over the pixels of val images.
         gain: ``multi_val`` less ``single_val``.
-        won: Share of concepts with a gain, with Wilson's interval over concepts.
-        interval_over: What the intervals of set IoU and gain are over: ``images`` or ``concepts``.
-        filters_needed: Median number of filters for 80 % of the full set IoU.
+        won: Concepts with a gain above 0.
+        interval_over: What the intervals of set IoU and gain are over: ``images``, ``groups`` of
+            them, or nothing, as there are none.
+        no_interval: Why there are none.
+        filters_needed: Median number of filters for 80 % of the gain in set IoU over the reference
+            level.
         detected_by_single: Concepts that a single filter detects.
         detected_by_multi: Concepts that the embedding detects.
         known: Concepts for which it beats every reference level; None where a run has no levels.
@@ -177,9 +184,10 @@ class SegmentedMeans(Record):
     multi_val: Annotated[SeedMean, Column("multi_val{}")] = SeedMean()
     single_val: Annotated[SeedMean, Column("single_val{}")] = SeedMean()
     ap_val: Annotated[SeedMean, Column("ap_val{}")] = SeedMean()
-    gain: Estimate = _NONE
-    won: Estimate = _NONE
-    interval_over: str | float = math.nan
+    gain: Annotated[SeedMean, Column("gain{}")] = SeedMean()
+    won: int | float = math.nan
+    interval_over: str = ""
+    no_interval: str = ""
     filters_needed: float = math.nan
     detected_by_single: float = math.nan
     detected_by_multi: int | float = math.nan
@@ -194,7 +202,8 @@ class ClassifiedMeans(Record):
         n_classified: Concepts that all classifying settings of the group have scored.
         accuracy: Balanced accuracy of the embeddings on val.
         best_accuracy: Balanced accuracy of the best single filters on val.
-        filters_needed_classification: Median number of filters for 80 % of the full accuracy.
+        filters_needed_classification: Median number of filters for 80 % of the gain in accuracy
+            over chance.
     """
 
     n_classified: int | float = math.nan
@@ -264,11 +273,12 @@ class PairRow(Record):
         second: Label of the other.
         n_concepts: Over how many concepts.
         difference: The first's mean less the second's.
-        low: Lower bound of its 95 % interval.
+        low: Lower bound of its 95 % interval; NaN where there is none.
         high: Upper bound of its 95 % interval.
-        interval_over: What the interval is over: ``concepts``.
-        p: Two-sided p-value of sign flips over concepts.
+        interval_over: What the interval is over: ``images``, ``groups`` of them, or nothing.
+        p: Two-sided p-value of a swap test over the same images, or groups; NaN where not tested.
         p_fdr: The same, corrected for all pairs of the group and score (Benjamini & Hochberg).
+        untested: Why there is no p.
         first_higher: Share of concepts on which the first scores higher; ties count half.
     """
 
@@ -283,6 +293,7 @@ class PairRow(Record):
     interval_over: str
     p: float
     p_fdr: float
+    untested: str
     first_higher: float
 
 

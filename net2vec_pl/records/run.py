@@ -64,7 +64,7 @@ class ProbeRow(Record):
         probe: Name of the probe or level; the run's own comes first.
         role: ``probe`` or ``reference``.
         n_val: Val images that contain the concept.
-        train: Set IoU on train; NaN where every pixel is called the concept.
+        train: Set IoU on train.
         val: Set IoU on val images that contain the concept, with its interval over images.
         gain: That less the run's own, with its interval.
         ap: Average precision over the pixels of the same images.

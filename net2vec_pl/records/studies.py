@@ -94,12 +94,16 @@ class NeededRow(Record):
     Args:
         name: The concept.
         category: Its primary category.
-        needed: Share of the full score, such as ``80%`` -> the fewest filters that reach it.
+        level: What needs no filter: val set IoU of its reference level, or balanced accuracy 0.5.
+        full: Val score with all filters.
+        needed: Share of full - level, such as ``80%`` -> the fewest filters that gain as much.
         status: ``ok``, or why there is no number.
     """
 
     name: str
     category: str
+    level: float
+    full: float
     needed: Annotated[Mapping[str, float], Column("for_{}")]
     status: str
 
@@ -111,8 +115,9 @@ class ReachedRow(Record):
     Args:
         category: The category, or ``all``.
         filters: F.
-        n: Its concepts whose full score is above chance.
-        reached: Share of the full score, such as ``80%`` -> the share of concepts that reach it.
+        n: Its concepts whose full score is above their level.
+        reached: Share of the gain over the level, such as ``80%`` -> the share of concepts that
+            reach it.
     """
 
     category: str
@@ -130,14 +135,46 @@ class PenaltyRow(Record):
         category: Its primary category.
         strength: Strength of the penalty, in (0, 1]; 1 is the least that leaves no filter.
         filters: Filters whose weight is not 0.
+        train: Set IoU on train.
         val: Set IoU on val.
+        chosen: Whether it is the point of fewest filters whose train score has 80 % of the gain
+            over the reference level.
     """
 
     name: str
     category: str
     strength: float
     filters: int
+    train: float
     val: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class SelectivityRow(Record):
+    """A row of ``selectivity.csv``: LDA from a concept's own masks and from those of other images.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        n: Val images that contain it.
+        real: Set IoU of LDA on val, with its 95 % interval over images, or groups.
+        shuffled: The same of LDA from masks of other train images of the concept, its threshold
+            included, on the true masks of val.
+        selectivity: real - shuffled.
+        p_fdr: Two-sided p-value of a paired test, corrected by Benjamini and Hochberg.
+        selective: ``yes`` where it is above 0 by that test, ``no`` where below, ``undecided``, or
+            why there is no test.
+    """
+
+    name: str
+    category: str
+    n: int
+    real: Estimate
+    shuffled: Estimate
+    selectivity: Estimate
+    p_fdr: float
+    selective: str
 
 
 @dataclass(frozen=True)
@@ -186,24 +223,26 @@ class OverlapRow(Record):
         concept: One.
         other: The other.
         shared: Filters that both have.
-        z: By how many standard deviations that is above random choices.
-        p: Share of random choices with at least as many.
+        expected: What chance gives, filters being as popular as they are: the mean over all pairs.
+        p: Share of pairs that have at least as many by chance.
+        p_fdr: The same, corrected for all pairs (Benjamini & Hochberg).
     """
 
     concept: str
     other: str
     shared: int
-    z: float
+    expected: float
     p: float
+    p_fdr: float
 
 
 @dataclass(frozen=True)
 class DetectorRow(Record):
-    """A row of ``detectors.csv``: concepts that are detected, by NetDissect's measure.
+    """A row of ``detectors.csv``: concepts that are detected, at one bar for both.
 
     Args:
         category: The category, or ``all``.
-        by_single: Its concepts that a single filter detects.
+        by_single: Its concepts that a single filter detects, chosen on train.
         by_multi: Its concepts that a combination detects.
     """
 
@@ -214,7 +253,7 @@ class DetectorRow(Record):
 
 @dataclass(frozen=True)
 class FailureRow(Record):
-    """A row of ``failures.csv``: what might explain that a combination does worse.
+    """A row of ``failures.csv``: whether a combination does worse, and what concept it is.
 
     Args:
         name: The concept.
@@ -223,6 +262,8 @@ class FailureRow(Record):
         size: Share of their pixels that it covers, on average.
         gain: Val set IoU of the combination, less that of the best single filter.
         multi_below_single: Whether the combination scores lower.
+        gain_calibrated: The same gain with thresholds of their own from train images; NaN where a
+            run has nothing beside its probe.
         status: ``ok``, or why they cannot be compared.
     """
 
@@ -232,6 +273,7 @@ class FailureRow(Record):
     size: float
     gain: float
     multi_below_single: bool
+    gain_calibrated: float
     status: str
 
 
@@ -245,7 +287,8 @@ class NeighbourRow(Record):
         rank: 1 for the nearest.
         neighbour: The concept whose embedding is near; empty if there is none.
         cosine: Between the two.
-        status: ``ok``, or why the concept has no neighbours.
+        status: ``ok``; or why the concept has no neighbours; or how many concepts that are not
+            listed are as near, so that only the order of the list decided.
     """
 
     concept: str
@@ -356,18 +399,20 @@ class ComparisonRow(Record):
         other: What it is compared with: ``categories``, ``WordNet``, ``word vectors``, or a bank.
         n: Concepts that both have.
         left_out: Concepts without a direction in one of them.
+        permutations: Permutations of each test.
         distance: The paper's distance between matrices of cosines.
         correlation: Spearman's correlation of cosines, over pairs of concepts.
         cka: Centred kernel alignment.
-        overlap: Share of nearest concepts that are the same.
+        overlap: Share of nearest concepts that are the same; ties count by their chance.
         distance_per_pair: The distance, per pair of concepts.
-        status: ``ok``, or why there is no comparison.
+        status: ``ok``, or why a measure is missing.
     """
 
     bank: str
     other: str
     n: int
     left_out: int | float
+    permutations: int
     distance: Annotated[Measured, Column("distance{}")]
     correlation: Annotated[Measured, Column("correlation{}")]
     cka: Annotated[Measured, Column("cka{}")]
@@ -528,7 +573,8 @@ class LearningRow(Record):
         name: The concept.
         category: Its primary category.
         folds: How many folds of the train images.
-        share: Their share of all folds.
+        share: Their share of all train images, the mean over the choices.
+        images: About how many of them contain the concept, likewise.
         choices: How many random choices of as many folds there are.
         val: Set IoU on val, the mean over the choices.
         spread: Its standard deviation over the choices; NaN where there is one.
@@ -538,6 +584,7 @@ class LearningRow(Record):
     category: str
     folds: int
     share: float
+    images: float
     choices: int
     val: float
     spread: float
@@ -550,22 +597,67 @@ class DirectionSpreadRow(Record):
     Args:
         name: The concept.
         category: Its primary category.
-        cosine: Between LDA from two resamples of the folds: the mean over all pairs of resamples,
-            and the middle 95 % of the pairs.
-        neighbour: The nearest concept by LDA from all images; empty if there is none.
-        neighbour_cosine: Cosine with it in a resample: the mean, and the middle 95 %.
-        same: Share of the resamples in which it is the nearest one.
-        resamples: How many have the concept.
+        cosine: Between LDA from these train images and LDA from as many others, as estimated by the
+            jackknife over folds; NaN for a concept that is in one fold only.
+        neighbour: The nearest concept; empty if there is none.
+        neighbour_cosine: Cosine with it, with a 95 % interval over training sets of this size; NaN
+            bounds below 3 folds.
+        following: The next nearest; empty if there is none.
+        lead: By how much the cosine with the nearest is larger, likewise.
+        folds: How many folds of train images have the concept.
         status: ``ok``, or why there is no number.
     """
 
     name: str
     category: str
-    cosine: Estimate
+    cosine: float
     neighbour: str
     neighbour_cosine: Estimate
-    same: float
-    resamples: int
+    following: str
+    lead: Estimate
+    folds: int
+    status: str
+
+
+@dataclass(frozen=True)
+class PartialRow(Record):
+    """A row of ``partial.csv``: LDA of a concept, with the scores of other concepts taken out.
+
+    Args:
+        name: The concept.
+        category: Its primary category.
+        n: Val images that contain it.
+        full: Set IoU of LDA on val, with its 95 % interval over images, or groups.
+        partial: The same with the scores of others taken out: those that take most of the squared
+            distance one at a time, at most a quarter as many as there are filters.
+        loss: full - partial.
+        taken: How many others these are.
+        distance_left: Share of the squared distance of inside and outside that is left, on train.
+        left: Share of the gain over the best reference level that is left on val; NaN where LDA is
+            not above it, no bounds where that is not sure.
+        other: The concept that takes most alone; empty if there is none.
+        correlation: Of its scores with those of the concept, over all train positions; its square
+            is the share of the squared distance that it takes.
+        without_other: Set IoU with its score alone taken out.
+        left_without_other: Share of the gain that is left then.
+        other_there: Share of the concept's train images that contain the other one.
+        status: ``ok``, or why there is no number.
+    """
+
+    name: str
+    category: str
+    n: int
+    full: Estimate
+    partial: Estimate
+    loss: Estimate
+    taken: int
+    distance_left: float
+    left: Estimate
+    other: str
+    correlation: float
+    without_other: Estimate
+    left_without_other: Estimate
+    other_there: float
     status: str
 
 
@@ -581,10 +673,13 @@ class RandomDirectionRow(Record):
         category: Its primary category.
         filter: Number of the best filter; -1 if there is none.
         single: Its set IoU on val.
-        rotated: That of the best direction of a random rotation of the filters.
+        rotated: That of the best direction of a random rotation of the filters, the mean over
+            rotations.
+        spread: Its standard deviation over rotations.
+        p: How often a rotation does as well as the filters: (1 + #) / (1 + rotations).
         apart: Difference of the mean response inside and outside of the concept along the best
             filter, in standard deviations of the response.
-        rotated_apart: The same along the best rotated direction.
+        rotated_apart: The same along the best rotated direction, the mean over rotations.
         random_above: Share of random directions along which it is larger than along the filter.
         status: ``ok``, or why there is no number.
     """
@@ -594,6 +689,8 @@ class RandomDirectionRow(Record):
     filter: int
     single: float
     rotated: float
+    spread: float
+    p: float
     apart: float
     rotated_apart: float
     random_above: float

@@ -42,7 +42,9 @@ _KNOWN = {
     "best_accuracy": Column("accuracy, best filter", _BALANCED, bar="single"),
     "auc": Column("ROC AUC, embedding", "Over all val images"),
     "group_auc": Column("ROC AUC, group", "Of what an image's group alone says"),
-    "filters_for_80%": Column("filters for 80 %", "Filters that reach 80 % of the full set IoU"),
+    "filters_for_80%": Column(
+        "filters for 80 %", "Filters that reach 80 % of the gain over the reference level"
+    ),
     "best_filter": Column(
         "best filter", "The single filter that does best on train images", link="filter"
     ),
@@ -52,13 +54,13 @@ _KNOWN = {
     "status": Column("status", "ok, or why there are no scores"),
     "reference": Column("which reference level", "The best of them for this concept", main=False),
     "over_reference_low": Column(
-        "over reference, low", "95 % interval over val images", main=False
+        "over reference, low", "95 % interval over val images or groups", main=False
     ),
     "over_reference_high": Column(
-        "over reference, high", "95 % interval over val images", main=False
+        "over reference, high", "95 % interval over val images or groups", main=False
     ),
-    "gain_low": Column("gain, low", "95 % interval over val images", main=False),
-    "gain_high": Column("gain, high", "95 % interval over val images", main=False),
+    "gain_low": Column("gain, low", "95 % interval over val images or groups", main=False),
+    "gain_high": Column("gain, high", "95 % interval over val images or groups", main=False),
     "multi_train": Column("set IoU on train, embedding", main=False),
     "single_train": Column("set IoU on train, best filter", main=False),
     "alpha": Column("alpha", "Weight of the concept's pixels in the loss", main=False),

@@ -32,7 +32,7 @@ class Contender:
         name: For tables.
         role: ``probe``, or ``reference``: a level that needs no concept, or no network.
         counts: Pixels of every val pair.
-        train: Set IoU on train; NaN where every pixel is called the concept.
+        train: Set IoU on train.
         ap: Average precision over the pixels of val images that contain the concept; NaN where it
             gives no ranking.
         annotated: Set IoU over val images annotated for the concept's category, 2,000 at most.
@@ -88,11 +88,13 @@ def knowledge(
         seed: Seed of the swaps.
         groups: The group of each row of the dataset, if rows are grouped.
     """
-    levels, best, counts = _beside_best(own, references, groups)
+    level_counts, best = best_level(references), _best(references)
+    levels = level_counts.set_iou(len(own.ap))[0].nan_to_num(-1.0)
+    counts = beside(own.counts, level_counts, len(own.ap), groups)
     test = paired_test(counts, _PERMUTATIONS, seed=seed)
     found = []
     for c, gain in enumerate(_estimates(SetIouIntervals(counts).gain)):
-        level = float(levels[best[c], c])
+        level = float(levels[c])
         verdict = test.verdict[c]
         if verdict == MULTI:
             verdict = KNOWN if gain.low > 0 else UNDECIDED
@@ -117,26 +119,28 @@ def mean_over_levels(
     Returns:
         The mean over concepts, with its interval over images, or groups.
     """
-    return SetIouIntervals(_beside_best(own, references, groups)[2]).means().gain
+    counts = beside(own.counts, best_level(references), len(own.ap), groups)
+    return SetIouIntervals(counts).means().gain
 
 
-def _beside_best(
-    own: Contender, references: Sequence[Contender], groups: npt.NDArray[np.int64] | None
-) -> tuple[Float64[Tensor, "L C"], Int64[Tensor, "C"], PairCounts]:
-    """Return all levels, which is the best of each concept, and the probe's counts beside it."""
-    levels = torch.stack([c.val() for c in references]).nan_to_num(-1.0)
-    best = levels.argmax(0)  # of each concept
-    concept = own.counts.concept
-    rows = torch.arange(len(concept))
-    chosen = BankCounts(
-        own.counts.image,
-        concept,
-        *(
-            torch.stack([getattr(c.counts, name)[0] for c in references])[best[concept], rows][None]
-            for name in ("intersection", "union")
-        ),
+def best_level(references: Sequence[Contender]) -> BankCounts:
+    """Return the pixels of the level with the highest set IoU on val, concept by concept.
+
+    Args:
+        references: The levels, at least one.
+    """
+    first = references[0].counts
+    of_pair = _best(references)[first.concept], torch.arange(len(first.concept))
+    chosen = (
+        torch.stack([getattr(c.counts, name)[0] for c in references])[of_pair][None]
+        for name in ("intersection", "union")
     )
-    return levels, best, beside(own.counts, chosen, levels.shape[1], groups)
+    return BankCounts(first.image, first.concept, *chosen)
+
+
+def _best(references: Sequence[Contender]) -> Int64[Tensor, "C"]:
+    """Return which level is the best of each concept."""
+    return torch.stack([c.val() for c in references]).nan_to_num(-1.0).argmax(0)
 
 
 def probe_table(

@@ -3,6 +3,6 @@
 Starting a sweep imports this package, so nothing heavy is imported here.
 """
 
-from net2vec_pl.runs.contract import BANK, CLASSIFIERS, REPORT, finished, headline, score
+from net2vec_pl.runs.contract import BANK, CLASSIFIERS, COUNTS, REPORT, finished, headline, score
 
-__all__ = ["BANK", "CLASSIFIERS", "REPORT", "finished", "headline", "score"]
+__all__ = ["BANK", "CLASSIFIERS", "COUNTS", "REPORT", "finished", "headline", "score"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 BANK, CLASSIFIERS, REPORT = "bank.safetensors", "classification.safetensors", "report.html"
+COUNTS = "val_counts.safetensors"
 # What sweepers maximise: the first of these that the run has.
 _SCORES = ("multi_val", "accuracy")
 _HEADLINE = ("single_val", "multi_val", "ap_val", "best_accuracy", "accuracy", "auc")

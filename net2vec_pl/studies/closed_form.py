@@ -36,8 +36,11 @@ from net2vec_pl.probes.closed_form import unit_spread
 from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, LearningRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
+from net2vec_pl.studies.levels import NOT_ABOVE
+from net2vec_pl.studies.partial import partial_probes
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study
+from net2vec_pl.studies.selectivity import selectivity
+from net2vec_pl.studies.study import Study, middle_half
 from net2vec_pl.studies.subsets import QUESTION as HOW_MANY_FILTERS
 from net2vec_pl.studies.subsets import check_sizes, sizes_for
 from net2vec_pl.studies.sums import LayerSums
@@ -45,14 +48,14 @@ from net2vec_pl.studies.sums import LayerSums
 HOW_MANY_IMAGES = "How many train images does a concept need?"
 LARGEST, FORWARD = "largest weights", "forward selection"
 _LEVELS = (0.5, 0.8, 0.9)
-_TOLD, _LEARNED = 0.8, 0.9  # shares of the gain that findings are about
+_TOLD = 0.8  # share of the gain that findings are about
 _CHOICES = 5  # of equally many folds
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ClosedForm(Question):
-    """Leaves curves over filters and images, the spread of directions, and a rotated basis.
+    """Leaves curves, the spread of directions, a rotated basis, partial probes and selectivity.
 
     Args:
         sizes: Numbers of filters, F; None for the paper's grid.
@@ -76,6 +79,7 @@ class ClosedForm(Question):
         _images(sums)
         direction_spread(sums)
         random_directions(sums)
+        selectivity(sums, partial_probes(sums))
 
 
 def _filters(sums: LayerSums, options: ClosedForm) -> None:
@@ -153,7 +157,7 @@ def _write_needed(
                 float(full[c]),
                 by_level(0, c),
                 by_level(1, c),
-                "ok" if np.isfinite(needed[0, 0, c]) else sums.no_gain,
+                "ok" if np.isfinite(needed[0, 0, c]) else NOT_ABOVE,
             )
             for c, name in enumerate(study.job.vocabulary.names)
         ],
@@ -170,7 +174,7 @@ def _tell_filters(sums: LayerSums, needed: Float64[np.ndarray, "2 L C"], exclude
         f"median filters for {_TOLD:.0%} of the gain, LDA by {FORWARD}",
         float(forward.median[at]),
         n,
-        f"For {_TOLD:.0%} of what LDA gains over the best reference level, the median over {n} "
+        f"For {_TOLD:.0%} of what LDA gains over {sums.levels.name}, the median over {n} "
         f"concepts is {forward.text(at)} filters chosen by {FORWARD}, or {largest.text(at)} of "
         f"the {LARGEST}." + (f" Not above the level and left out: {excluded}." if excluded else ""),
     )
@@ -183,19 +187,20 @@ def _mean_level(sums: LayerSums) -> float:
 
 def _images(sums: LayerSums) -> None:
     """Score LDA from ever more train images."""
-    study, num_folds = sums.study, sums.moments.num_folds
-    if num_folds < 2:
+    study = sums.study
+    if len(sums.folds) < 2:
         _log.info("no learning curve: the sums are of a single fold")
         return
     scores, choices = image_scores(sums)
-    curve = learning_curve(scores, choices)
+    curve, size = learning_curve(scores, choices), _images_of(sums, choices)
     study.write(
         [
             LearningRow(
                 name,
                 study.categories[c],
                 int(folds),
-                int(folds) / num_folds,
+                float(size.share[s]),
+                float(size.own[s, c]),
                 int(curve.choices[s]),
                 float(curve.mean[s, c]),
                 float(curve.spread[s, c]),
@@ -209,12 +214,35 @@ def _images(sums: LayerSums) -> None:
     study.draw(
         "learning_curve",
         learning_figure,
-        curve.folds / num_folds,
+        size.share,
         np.stack([mean_curve(curve.mean).mean, curve.of_mean]),
         {name: one.mean for name, one in by_category.items()},
         _mean_level(sums),
     )
-    _tell_images(sums, curve)
+    _tell_images(sums, curve, size)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How many train images a number of folds has, the mean over choices.
+
+    Args:
+        share: Of all train images.
+        own: Of each concept, about: images with unknown pixels count in part.
+    """
+
+    share: Float64[np.ndarray, "S"]
+    own: Float64[np.ndarray, "S C"]
+
+
+def _images_of(sums: LayerSums, choices: list[tuple[int, ...]]) -> _Size:
+    cells = np.prod(sums.job.backbone.shape[1:])
+    images, own = (v.numpy() / cells for v in (sums.moments.count, sums.moments.own_count))
+    chosen = np.stack(
+        [np.append(images[some].sum(), own[some].sum(0)) for some in map(list, choices)]
+    )
+    mean = learning_curve(chosen, choices).mean
+    return _Size(mean[:, 0] / images.sum(), mean[:, 1:])
 
 
 def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tuple[int, ...]]]:
@@ -225,7 +253,7 @@ def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tupl
     """
     job, moments = sums.job, sums.moments
     rng = np.random.default_rng([sums.study.seed, 2])
-    choices = fold_choices(moments.num_folds, _CHOICES, rng)
+    choices = fold_choices(sums.folds, _CHOICES, rng)
 
     def score() -> Tensors:
         solved = [sums.lda(moments.of(choice)) for choice in choices]
@@ -240,19 +268,26 @@ def image_scores(sums: LayerSums) -> tuple[Float64[np.ndarray, "B C"], list[tupl
     return job.stages.once("closed-form-images", score)["val"].numpy(), choices
 
 
-def _tell_images(sums: LayerSums, curve: LearningCurve) -> None:
+def _tell_images(sums: LayerSums, curve: LearningCurve, size: _Size) -> None:
     total = len(sums.job.setup.stream.train_rows)
-    found = filters_needed(curve.mean, curve.folds.tolist(), (_LEARNED,), sums.level)
-    spread = needed_spread(found.needed / curve.folds[-1])
-    n, rising = spread.n_concepts, mean_curve(curve.mean).mean
+    found = filters_needed(curve.mean, curve.folds.tolist(), (_TOLD,), sums.level)
+    reached = np.searchsorted(curve.folds, found.needed[0])  # past the end where there is none
+    (counted,) = np.isfinite(found.needed[0]).nonzero()
+    if not len(counted):
+        return
+    share, own = size.share[reached[counted]], size.own[reached[counted], counted]
+    rising = mean_curve(curve.mean).mean
     sums.study.find(
         HOW_MANY_IMAGES,
-        f"median share of the train images for {_LEARNED:.0%} of the gain, LDA",
-        float(spread.median[0]),
-        n,
-        f"In the median over {n} concepts, {spread.text(0, '{:.0%}')} of the {total} train "
-        f"images reach {_LEARNED:.0%} of what LDA gains over the best reference level with all of "
-        f"them. Mean set IoU is {rising[0]:.3f} with {curve.folds[0] / curve.folds[-1]:.0%} of "
-        f"the images, {rising[-2]:.3f} with "
-        f"{curve.folds[-2] / curve.folds[-1]:.0%} and {rising[-1]:.3f} with all.",
+        f"median share of the train images for {_TOLD:.0%} of the gain, LDA",
+        float(np.median(share)),
+        len(counted),
+        f"For {_TOLD:.0%} of what LDA gains over {sums.levels.name} with all {total} train images, "
+        f"the median over {len(counted)} concepts is {np.median(share):.0%} of them "
+        f"({middle_half(share, '{:.0%}')}), or about {np.median(own):.0f} images of the concept "
+        f"itself ({middle_half(own, '{:.0f}')}), out of {sums.in_folds}. "
+        f"Mean set IoU is {rising[0]:.3f} with {size.share[0]:.0%} of the images, "
+        f"{rising[-2]:.3f} with {size.share[-2]:.0%} and {rising[-1]:.3f} with all."
+        + (f" Not above the level and left out: {found.n_excluded}." if found.n_excluded else "")
+        + sums.if_few,
     )

@@ -98,6 +98,7 @@ def _by_category(study: Study, found: SetIouIntervals, test: PairedTest) -> list
 
 def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
     """Say how far combinations lead, and where the lead is certain."""
+    tau = study.job.setup.options.protocol.tau
     better = [test.verdict.count(verdict) for verdict in (MULTI, SINGLE)]
     study.find(
         QUESTION,
@@ -105,7 +106,8 @@ def _tell(study: Study, means: MeanScores, test: PairedTest) -> None:
         means.gain.array(),
         means.n_concepts,
         f"Combinations score {interval(means.multi.array())} in mean val set IoU, the best "
-        f"single filters {interval(means.single.array())}: a gain of "
+        f"single filters, at the common threshold (tau = {tau:g}), "
+        f"{interval(means.single.array())}: a gain of "
         f"{interval(means.gain.array())} over {means.n_concepts} concepts (95 % intervals "
         f"{study.over_images}).{study.if_few}",
     )

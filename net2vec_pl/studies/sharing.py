@@ -1,29 +1,27 @@
 """Are filters shared between concepts, and when does a single filter beat a combination?"""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
+from net2vec_pl.analysis.chance import p_text
+from net2vec_pl.analysis.detectors import DETECTED, detected, detector_scores
+from net2vec_pl.analysis.overlap import FDR, Overlap, overlap
 from net2vec_pl.analysis.sharing import (
-    DETECTED_BY_MULTI,
-    DETECTED_BY_SINGLE,
-    Failures,
     FilterSharing,
-    Overlap,
     concepts_per_filter,
-    count_detectors,
-    detector_scores,
-    failures,
+    expected_sharing,
     filters_for_mass,
-    overlap,
     participation_ratio,
 )
 from net2vec_pl.analysis.subsets import top_filters
 from net2vec_pl.figures import sharing as figures
+from net2vec_pl.pipeline.worth import SINGLE_TUNED
 from net2vec_pl.records.studies import (
     DetectorRow,
     FailureRow,
@@ -32,11 +30,13 @@ from net2vec_pl.records.studies import (
     SharedFilterRow,
 )
 from net2vec_pl.studies.question import Question, at_least
-from net2vec_pl.studies.study import Study, middle_half
+from net2vec_pl.studies.study import Study, by_category
 
 _log = logging.getLogger(__name__)
 QUESTION = "Are filters shared between concepts?"
 _LARGEST = 10  # filters of largest weight that make a concept's set
+_WRITTEN = 100  # pairs in the table
+_NAMED = 8  # failures in the sentence
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,15 @@ class Sharing(Question):
         best = study.segmented.baseline.best_filter().numpy()
         shared = concepts_per_filter(best, weight.shape[1])
         largest = min(_LARGEST, weight.shape[1])
-        common = overlap(top_filters(weight, [largest])[0], self.permutations // 10 or 1)
+        times = self.permutations // 10 or 1
+        common = overlap(top_filters(weight, [largest])[0], times)
         _write_filters(study, shared, best)
         _write_concepts(study, common)
         _write_pairs(study, common)
         _write_detectors(study)
         _write_failures(study)
         _tell_filters(study, shared)
-        _tell_overlap(study, common, largest)
+        _tell_overlap(study, common, largest, times)
 
 
 def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, "C"]) -> None:
@@ -83,6 +84,7 @@ def _write_filters(study: Study, shared: FilterSharing, best: Int64[np.ndarray, 
 def _tell_filters(study: Study, shared: FilterSharing) -> None:
     used = shared.n_concepts[shared.n_concepts > 0]
     several = int((used > 1).sum())
+    by_chance = expected_sharing(int(used.sum()), len(shared.n_concepts))
     study.find(
         QUESTION,
         "share of chosen filters that several concepts choose",
@@ -90,25 +92,42 @@ def _tell_filters(study: Study, shared: FilterSharing) -> None:
         len(study.categories),
         f"{int(used.sum())} concepts choose {len(used)} of {len(shared.n_concepts)} filters as "
         f"their best single one; {several} of these are the best one of several concepts, "
-        f"{int(used.max(initial=0))} at most.",
+        f"{int(used.max(initial=0))} at most. Independent choices among equally likely filters "
+        f"would make it {by_chance[1]:.1f} of {by_chance[0]:.1f}.",
     )
 
 
-def _tell_overlap(study: Study, common: Overlap, largest: int) -> None:
-    if len(common.concept) < 3:
+def _tell_overlap(study: Study, common: Overlap, largest: int, times: int) -> None:
+    num = len(common.concept)
+    if num < 3:
         _log.info("overlap of filters: nothing to say of fewer than 3 concepts")
         return
-    low, high = np.quantile(common.random_mean, [0.025, 0.975])
-    # What a concept has in common with the others on average; the diagonal holds its own filters.
-    of_concept = (common.shared.sum(axis=1) - largest) / (len(common.concept) - 1)
+    mean, low, high = common.mean
+    bounds = (
+        ""
+        if np.isnan(low)
+        else f" (95 % interval [{low:.2f}, {high:.2f}] if the concepts were drawn from others like "
+        "these)"
+    )
     study.find(
         QUESTION,
         f"mean overlap of the {largest} largest weights",
         common.mean,
-        len(common.concept),
-        f"Among their {largest} filters of largest weight two concepts have "
-        f"{common.mean:.2f} in common on average ({middle_half(of_concept, '{:.2f}')}); random "
-        f"choices {common.expected:.2f} [{low:.2f}, {high:.2f}], p = {common.p_mean:.2g}.",
+        num,
+        f"Among their {largest} filters of largest weight two concepts have {mean:.2f} in common "
+        f"on average{bounds}; if every filter were as likely, {common.uniform:.2f}. That says only "
+        "that some filters have large weights for many concepts.",
+    )
+    found = int((common.p_fdr[np.triu_indices(num, 1)] <= FDR).sum())
+    study.find(
+        QUESTION,
+        "pairs of concepts that share more filters than popularity gives",
+        float(found),
+        num,
+        f"Given how many concepts have each filter, {found} of {num * (num - 1) // 2} pairs share "
+        f"more than chance gives (at a false discovery rate of {FDR:.0%} over all pairs). Their "
+        f"numbers of filters in common have a variance of {common.variance:.2f}, by chance "
+        f"{common.random_variance:.2f} ({p_text(common.p_variance, times)}).",
     )
 
 
@@ -144,19 +163,19 @@ def _write_pairs(study: Study, common: Overlap) -> None:
         figures.overlap_with_chance,
         common.pairs,
         common.chance,
-        common.mean,
-        common.expected,
+        float(common.mean[0]),
     )
     names = [study.job.vocabulary.names[c] for c in common.concept]
     above = np.triu_indices(len(names), 1)
-    order = np.argsort(-common.shared[above], kind="stable")[:100]
+    order = np.argsort(-common.shared[above], kind="stable")[:_WRITTEN]
     rows = [
         OverlapRow(
             names[i],
             names[j],
             shared=int(common.shared[i, j]),
-            z=float(common.z[i, j]),
+            expected=float(common.mean[0]),
             p=float(common.p[i, j]),
+            p_fdr=float(common.p_fdr[i, j]),
         )
         for i, j in zip(above[0][order], above[1][order], strict=True)
     ]
@@ -164,69 +183,98 @@ def _write_pairs(study: Study, common: Overlap) -> None:
 
 
 def _write_detectors(study: Study) -> None:
-    """Count unique detectors, NetDissect's way and for learned combinations."""
-    baseline = study.segmented.baseline
-    concept = baseline.best_concept()
-    score = baseline.val.double()[concept.clamp(min=0), torch.arange(len(concept))]
-    of_single = detector_scores(concept.numpy(), score.numpy(), len(study.categories))
-    of_multi = study.segmented.scores[0].val.double().numpy()
-    by_single = count_detectors(of_single, DETECTED_BY_SINGLE, study.categories)
-    by_multi = count_detectors(of_multi, DETECTED_BY_MULTI, study.categories)
+    """Count unique detectors, NetDissect's way and for learned combinations, at one bar."""
+    segmented, num = study.segmented, len(study.categories)
+    concept = segmented.baseline.best_concept()
+    train, val = (
+        of_split.double()[concept.clamp(min=0), torch.arange(len(concept))].numpy()
+        for of_split in (segmented.baseline.train, segmented.baseline.val)
+    )
+    levels = [known.level for known in segmented.knowledge]
+    level = np.array(levels or [np.nan] * num)
+    by_single = detected(detector_scores(concept.numpy(), train, val, num), level)
+    by_multi = detected(segmented.scores[0].val.double().numpy(), level)
     rows = [
-        DetectorRow(category, by_single[category], by_multi[category])
-        for category in dict.fromkeys(study.categories)
+        DetectorRow(category, int(by_single[mine].sum()), int(by_multi[mine].sum()))
+        for category, mine in by_category(study.categories).items()
     ]
-    total = DetectorRow("all", sum(by_single.values()), sum(by_multi.values()))
-    study.write([*rows, total], "detectors")
+    study.write(rows, "detectors")
+    bar = f"a val set IoU of at least {DETECTED}"
+    bar += ", and more than the concept's reference level" if levels else ""
     study.find(
         QUESTION,
         "unique detectors",
-        float(total.by_multi),
-        len(study.categories),
-        f"{total.by_single} concepts have a filter that detects them (val set IoU of at least "
-        f"{DETECTED_BY_SINGLE}, each filter for its best concept); combinations detect "
-        f"{total.by_multi} (at least {DETECTED_BY_MULTI}).",
+        float(by_multi.sum()),
+        num,
+        f"{by_single.sum()} concepts have a filter that detects them (each filter for its best "
+        f"concept, of a concept's filters the best on train); combinations detect "
+        f"{by_multi.sum()}. Both need {bar}.",
     )
 
 
 def _write_failures(study: Study) -> None:
-    """Explain by images and size where the single filter beats the combination."""
+    """List where the single filter beats the combination, with images and size."""
     baseline, scores = study.segmented.baseline, study.segmented.scores[0]
     best = baseline.best_filter()
     of_best = baseline.val.double().gather(1, best.clamp(min=0)[:, None])[:, 0]
     single = of_best.masked_fill(best < 0, torch.nan).numpy()
-    multi = scores.val.double().numpy()
-    probed = study.job.setup.selection.probed
-    n_train = np.array([entry.n_train for entry in probed], dtype=np.int64)
-    alpha = np.array([entry.alpha for entry in probed])
-    found = failures(multi, single, n_train, alpha)
-    study.draw("failures", figures.failure_scatter, n_train, multi - single, 1 - alpha)
+    gain, calibrated = scores.val.double().numpy() - single, _calibrated_gain(study)
     rows = [
         FailureRow(
             entry.concept.name,
             entry.concept.category,
             entry.n_train,
             size=1 - entry.alpha,
-            gain=float(multi[c] - single[c]),
-            multi_below_single=bool(found.failed[c]),
-            status="ok" if np.isfinite(multi[c] - single[c]) else "no score to compare",
+            gain=float(gain[c]),
+            multi_below_single=bool(gain[c] < 0),
+            gain_calibrated=float(calibrated[c]),
+            status="ok" if np.isfinite(gain[c]) else "no score to compare",
         )
-        for c, entry in enumerate(probed)
+        for c, entry in enumerate(study.job.setup.selection.probed)
     ]
     study.write(rows, "failures")
-    if found.n_failed:
-        _tell_failures(study, found)
+    n_train = np.array([row.n_train for row in rows], dtype=np.int64)
+    size = np.array([row.size for row in rows])
+    study.draw("failures", figures.failure_scatter, n_train, gain, size)
+    _tell_failures(study, rows)
 
 
-def _tell_failures(study: Study, found: Failures) -> None:
+def _calibrated_gain(study: Study) -> Float64[np.ndarray, "C"]:
+    """Compare both at thresholds of their own from train; NaN where a run has none."""
+    contenders = study.segmented.contenders
+    if not contenders:
+        return np.full(len(study.categories), np.nan)
+    val = {contender.name: contender.val().double().numpy() for contender in contenders}
+    own = contenders[0].name  # calibrated itself, unless it stands there once more
+    return np.asarray(val.get(f"{own}, calibrated", val[own]) - val[SINGLE_TUNED])
+
+
+def _tell_failures(study: Study, rows: Sequence[FailureRow]) -> None:
+    """Name the failures, the largest loss first; a test of their sizes would show what must be."""
+    failed = sorted((row for row in rows if row.multi_below_single), key=lambda row: row.gain)
+    calibrated = [row.gain_calibrated for row in rows if np.isfinite(row.gain_calibrated)]
+    worse = sum(gain < 0 for gain in calibrated)
+    if not failed and not worse:
+        return
+    compared = len([row for row in rows if np.isfinite(row.gain)])
+    named = ", ".join(
+        f"{row.name} ({row.n_train} train images, {row.size:.1%} of a picture)"
+        for row in failed[:_NAMED]
+    )
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    alike = study.job.setup.options.protocol.calibrate == "none"
+    how = (
+        "both at the protocol's thresholds"
+        if alike
+        else "the combination alone with a threshold of its own"
+    )
+    also = f" With thresholds of their own, chosen on train, it does for {worse} of "
     study.find(
         "Where do combinations fail?",
         "concepts with the combination below the single filter",
-        float(found.n_failed),
-        found.n_compared,
-        f"The combination scores below the best single filter for {found.n_failed} of "
-        f"{found.n_compared} concepts. They have {10**found.images.failed:.0f} train images in the "
-        f"median (the others {10**found.images.others:.0f}, Mann-Whitney p = "
-        f"{found.images.p:.2g}) and cover {found.size.failed:.1%} of an image (the others "
-        f"{found.size.others:.1%}, p = {found.size.p:.2g}).",
+        float(len(failed)),
+        compared,
+        f"The combination scores below the best single filter, {how}, for {len(failed)} of "
+        f"{compared} concepts{': ' if failed else ''}{named}{more}."
+        + (f"{also}{len(calibrated)}." if calibrated else ""),
     )

@@ -11,18 +11,17 @@ import numpy as np
 from jaxtyping import Float64
 
 from net2vec_pl.analysis import clusters
+from net2vec_pl.analysis.chance import p_text
 from net2vec_pl.analysis.clusters import Clusters, Layout
 from net2vec_pl.analysis.comparison import Score, common, compare
-from net2vec_pl.analysis.references import Reference
-from net2vec_pl.analysis.space import (
+from net2vec_pl.analysis.neighbourhood import (
+    FEWEST,
     CategoryMatrix,
-    analogy,
+    among_nearest,
     category_matrix,
-    cosines,
-    nearest,
-    term_of,
-    unit_rows,
 )
+from net2vec_pl.analysis.references import Reference
+from net2vec_pl.analysis.space import Neighbours, analogy, cosines, nearest, unit_rows
 from net2vec_pl.analysis.word_vectors import word_vectors
 from net2vec_pl.analysis.wordnet import wordnet_vectors
 from net2vec_pl.concepts import Vocabulary
@@ -75,8 +74,8 @@ class Space(Question):
     """Leaves tables and figures of the space of embeddings, of every bank there is.
 
     Args:
-        neighbours: Nearest concepts to name.
-        arithmetic: Sums of concepts such as ``grass + blue``; None to try one.
+        neighbours: Nearest concepts to name; tests look at a third of all at most.
+        arithmetic: Sums of concepts such as ``grass + blue``; None for none.
         wordnet: A folder with WordNet's dict files.
         words: A file of word vectors.
         permutations: Permutations of tests; slow tests make a tenth or a fiftieth of them.
@@ -116,23 +115,26 @@ class Space(Question):
 
 def _tell_apart(study: Study, filters: NamedBank, patterns: NamedBank) -> None:
     """Say for which concepts what finds them and what they look like have other neighbours."""
-    indices = (nearest(bank.weight, 1).index for bank in (filters, patterns))
-    first, second = (index.max(axis=1, initial=-1) for index in indices)  # one concept has none
-    both = (first >= 0) & (second >= 0)
-    differ = np.flatnonzero(both & (first != second))
-    if not both.any():
+    units = [unit_rows(bank.weight) for bank in (filters, patterns)]
+    both = np.flatnonzero(units[0].valid & units[1].valid)
+    if len(both) < FEWEST:
+        _log.info("embeddings and patterns: %d concepts have a direction in both", len(both))
         return
+    squares = [cosines(unit_rows(bank.weight[both]).rows) for bank in (filters, patterns)]
+    first, second = (among_nearest(square, 1) for square in squares)
+    differ = np.flatnonzero((first * second).sum(axis=1) == 0)  # of those equally near, any will do
+    named = [filters.names[c] for c in both]
     examples = [
-        f"{filters.names[c]} ({filters.names[first[c]]}; {filters.names[second[c]]})"
+        f"{named[c]} ({named[first[c].argmax()]}; {named[second[c].argmax()]})"
         for c in differ[:_EXAMPLES]
     ]
     study.find(
         QUESTION,
         "nearest concept differs between embeddings and patterns",
-        len(differ) / int(both.sum()),
-        int(both.sum()),
+        len(differ) / len(both),
+        len(both),
         f"Embeddings say which filters find a concept, patterns what filters do where it is: for "
-        f"{len(differ)} of {int(both.sum())} concepts the nearest concept is another one"
+        f"{len(differ)} of {len(both)} concepts the nearest concept is another one"
         + (f", as for {', '.join(examples)}." if examples else "."),
     )
 
@@ -153,7 +155,7 @@ def _neighbours(study: Study, bank: NamedBank, number: int) -> None:
             rank=rank + 1,
             neighbour=bank.names[other] if other >= 0 else "",
             cosine=float(found.cosine[c, rank]),
-            status=found.left_out[c] or "ok",
+            status=found.left_out[c] or _tie(found, c, rank),
         )
         for c, name in enumerate(bank.names)
         for rank, other in enumerate(found.index[c])
@@ -161,10 +163,16 @@ def _neighbours(study: Study, bank: NamedBank, number: int) -> None:
     study.write(rows, f"nearest{bank.suffix}")
 
 
+def _tie(found: Neighbours, concept: int, rank: int) -> str:
+    """Say if a neighbour is one of several of which not all are named."""
+    cosine, beyond = found.cosine[concept], int(found.beyond[concept])
+    return f"{beyond} more as near" if beyond and cosine[rank] == cosine[-1] else "ok"
+
+
 def _arithmetic(study: Study, bank: NamedBank, options: Space) -> None:
     """Answer the sums that were asked for."""
     rows: list[SumRow] = []
-    for expression in _some_sum(bank) if options.arithmetic is None else options.arithmetic:
+    for expression in options.arithmetic or ():
         try:
             found = analogy(expression, bank.names, bank.weight, options.neighbours)
         except Net2VecError as error:
@@ -191,13 +199,6 @@ def _no_answer(expression: str, reason: str) -> SumRow:
     return SumRow(expression, 0, "", np.nan, np.nan, reason)
 
 
-def _some_sum(bank: NamedBank) -> list[str]:
-    """Add the first concepts of the first two categories."""
-    first = {c: n for n, c in reversed(list(zip(bank.names, bank.categories, strict=True)))}
-    terms = [first[category] for category in list(dict.fromkeys(bank.categories))[:2]]
-    return [" + ".join(map(term_of, terms))]
-
-
 def _clusters(study: Study, bank: NamedBank, permutations: int) -> None:
     """Write clusters and maps, and draw the maps, the tree and the matrix of cosines."""
     groups = clusters.k_means(bank.weight, seed=study.seed)
@@ -207,16 +208,18 @@ def _clusters(study: Study, bank: NamedBank, permutations: int) -> None:
     _draw_cosines(study, bank)
     few = max(permutations // 50, 1)
     fit = clusters.agreement(groups.label, bank.categories, few, study.seed)
-    if np.isfinite(fit.score):
-        study.find(
-            QUESTION,
-            f"clusters against categories{bank.suffix}",
-            fit.score,
-            fit.number,
-            f"{groups.number} k-means clusters of embeddings{_by(bank)} follow the dataset's "
-            f"categories with an adjusted mutual information of {fit.score:.2f} (chance "
-            f"{fit.chance:.2f}, p = {fit.p:.2g}).",
-        )
+    if fit.reason:
+        _log.info("clusters%s against categories: %s", bank.suffix, fit.reason)
+        return
+    study.find(
+        QUESTION,
+        f"clusters against categories{bank.suffix}",
+        fit.score,
+        fit.number,
+        f"{groups.number} k-means clusters of embeddings{_by(bank)} follow the dataset's "
+        f"categories with an adjusted mutual information of {fit.score:.2f} (chance "
+        f"{fit.chance:.2f}, {p_text(fit.p, fit.permutations)}).",
+    )
 
 
 def _maps(study: Study, bank: NamedBank) -> dict[str, Layout]:
@@ -295,14 +298,15 @@ def _categories(study: Study, bank: NamedBank, target: str, options: Space) -> N
         found.count,
         found.k,
     )
+    number = "" if found.k == 1 else f"{found.k} "
     study.find(
         QUESTION,
         f"nearest concepts of the same category{bank.suffix}",
         found.diagonal,
         int(found.count.sum()),
-        f"Of the {found.k} nearest embeddings{_by(bank)}, {found.diagonal:.0%} are of the "
+        f"Of the {number}nearest embeddings{_by(bank)}, {found.diagonal:.0%} are of the "
         f"concept's own category in the mean over categories (chance {found.chance_diagonal:.0%}, "
-        f"p = {found.p:.2g}).",
+        f"{p_text(found.p, found.permutations)}).",
     )
 
 
@@ -337,22 +341,22 @@ def _compare(study: Study, banks: dict[str, NamedBank], options: Space) -> None:
         if np.isfinite(scores[0].value):
             drawn.append((f"{name} - {other}", scores))
     rows += [
-        ComparisonRow("", name, 0, np.nan, _NO, _NO, _NO, _NO, np.nan, given)
+        ComparisonRow("", name, 0, np.nan, 0, _NO, _NO, _NO, _NO, np.nan, given)
         for name, given in references
         if isinstance(given, str)
     ]
     study.write(rows, "comparisons")
     if drawn:
-        value, chance, p = (
+        value, chance = (
             np.array([[getattr(score, part) for score in scores] for _, scores in drawn])
-            for part in ("value", "chance", "p")
+            for part in ("value", "chance")
         )
         study.draw(
             "comparisons",
             figures.comparison_figure,
             value,
             chance,
-            p,
+            [[p_text(score.p, score.permutations) for score in scores] for _, scores in drawn],
             [pair for pair, _ in drawn],
             [*_SCORES.values()],
         )
@@ -405,18 +409,19 @@ def _comparison(
         study.seed,
     )
     scores = (found.correlation, found.cka, found.overlap)
-    reason = "" if len(mine) else f"no concept has a vector in {other}"
+    missing = "" if len(mine) else f"no concept has a vector in {other}"
     row = ComparisonRow(
         name,
         other,
         found.compared,
         found.excluded,
+        found.distance.permutations,
         distance=_measured(found.distance),
         correlation=_measured(found.correlation),
         cka=_measured(found.cka),
         overlap=_measured(found.overlap),
         distance_per_pair=found.per_pair,
-        status=reason or found.correlation.reason or "ok",
+        status=missing or found.correlation.reason or "ok",
     )
     return row, scores
 
@@ -438,5 +443,6 @@ def _tell(study: Study, rows: Sequence[ComparisonRow]) -> None:
             row.correlation.value,
             row.n,
             f"Similarities of {what} and of {row.other} correlate by {row.correlation.value:.2f} "
-            f"(Spearman over pairs of {row.n} concepts, p = {row.correlation.p:.2g}).",
+            f"(Spearman over pairs of {row.n} concepts, "
+            f"{p_text(row.correlation.p, row.permutations)}).",
         )

@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from net2vec_pl.data.groups import FEW
 from net2vec_pl.pipeline.layer import LayerJob
 from net2vec_pl.probes.closed_form import Scaled, Solution, halfway, shrunk, solution
 from net2vec_pl.probes.moments import Moments, Sums
+from net2vec_pl.studies.levels import Levels, reference_levels
 from net2vec_pl.studies.study import Study
 
 _LEAST_SHRINKAGE = 1e-8  # so that a covariance has a factor
@@ -75,14 +77,30 @@ class LayerSums:
         return torch.stack([halfway(self.scaled, rows) for rows in weight])
 
     @cached_property
-    def level(self) -> Float64[np.ndarray, "C"]:
-        """The best reference level of each concept; NaN where there is none."""
-        known = self.study.segmented.knowledge
-        none = np.full(len(self.job.vocabulary), np.nan)
-        return np.array([one.level for one in known]) if known else none
+    def levels(self) -> Levels:
+        """The reference level of each concept."""
+        return reference_levels(self.study)
+
+    @cached_property
+    def folds(self) -> list[int]:
+        """The folds that have images: whole groups of images may leave some empty."""
+        return self.moments.count.nonzero().flatten().tolist()
 
     @property
-    def no_gain(self) -> str:
-        """Why a concept has no gain to take a share of."""
-        known = bool(self.study.segmented.knowledge)
-        return "not above its reference level" if known else "beside=[] scores no reference level"
+    def in_folds(self) -> str:
+        """How many folds there are, and of what, in words."""
+        rows, groups = self.job.setup.stream.train_rows, self.job.setup.reader.groups
+        told = f"{len(self.folds)} folds"
+        if groups is not None:
+            told += f" of whole groups ({len(np.unique(groups[rows]))} groups of train images)"
+        return told
+
+    @property
+    def if_few(self) -> str:
+        """What to add where folds are few; else empty."""
+        return "" if len(self.folds) >= FEW else " So few folds say little."
+
+    @property
+    def level(self) -> Float64[np.ndarray, "C"]:
+        """That on val; NaN where there is none."""
+        return self.levels.val

@@ -19,6 +19,8 @@ from net2vec_pl.studies.study import Study, interval
 
 QUESTION = "Which concepts does the layer know?"
 _LISTED = 10  # names, at most
+_SINGLE = (worth.SINGLE, worth.SINGLE_TUNED)
+_CALIBRATED = ", calibrated"
 _BY_TEST = (
     ": its set IoU on val is above every reference level by test (95 % interval {over} above 0, "
     "and a paired test at a false discovery rate of 5 %)."
@@ -72,8 +74,7 @@ def _tell(
         f"{_of(means, worth.RANDOM):.3f}. {own.name} scores {own.val:.3f}; less the best level of "
         f"each concept that is {interval(gain)} (95 % interval {study.over_images}).",
     )
-    combinations = [m for m in probes if m.name not in (worth.SINGLE, worth.SINGLE_TUNED)]
-    _tell_several(study, means, max(combinations, key=lambda m: m.val), options)
+    _tell_several(study, means, options)
 
 
 def _tell_known(
@@ -96,27 +97,34 @@ def _tell_known(
     )
 
 
-def _tell_several(
-    study: Study, means: Sequence[ProbeMeans], first: ProbeMeans, options: Worth
-) -> None:
-    """Compare the best probe with the best single filter, both with thresholds from train."""
-    by_name = {c.name: c.counts for c in study.segmented.contenders}
-    counts = study.segmented.beside(by_name[worth.SINGLE_TUNED], by_name[first.name])
-    found = SetIouIntervals(counts).means()
-    verdict = paired_test(counts, options.permutations, seed=study.seed).verdict
-    own, calibrated = means[0].name, _of(means, f"{means[0].name}, calibrated")
-    also = "" if np.isnan(calibrated) else f"; {own} scores {calibrated:.3f} with one"
-    study.find(
-        QUESTION,
-        "gain of the best combination over the best single filter, calibrated",
-        found.gain.array(),
-        found.n_concepts,
-        f"With a threshold of its own, chosen on train images, the best single filter scores "
-        f"{found.single.value:.3f}{also}. The best combination, {first.name}, scores "
-        f"{found.multi.value:.3f}: a gain of {interval(found.gain.array())} (95 % interval "
-        f"{study.over_images}). By a paired test it is better for {verdict.count(MULTI)} of "
-        f"{found.n_concepts} concepts and the filter for {verdict.count(SINGLE)}.{study.if_few}",
-    )
+def _tell_several(study: Study, means: Sequence[ProbeMeans], options: Worth) -> None:
+    """Compare combinations with the best single filter, all with thresholds from train.
+
+    They are the run's own, and the one that is best on train.
+    """
+    own, by_name = means[0].name, {c.name: c for c in study.segmented.contenders}
+    calibrated = own + _CALIBRATED
+    several = [c for c in by_name.values() if c.role == "probe" and c.name not in _SINGLE]
+    first = max(several, key=lambda c: float(c.train.nanmean()))
+    tau = study.job.setup.options.protocol.tau
+    for name in dict.fromkeys([calibrated if calibrated in by_name else own, first.name]):
+        counts = study.segmented.beside(by_name[worth.SINGLE_TUNED].counts, by_name[name].counts)
+        found = SetIouIntervals(counts).means()
+        verdict = paired_test(counts, options.permutations, seed=study.seed).verdict
+        common = _of(means, own) - _of(means, worth.SINGLE)
+        at_tau = f" At the common threshold (tau = {tau:g}) it is {common:.3f}."
+        study.find(
+            QUESTION,
+            f"gain of {name} over the best single filter, both calibrated",
+            found.gain.array(),
+            found.n_concepts,
+            "With thresholds of their own, chosen on train images, "
+            f"{name.removesuffix(_CALIBRATED)} scores {found.multi.value:.3f} and the best single "
+            f"filter {found.single.value:.3f}: a gain of {interval(found.gain.array())} (95 % "
+            f"interval {study.over_images}). By a paired test it is better for "
+            f"{verdict.count(MULTI)} of {found.n_concepts} concepts and the filter for "
+            f"{verdict.count(SINGLE)}." + (at_tau if name == calibrated else "") + study.if_few,
+        )
 
 
 def _of(means: Sequence[ProbeMeans], name: str) -> float:

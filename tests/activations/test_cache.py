@@ -29,7 +29,7 @@ from net2vec_pl.activations import (
     survey,
 )
 from net2vec_pl.activations.cache_folder import check_room, forecast_bytes
-from net2vec_pl.activations.memory import Ragged
+from net2vec_pl.activations.ragged import Ragged
 from net2vec_pl.backbones import FrozenBackbone, InputScaling
 from net2vec_pl.concepts import Category, Vocabulary
 from net2vec_pl.data import (

@@ -7,47 +7,8 @@ import pytest
 from scipy import stats
 from support import across_oracles as oracles
 
-from net2vec_pl.analysis.across import embedding_pairs, mean_intervals, paired_differences
+from net2vec_pl.analysis.across import embedding_pairs
 from net2vec_pl.analysis.comparison import compare
-
-
-def test_sign_flips_match_all_flips_of_a_literal_test() -> None:
-    scores = np.random.default_rng(0).random((2, 9))
-    difference = scores[0] - scores[1]
-    flips = [
-        abs(np.mean([s * d for s, d in zip(signs, difference, strict=True)]))
-        for signs in itertools.product((-1, 1), repeat=9)
-    ]
-    exact = np.mean([flip >= abs(difference.mean()) - 1e-12 for flip in flips])
-    found = paired_differences(scores, permutations=20_000)
-    assert found.p[0] == pytest.approx(exact, abs=0.015)  # four standard errors
-    assert found.difference[0] == pytest.approx(difference.mean())
-    assert found.won[0] == np.mean(difference > 0)
-
-
-def test_equal_settings_never_differ() -> None:
-    scores = np.tile(np.random.default_rng(0).random(7), (3, 1))
-    found = paired_differences(scores)
-    assert found.p.tolist() == [1, 1, 1]
-    assert found.low.tolist() == found.high.tolist() == [0, 0, 0]
-    assert found.won.tolist() == [0.5, 0.5, 0.5]
-
-
-def test_pairs_are_those_of_an_upper_triangle() -> None:
-    found = paired_differences(np.array([[0.0, 0.0], [0.5, 0.5], [0.9, 0.9]]), permutations=9)
-    assert found.first.tolist() == [0, 0, 1]
-    assert found.second.tolist() == [1, 2, 2]
-    np.testing.assert_allclose(found.difference, [-0.5, -0.9, -0.4])
-    assert len(paired_differences(np.zeros((3, 0))).p) == 0
-
-
-def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    draw = np.random.default_rng(1)
-    covered = []
-    for _ in range(200):
-        found = mean_intervals(draw.normal(0.3, 0.1, (1, 60)), replicates=300)
-        covered.append(bool(found.low[0] <= 0.3 <= found.high[0]))
-    assert 0.88 <= np.mean(covered) <= 0.99
 
 
 @pytest.mark.parametrize("k", [1, 5, 100])
@@ -68,12 +29,15 @@ def test_every_measure_of_every_pair_is_that_of_the_pair_alone(k: int) -> None:
             assert found.p[name][t] == pytest.approx(score.p, abs=0.12)
 
 
-def test_ties_among_neighbours_go_to_the_first_as_they_do_alone() -> None:
+def test_ties_among_neighbours_are_shared_out_as_they_are_alone() -> None:
     twins = np.repeat(np.eye(4), 3, axis=0)
     other = np.random.default_rng(0).normal(size=(12, 5))
     found = embedding_pairs([twins, other], k=4, permutations=9)
     alone = compare(twins, other, 4, permutations=9)
     assert found.value["overlap"][0] == pytest.approx(alone.overlap.value)
+    assert found.chance["overlap"][0] == pytest.approx(3 / 11)
+    (value, *_) = oracles.measures(twins, other, 9, k=4)["overlap"]
+    assert found.value["overlap"][0] == pytest.approx(value)
 
 
 def test_tests_look_at_a_choice_of_many_concepts_and_values_at_all() -> None:
@@ -88,45 +52,6 @@ def test_tests_look_at_a_choice_of_many_concepts_and_values_at_all() -> None:
 def test_too_few_concepts_have_no_measures() -> None:
     found = embedding_pairs([np.eye(2), np.eye(2)])
     assert np.isnan(found.value["distance"]).all()
-
-
-def test_means_and_intervals_are_those_of_literal_resamples() -> None:
-    scores = np.random.default_rng(3).random((3, 7)) ** 2
-    found = mean_intervals(scores)
-    for s, row in enumerate(scores):
-        assert found.value[s] == pytest.approx(sum(row) / 7)
-        assert (found.low[s], found.high[s]) == pytest.approx(oracles.interval(row))
-    wide, narrow = mean_intervals(scores, level=0.95), mean_intervals(scores, level=0.5)
-    assert (wide.low < narrow.low).all()
-    assert (wide.high > narrow.high).all()
-    assert np.isnan(mean_intervals(np.zeros((2, 0))).array()).all()
-
-
-def test_pairs_are_those_of_literal_resamples_and_flips() -> None:
-    scores = np.random.default_rng(4).random((4, 9))
-    scores[2] += 0.3
-    scores[1, :3] = scores[0, :3]  # ties
-    found = paired_differences(scores)
-    corrected = oracles.benjamini_hochberg(found.p.tolist())
-    for t, (a, b) in enumerate(itertools.combinations(range(4), 2)):
-        first, second = scores[a], scores[b]
-        assert (found.first[t], found.second[t]) == (a, b)
-        assert found.difference[t] == pytest.approx(first.mean() - second.mean())
-        assert (found.low[t], found.high[t]) == pytest.approx(oracles.interval(first - second))
-        assert found.p[t] == pytest.approx(oracles.flip_p(first, second))
-        assert found.p_fdr[t] == pytest.approx(corrected[t])
-        higher = [
-            1.0 if x > y else 0.5 if x == y else 0.0 for x, y in zip(first, second, strict=True)
-        ]
-        assert found.won[t] == pytest.approx(sum(higher) / 9)
-
-
-def test_many_pairs_are_compared_as_few_are() -> None:
-    scores = np.random.default_rng(5).random((34, 6))  # 561 pairs: more than one chunk
-    found = paired_differences(scores, permutations=600)
-    few = paired_differences(scores[-2:], permutations=600)
-    for name in ("difference", "low", "high", "p", "won"):
-        assert getattr(found, name)[-1] == pytest.approx(getattr(few, name)[0])
 
 
 def test_embeddings_are_compared_as_literal_loops_do() -> None:
@@ -176,31 +101,21 @@ def test_more_embeddings_are_tested_with_fewer_permutations(count: int, expected
     assert embedding_pairs([*banks]).permutations == expected
 
 
-def test_embeddings_whose_cosines_are_all_equal_have_no_correlation() -> None:
+def test_embeddings_whose_cosines_are_all_equal_have_a_distance_alone() -> None:
     found = embedding_pairs([np.eye(4), np.random.default_rng(0).normal(size=(4, 4))])
-    assert np.isnan(found.value["correlation"][0])
-    assert np.isnan(found.p["correlation"][0])
+    for name in ("correlation", "cka", "overlap"):
+        assert np.isnan([of[name][0] for of in (found.value, found.chance, found.p)]).all()
     assert np.isfinite(found.value["distance"][0])
 
 
-def resampled(scores: np.ndarray, times: int, seed: int) -> np.ndarray:
-    """Means over resamples of the concepts, by a loop."""
-    concepts = scores.shape[1]
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for counts in rng.multinomial(concepts, np.full(concepts, 1 / concepts), size=times):
-        chosen = np.repeat(np.arange(concepts), counts)
-        drawn.append(scores[:, chosen].mean(axis=1))
-    return np.array(drawn)
-
-
-def test_means_have_the_bounds_of_a_loop() -> None:
-    scores = np.random.default_rng(0).random((3, 8)) ** 3
-    found = mean_intervals(scores, replicates=80, level=0.9, seed=4)
-    drawn = resampled(scores, 80, 4)
-    np.testing.assert_allclose(found.value, scores.mean(1))
-    np.testing.assert_allclose(found.low, np.quantile(drawn, 0.05, axis=0))
-    np.testing.assert_allclose(found.high, np.quantile(drawn, 0.95, axis=0))
+def test_a_choice_of_concepts_that_are_all_alike_tests_nothing() -> None:
+    chosen = np.random.default_rng(0).permutation(8)[:4]  # those that the tests look at
+    twins = np.eye(12)[:8]
+    twins[np.setdiff1d(np.arange(8), chosen)] = 1.0
+    other = np.random.default_rng(1).normal(size=(8, 4))
+    found = embedding_pairs([twins, other], most_tested=4)
+    assert np.isfinite(found.value["overlap"][0])
+    assert np.isnan(found.p["overlap"][0])
 
 
 def test_many_concepts_are_tested_by_a_random_choice_of_them() -> None:

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from simulated.needed import CASES, agreement_of_training_sets
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from net2vec_pl.analysis.closed_form import (
-    cosines_between,
+    direction_agreement,
     fold_choices,
     forward_order,
     largest_order,
     learning_curve,
     nearest_others,
+    neighbours,
     nested_weights,
     standardised_difference,
 )
@@ -151,13 +153,13 @@ def test_one_factor_serves_every_number_of_filters(shrinkage: float) -> None:
 
 
 def test_folds_are_chosen_without_replacement_and_all_of_them_once() -> None:
-    choices = fold_choices(20, 5, np.random.default_rng(0))
+    choices = fold_choices(range(20), 5, np.random.default_rng(0))
     assert [len(choice) for choice in choices] == [1] * 5 + [2] * 5 + [4] * 5 + [8] * 5 + [
         16
     ] * 5 + [20]
     assert all(len(set(choice)) == len(choice) for choice in choices)
-    assert fold_choices(1, 5, np.random.default_rng(0)) == [(0,)]
-    assert [len(c) for c in fold_choices(8, 1, np.random.default_rng(0))] == [1, 2, 4, 8]
+    assert fold_choices([0], 5, np.random.default_rng(0)) == [(0,)]
+    assert [len(c) for c in fold_choices(range(8), 1, np.random.default_rng(0))] == [1, 2, 4, 8]
 
 
 def test_a_learning_curve_averages_over_choices() -> None:
@@ -183,7 +185,7 @@ def test_more_folds_of_two_gaussian_classes_come_closer_to_the_optimum() -> None
     inverse = np.linalg.inv(mixing @ mixing.T)
     best = np.sqrt(apart @ inverse @ apart)  # distance of the classes along the best direction
     ones = torch.ones(size, dtype=torch.float64)
-    choices = fold_choices(20, 5, rng)
+    choices = fold_choices(range(20), 5, rng)
 
     def distance(folds: tuple[int, ...]) -> float:
         w = lda(Scaled(found.of(folds), ones), 1e-3)[0].numpy()
@@ -199,28 +201,65 @@ def test_more_folds_of_two_gaussian_classes_come_closer_to_the_optimum() -> None
 # -------------------- directions
 
 
-def test_cosines_are_between_every_two_resamples() -> None:
-    weight = np.random.default_rng(0).normal(size=(4, 3, 5))
-    weight[2, 1] = 0
-    found = cosines_between(weight)
-    for c in range(3):
-        literal = [
-            weight[r, c]
-            @ weight[s, c]
-            / np.linalg.norm(weight[r, c])
-            / np.linalg.norm(weight[s, c])
-            if weight[r, c].any() and weight[s, c].any()
-            else np.nan
-            for r in range(4)
-            for s in range(r + 1, 4)
-        ]
-        np.testing.assert_allclose(found[:, c], literal)
+def test_agreement_is_one_less_the_jackknife_variance_of_unit_vectors() -> None:
+    rng = np.random.default_rng(0)
+    without = rng.normal(size=(4, 3, 5)) + 4 * rng.normal(size=(1, 3, 5))
+    without[2, 1] = 0
+    found = direction_agreement(without)
+    for c in (0, 2):
+        unit = [w / np.linalg.norm(w) for w in without[:, c]]
+        middle = sum(unit) / 4
+        variance = 3 / 4 * sum(float(((u - middle) ** 2).sum()) for u in unit)
+        assert found[c] == pytest.approx(max(1 - variance, 0))
+    assert np.isnan(found[1])
+    assert direction_agreement(np.ones((4, 1, 2)))[0] == pytest.approx(1)
+    assert direction_agreement(rng.normal(size=(40, 1, 5)))[0] == 0  # nothing in common
 
 
-def test_the_nearest_concept_is_another_one_with_a_direction() -> None:
+def test_the_nearest_concepts_are_others_with_a_direction() -> None:
     weight = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 0.0], [-1.0, 0.05]])
-    assert nearest_others(weight).tolist() == [1, 0, -1, 1]
-    assert nearest_others(np.ones((1, 2))).tolist() == [-1]
+    assert nearest_others(weight).tolist() == [[1, 0, -1, 1], [3, 3, -1, 0]]
+    assert nearest_others(np.ones((1, 2))).tolist() == [[-1], [-1]]
+    assert nearest_others(np.ones((2, 2))).tolist() == [[1, 0], [-1, -1]]
+
+
+def test_neighbours_have_the_jackknife_interval_of_their_cosines() -> None:
+    rng = np.random.default_rng(1)
+    full = np.array([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0], [0.0, 0.3, 1.0]])
+    without = full + 0.02 * rng.normal(size=(6, 3, 3))
+    images = np.ones((6, 3))
+    images[3:, 1] = 0  # the second concept is in three folds only
+    found = neighbours(full, without, images)
+    assert found.nearest.tolist() == [1, 0, 0] or found.nearest.tolist() == [1, 0, 1]
+    assert found.following[0] == 2
+
+    def cosine(w: Array, a: int, b: int) -> float:
+        return float(w[a] @ w[b] / np.linalg.norm(w[a]) / np.linalg.norm(w[b]))
+
+    def lead(w: Array) -> float:
+        return cosine(w, 0, 1) - cosine(w, 0, 2)
+
+    for interval, of in ((found.cosine, lambda w: cosine(w, 0, 1)), (found.lead, lead)):
+        error = (5 / 6 * sum((of(w) - of(full)) ** 2 for w in without)) ** 0.5
+        assert interval.value[0] == pytest.approx(of(full))
+        reach = 4.30265 * error  # t of 3 folds
+        assert of(full) - interval.low[0] == pytest.approx(reach, rel=1e-4)
+        assert interval.high[0] == pytest.approx(min(of(full) + reach, 1), rel=1e-4)
+    few = neighbours(full, without[:2], images[:2])
+    assert np.isnan(few.cosine.low).all()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "20 folds" in case])
+def test_coverage_and_level_of_directions(case: str) -> None:
+    share = CASES[case](60)
+    assert share >= 0.85 if case.startswith("coverage") else share <= 0.13
+
+
+def test_agreement_is_near_that_of_independent_training_sets() -> None:
+    """Resamples with replacement would give .85 here."""
+    truth, found = agreement_of_training_sets(40)
+    assert 0.78 < truth < 0.83
+    assert truth - 0.06 < found < truth + 0.01
 
 
 def test_a_rotation_is_orthogonal_and_has_no_preferred_direction() -> None:

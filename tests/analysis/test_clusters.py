@@ -89,6 +89,7 @@ def test_agreement_is_one_for_the_same_partition_and_chance_for_none() -> None:
     assert same.score == pytest.approx(1)
     assert same.chance == pytest.approx(0, abs=0.1)
     assert same.p == pytest.approx(1 / 101)
+    assert same.permutations == 100
     other = agreement(k_means(bank(200), 5).label, ["a", "b"] * 100, permutations=100)
     assert other.score == pytest.approx(0, abs=0.05)
     assert other.p > 0.02
@@ -103,7 +104,14 @@ def test_agreement_leaves_out_concepts_without_a_cluster() -> None:
 
 @pytest.mark.parametrize(
     ("label", "categories"),
-    [([0, 0, 0], ["a", "b", "a"]), ([0, 1, 1], ["a", "a", "a"]), ([-1, -1], ["a", "b"]), ([], [])],
+    [
+        ([0, 0, 0], ["a", "b", "a"]),
+        ([0, 1, 1], ["a", "a", "a"]),
+        ([0, 1, 1], ["a", "b", "c"]),
+        ([0, 1, 2, -1], ["a", "b", "b", "b"]),
+        ([-1, -1], ["a", "b"]),
+        ([], []),
+    ],
 )
 def test_agreement_of_one_group_is_not_a_number(label: list[int], categories: list[str]) -> None:
     found = agreement(np.array(label, dtype=np.int64), categories)

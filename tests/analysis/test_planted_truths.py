@@ -127,7 +127,7 @@ def test_what_either_of_three_filters_says_needs_three(job: Job, full: Segmentat
     start = job.start.repeat(len(SIZES) - 1, 1)
     subsets = job.trained(ConceptBank(start, kept=kept[:-1].flatten(0, 1)))
     scores = np.concatenate([job.scores(subsets), job.scores(full)])
-    needed = filters_needed(scores, SIZES, levels=[0.9, 0.95]).needed
+    needed = filters_needed(scores, SIZES, [0.9, 0.95], 0.0).needed
     assert needed.tolist() == [[3, 3, 1, 3]] * 2
     # One filter of three fires at a share p of the places, any of them at 1 - (1 - p)^3.
     p = 51 / 256

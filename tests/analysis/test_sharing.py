@@ -1,17 +1,12 @@
 import itertools
-from math import comb
 
 import numpy as np
 import pytest
 
 from net2vec_pl.analysis.sharing import (
-    DETECTED_BY_SINGLE,
     concepts_per_filter,
-    count_detectors,
-    detector_scores,
-    failures,
+    expected_sharing,
     filters_for_mass,
-    overlap,
     participation_ratio,
 )
 
@@ -61,110 +56,11 @@ def test_filters_per_concept_at_both_ends() -> None:
     assert participation_ratio(np.zeros((0, 3))).shape == (0,)
 
 
-def random_choices(
-    num: int, k: int, f: int, seed: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    rng = np.random.default_rng(seed)
-    return np.stack([rng.permutation(k) < f for _ in range(num)])
-
-
-def test_overlap_matches_enumeration() -> None:
-    k, f = 7, 3
-    found = overlap(random_choices(10, k, f, seed=0), permutations=10)
-    sets = [set(x) for x in itertools.combinations(range(k), f)]
-    common = np.array([len(sets[0] & other) for other in sets])  # by symmetry any first set will do
-    assert len(sets) == comb(k, f)
-    assert found.expected == pytest.approx(common.mean())
-    for n in range(f + 1):
-        assert found.chance[n] == pytest.approx((common == n).mean())
-    for i, j in itertools.combinations(range(10), 2):
-        n = found.shared[i, j]
-        assert found.p[i, j] == pytest.approx((common >= n).mean())
-        assert found.z[i, j] == pytest.approx((n - common.mean()) / common.std())
-
-
-def test_shared_filters_match_a_loop_and_skip_concepts_without_any() -> None:
-    chosen = random_choices(8, 20, 5, seed=1)
-    chosen[3] = False
-    found = overlap(chosen, permutations=10)
-    assert found.concept.tolist() == [0, 1, 2, 4, 5, 6, 7]
-    assert found.n_without == 1
-    pairs = []
-    for i, j in itertools.combinations(range(7), 2):
-        expected = (chosen[found.concept[i]] & chosen[found.concept[j]]).sum()
-        assert found.shared[i, j] == found.shared[j, i] == expected
-        pairs.append(expected)
-    assert found.mean == pytest.approx(np.mean(pairs))
-    np.testing.assert_allclose(found.pairs, np.bincount(pairs, minlength=6) / len(pairs))
-
-
-def test_random_choices_overlap_at_chance() -> None:
-    p = [overlap(random_choices(20, 32, 6, s), 99, seed=s).p_mean for s in range(60)]
-    assert 0.35 < np.mean(p) < 0.65
-    assert np.mean(np.array(p) <= 0.1) < 0.25
-    found = overlap(random_choices(200, 32, 6, seed=0), permutations=300)
-    assert found.expected == pytest.approx(36 / 32)
-    assert found.mean == pytest.approx(found.expected, rel=0.03)
-    # Overlaps of distinct pairs are uncorrelated, so the spread of their mean is known.
-    variance = (np.arange(7) ** 2 * found.chance).sum() - found.expected**2
-    assert found.random_mean.std() == pytest.approx((variance / comb(200, 2)) ** 0.5, rel=0.2)
-    assert found.random_mean.mean() == pytest.approx(found.expected, rel=0.01)
-
-
-def test_identical_choices_share_everything() -> None:
-    found = overlap(np.tile(np.arange(16) < 4, (5, 1)), permutations=99)
-    assert (found.shared == 4).all()
-    assert found.mean == 4
-    assert found.p_mean == 0.01
-    np.testing.assert_allclose(found.p, 1 / comb(16, 4))
-    assert found.pairs.tolist() == [0, 0, 0, 0, 1]
-
-
-def test_overlap_of_all_filters_one_concept_or_none() -> None:
-    everything = overlap(np.ones((3, 4), dtype=bool), permutations=9)
-    assert np.isnan(everything.z).all()
-    assert everything.p_mean == 1
-    one = overlap(random_choices(1, 8, 2, seed=0), permutations=9)
-    assert np.isnan([one.mean, one.p_mean, *one.pairs]).all()
-    none = overlap(np.zeros((2, 8), dtype=bool), permutations=9)
-    assert none.n_without == 2
-    assert np.isnan(none.mean)
-    with pytest.raises(ValueError, match="from 1 to 2 filters"):
-        overlap(np.array([[True, False], [True, True]]))
-
-
-def test_a_filter_speaks_only_for_its_best_concept() -> None:
-    best_concept = np.array([0, 0, 2, -1, 1, 3])
-    score = np.array([0.02, 0.10, 0.03, NAN, NAN, 0.04])
-    found = detector_scores(best_concept, score, 5)
-    np.testing.assert_array_equal(found, [0.10, NAN, 0.03, 0.04, NAN])
-    categories = ["part", "object", "part", "object", "color"]
-    counts = count_detectors(found, DETECTED_BY_SINGLE, categories)
-    assert counts == {"part": 1, "object": 1, "color": 0}
-
-
-def test_failures_match_their_definition() -> None:
-    several = np.array([0.1, 0.5, 0.3, 0.3, NAN, 0.2, 0.4, 0.0])
-    single = np.array([0.2, 0.4, 0.3, NAN, 0.3, 0.3, 0.1, 0.1])
-    n_train = np.array([10, 1000, 20, 5, 5, 100, 10000, 20])
-    alpha = np.array([0.99, 0.5, 0.9, 0.5, 0.5, 0.98, 0.6, 0.97])
-    found = failures(several, single, n_train, alpha)
-    assert np.flatnonzero(found.failed).tolist() == [0, 5, 7]
-    assert (found.n_failed, found.n_compared) == (3, 6)
-    assert (found.few_failed, found.few_others) == (2, 1)
-    assert found.images.failed == pytest.approx(np.log10(20))
-    assert found.images.others == pytest.approx(3)
-    assert found.size.failed == pytest.approx(0.02)
-    assert found.size.others == pytest.approx(0.4)
-    # All splits of six into three and three: how often is the rank sum as far from its mean?
-    size = 1 - alpha[[0, 5, 7, 1, 2, 6]]
-    ranks = size.argsort().argsort()
-    far = [abs(sum(ranks[list(three)]) - 7.5) for three in itertools.combinations(range(6), 3)]
-    assert found.size.p == pytest.approx(np.mean(np.array(far) >= far[0]))
-
-
-def test_failures_of_a_bank_that_has_none() -> None:
-    found = failures(np.array([0.2]), np.array([0.1]), np.array([5]), np.array([0.9]))
-    assert found.n_failed == 0
-    assert np.isnan([found.images.failed, found.images.p, found.size.p]).all()
-    assert found.images.others == pytest.approx(np.log10(5))
+def test_sharing_by_chance_matches_all_choices() -> None:
+    num, k = 4, 3
+    counts = [np.bincount(c, minlength=k) for c in itertools.product(range(k), repeat=num)]
+    expected = [np.mean([(n >= least).sum() for n in counts]) for least in (1, 2)]
+    assert expected_sharing(num, k) == pytest.approx(tuple(expected))
+    assert expected_sharing(0, k) == pytest.approx((0, 0))
+    assert expected_sharing(1, 1) == pytest.approx((1, 0))
+    assert expected_sharing(3, 1) == pytest.approx((1, 1))

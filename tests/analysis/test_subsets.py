@@ -7,8 +7,8 @@ from net2vec_pl.analysis.subsets import (
     filters_needed,
     mean_curve,
     mean_curves,
-    needed_intervals,
-    sparsity_answer,
+    needed_spread,
+    sparsest,
     top_filters,
 )
 from net2vec_pl.errors import ConfigError
@@ -73,11 +73,24 @@ def test_filters_needed_by_hand() -> None:
             [0.4, 0.4, 0.4, 0.4, 0.0, NAN],
         ]
     )
-    found = filters_needed(scores, sizes, levels=[0.5, 0.75, 1.0])
+    found = filters_needed(scores, sizes, levels=[0.5, 0.75, 1.0], floor=0.0)
     expected = [[1, 1, 8, 4, NAN, NAN], [2, 1, 8, 4, NAN, NAN], [4, 1, 8, 4, NAN, NAN]]
     np.testing.assert_array_equal(found.needed, expected)
     assert found.n_excluded == 2
     assert found.levels == (0.5, 0.75, 1.0)
+
+
+def test_what_needs_no_filter_is_no_gain() -> None:
+    # A mask of every pixel scores .4 at any size; of two others, one is above that, one is not.
+    scores = np.array([[0.4, 0.42, 0.3], [0.4, 0.5, 0.3], [0.4, 0.5, 0.39]])
+    floor = np.array([0.4, 0.4, 0.4])
+    found = filters_needed(scores, [1, 2, 4], [0.8], floor)
+    np.testing.assert_array_equal(found.needed, [[NAN, 2, NAN]])
+    assert found.n_excluded == 2
+    np.testing.assert_array_equal(filters_needed(scores, [1, 2, 4], [0.8], 0.0).needed, [[1, 1, 4]])
+    unknown = filters_needed(scores, [1, 2, 4], [0.8], np.full(3, NAN))
+    assert np.isnan(unknown.needed).all()
+    assert unknown.n_excluded == 3
 
 
 def test_filters_needed_match_a_loop_above_chance_and_in_any_order_of_sizes() -> None:
@@ -128,49 +141,55 @@ def test_curves_by_category_take_their_own_concepts() -> None:
     assert curves["object"].n.tolist() == [1, 1]
 
 
-def test_intervals_of_filters_needed_match_a_loop_over_the_same_draws() -> None:
-    needed = np.array([[1.0, 2, 4, 8, 8, NAN], [2.0, 2, 8, 8, np.inf, NAN]])
-    found = needed_intervals(needed, replicates=99, seed=3)
-    rng = np.random.default_rng(3)
-    drawn = [rng.integers(5, size=5) for _ in range(99)]
-    medians = [np.median(needed[0, d]) for d in drawn]
+def test_the_spread_of_filters_needed_is_that_of_some_concept() -> None:
+    needed = np.array([[1.0, 2, 4, 8, 8, NAN], [2.0, 2, 8, np.inf, np.inf, NAN]])
+    found = needed_spread(needed)
     assert found.n_concepts == 5
-    assert found.median.value.tolist() == [4, 8]
-    assert found.mean.value.tolist() == [4.6, np.inf]
-    assert found.median.low[0] == np.quantile(medians, 0.025, method="nearest")
-    assert found.median.high[0] == np.quantile(medians, 0.975, method="nearest")
-    assert found.mean.low[0] < 4.6 < found.mean.high[0]
-    assert found.mean.high[1] == np.inf
+    assert found.median.tolist() == [4, 8]
+    assert found.low.tolist() == [2, 2]
+    assert found.high.tolist() == [8, np.inf]
+    assert found.text(0) == "4 (middle half of the concepts: 2 to 8)"
 
 
-def test_no_concept_needs_no_interval() -> None:
-    found = needed_intervals(np.full((2, 3), NAN))
-    assert np.isnan(found.mean.array()).all()
+def test_no_concept_has_no_spread() -> None:
+    found = needed_spread(np.full((2, 3), NAN))
+    assert np.isnan([found.median, found.low, found.high]).all()
     assert found.n_concepts == 0
 
 
-def test_sparsity_by_hand() -> None:
-    nonzero = np.array([[8, 8, 8, 8], [3, 4, 5, 2], [1, 1, 0, 1]])
-    scores = np.array([[0.4, 0.4, 0.2, 0.4], [0.35, NAN, 0.1, 0.4], [0.1, 0.39, 0.0, 0.4]])
-    full = np.array([0.4, 0.4, 0.4, 0.0])
-    found = sparsity_answer(nonzero, scores, full, level=0.8)
-    np.testing.assert_array_equal(found.needed, [[3, 1, np.inf, NAN]])
-    assert found.n_excluded == 1
+def test_sparsest_by_hand() -> None:
+    nonzero = np.array([[1, 1, 0, 1, 2], [3, 4, 5, 2, 2], [8, 8, 8, 8, 8]])
+    scores = np.array(
+        [[0.1, 0.39, 0.0, 0.4, 0.4], [0.35, NAN, 0.1, 0.4, 0.4], [0.4, 0.4, 0.2, 0.4, 0.1]]
+    )
+    full = np.array([0.4, 0.4, 0.4, 0.0, 0.4])
+    found = sparsest(nonzero, scores, full, 0.8, 0.0)
+    assert found.point.tolist() == [1, 0, -1, -1, 0]  # of two equals, the stronger penalty
+    np.testing.assert_array_equal(found.filters, [3, 1, np.inf, NAN, 2])
+    np.testing.assert_array_equal(found.at_least, [3, 1, 8, NAN, 2])
 
 
-def test_sparsity_counts_above_chance() -> None:
-    nonzero, full = np.array([[8, 8], [2, 2]]), np.array([0.9, 0.5])
-    scores = np.array([[0.9, 0.5], [0.83, 0.5]])
-    found = sparsity_answer(nonzero, scores, full, level=0.8, chance=0.5)
-    np.testing.assert_array_equal(found.needed, [[2, NAN]])  # 0.82 is enough
+def test_sparsest_counts_above_the_floor_of_each_concept() -> None:
+    nonzero, full = np.array([[2, 2, 2], [8, 8, 8]]), np.array([0.9, 0.5, 0.9])
+    scores, floor = np.array([[0.83, 0.5, 0.83], [0.9, 0.5, 0.9]]), np.array([0.5, 0.5, 0.7])
+    found = sparsest(nonzero, scores, full, 0.8, floor)  # goals 0.82, none, 0.86
+    np.testing.assert_array_equal(found.filters, [2, NAN, 8])
 
 
-def test_bounds_of_filters_needed_are_those_of_the_level() -> None:
-    needed = np.random.default_rng(0).integers(1, 500, size=(1, 40)).astype(np.float64)
-    found = needed_intervals(needed, replicates=400, level=0.8, seed=3)
-    rng = np.random.default_rng(3)
-    drawn = [needed[0, rng.integers(40, size=40)] for _ in range(400)]
-    for name, of in (("mean", np.mean), ("median", np.median)):
-        values = [of(d) for d in drawn]
-        bounds = np.quantile(values, [0.1, 0.9], method="nearest")
-        assert getattr(found, name).array()[1:, 0].tolist() == pytest.approx(bounds.tolist())
+def test_sparsest_matches_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    nonzero = rng.integers(0, 9, size=(4, 60))
+    scores, full, floor = rng.random((4, 60)), rng.random(60), rng.random(60) * 0.5
+    found = sparsest(nonzero, scores, full, 0.8, floor)
+    for c in range(60):
+        enough = [
+            int(nonzero[p, c])
+            for p in range(4)
+            if scores[p, c] >= floor[c] + 0.8 * (full[c] - floor[c])
+        ]
+        if full[c] <= floor[c]:
+            assert np.isnan(found.filters[c])
+            continue
+        assert found.filters[c] == min(enough, default=np.inf)
+        assert found.at_least[c] == min(enough, default=nonzero[:, c].max())
+        assert (found.point[c] >= 0) == bool(enough)

@@ -7,7 +7,7 @@ import pytest
 from support.cli import composed
 
 import net2vec_pl
-from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.config.plan import Plan
 from net2vec_pl.data.some_rows import SomeRows
 from net2vec_pl.datasets import ShapesReader
@@ -53,26 +53,24 @@ def test_groups_move_intervals_by_their_number_and_no_score(plain: Bank) -> None
     counts = results.counts
     assert counts is not None
     pairs = beside(counts, counts, len(SMALL["names"]), results.groups)
-    expected = bootstrap_set_iou(pairs).multi.array()
+    expected = SetIouIntervals(pairs).multi.array()
     rows = [row for row in results.tables["probes"].cells() if row["probe"] == "paper"]
     found = np.array([[row["val"], row["val_low"], row["val_high"]] for row in rows], dtype=float)
     np.testing.assert_array_equal(found.T, expected)
-    by_image = bootstrap_set_iou(beside(counts, counts, len(SMALL["names"]))).multi.array()
+    by_image = SetIouIntervals(beside(counts, counts, len(SMALL["names"]))).multi.array()
     assert not np.array_equal(by_image[1:], expected[1:])
     number = len({groups[row] for row in counts.image.tolist()})
     told = [f.statement for f in results.findings if "by test" in f.statement]
     told += [f.statement for f in results.findings if f.measure.startswith("mean gain in")]
-    told += [f.statement for f in results.findings if "filter, calibrated" in f.measure]
-    assert len(told) == 3
+    told += [f.statement for f in results.findings if f.measure.endswith("calibrated")]
+    assert len(told) == 4
     for statement in told:
-        assert f"over images resampled by {number} groups" in statement
-        assert statement.endswith(
-            "Intervals over so few groups are too short, and tests seldom decide."
-        )
+        assert f"over {number} groups of images" in statement
+        assert "No paired test can decide" not in statement  # there are more than six
     assert plain.results is not None
     assert plain.results.counts is not None
     both = beside(counts, plain.results.counts, len(SMALL["names"]), results.groups)
-    expected = bootstrap_set_iou(both).gain.array().T
+    expected = SetIouIntervals(both).gain.array().T
     for one, two in ((grouped, plain), (plain, grouped)):  # one of the two knows the groups
         gains = [row.difference for row in one.compare(two)]
         sign = 1 if one is grouped else -1

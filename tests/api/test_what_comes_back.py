@@ -15,7 +15,7 @@ from PIL import Image
 
 import net2vec_pl
 from net2vec_pl import Bank
-from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.paired_test import paired_test
 from net2vec_pl.errors import ConfigError
 from net2vec_pl.figures.style import save_figure
@@ -207,10 +207,10 @@ def test_two_banks_are_compared_image_by_image(bank: Bank, other: Bank) -> None:
         for counts, at in zip((bank.results.counts, other.results.counts), place, strict=True)
     )
     alone = beside(mine, theirs, 1)
-    drawn = bootstrap_set_iou(alone).gain.array()[:, 0]
+    drawn = SetIouIntervals(alone).gain.array()[:, 0]
     assert sky.difference.value == pytest.approx(drawn[0])
-    assert sky.difference.low == pytest.approx(drawn[1], abs=0.05)
-    assert sky.difference.high == pytest.approx(drawn[2], abs=0.05)
+    assert sky.difference.low == pytest.approx(drawn[1])
+    assert sky.difference.high == pytest.approx(drawn[2])
     certain = paired_test(alone).p[0] < 0.001
     assert not certain or sky.better == ("this" if sky.difference.value > 0 else "other")
     back = other.compare(bank)["sky"]

@@ -1,12 +1,17 @@
 """Runs beside one another: planted differences come out, and nothing is mixed or dropped."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.cli import QUICK, read_table, run_cli
-from support.fake_data.runs import write_run
+from support.fake_data.runs import Extras, write_run
+
+from net2vec_pl import load_bank
+from net2vec_pl.analysis.intervals import SetIouIntervals
+from net2vec_pl.report.val_counts import ValCounts
 
 NAMES = [f"concept {i}" for i in range(12)]
 LOW = {name: 0.1 + 0.01 * i for i, name in enumerate(NAMES)}
@@ -27,19 +32,19 @@ def row(rows: list[dict[str, str]], **having: str) -> dict[str, str]:
 
 
 def test_a_planted_difference_comes_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    write_run(tmp_path / "runs" / "a", LOW, layer="conv4")
-    write_run(tmp_path / "runs" / "b", HIGH, layer="conv5")
+    write_run(tmp_path / "runs" / "a", LOW, layer="conv4", extras=Extras(images=12))
+    write_run(tmp_path / "runs" / "b", HIGH, layer="conv5", extras=Extras(images=12))
     tables = compared(monkeypatch, tmp_path, "runs")
     pair = row(tables["pairs"], score="multi_val")
     assert (pair["first"], pair["second"], pair["n_concepts"]) == ("conv4", "conv5", "12")
-    for bound in ("difference", "low", "high"):  # every concept differs by the same
-        assert float(pair[bound]) == pytest.approx(-0.2)
-    assert float(pair["p"]) < 2e-3  # 2 in 2**12 flips, and those drawn
+    assert float(pair["difference"]) == pytest.approx(-0.2)
+    assert -0.25 < float(pair["low"]) < -0.2 < float(pair["high"]) < -0.15
+    assert float(pair["p"]) == 2 / 2**12  # every image says the same
     assert float(pair["first_higher"]) == 0
     whole = row(tables["categories"], setting="conv5", category="all")
     assert float(whole["multi_val"]) == pytest.approx(np.mean(list(HIGH.values())))
-    assert whole["interval_over"] == "concepts"
-    assert (whole["won"], whole["detected_by_multi"]) == ("1.0", "12")
+    assert whole["interval_over"] == pair["interval_over"] == "images"
+    assert (whole["won"], whole["detected_by_multi"]) == ("12", "12")
     assert "differences" not in tables
     assert "left_out" not in tables
 
@@ -83,7 +88,8 @@ def test_statements_tell_what_is_certain_and_what_seeds_alone_do(
         )
         for layer, scores in {"conv2": LOW, "conv3": HIGH, "conv5": HIGH}.items():
             folder = tmp_path / "runs" / f"{layer} {seed}"
-            write_run(folder, scores, layer=layer, seed=seed, weight=weights[layer])
+            write_run(folder, scores, layer=layer, seed=seed, weight=weights[layer],
+                      extras=Extras(images=12))  # fmt: skip
     compared(monkeypatch, tmp_path, "runs")
     told = (tmp_path / "out" / "findings.md").read_text()
     assert "conv3 has the highest mean val set IoU" in told
@@ -225,7 +231,7 @@ def test_real_runs_compare_and_a_comparison_is_no_run(
     assert (tmp_path / "runs" / "second" / "figures" / "depth.svg").exists()
 
 
-def test_intervals_over_images_are_taken_where_they_are_of_the_same_concepts(
+def test_real_runs_are_compared_over_their_val_images(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     quick = [a for a in QUICK if a != "analysis=none"]
@@ -237,5 +243,25 @@ def test_intervals_over_images_are_taken_where_they_are_of_the_same_concepts(
     mine = row(tables["categories"], setting="conv5", category="all")
     theirs = row(gains, category="all")
     assert mine["interval_over"] == "images"
-    assert mine["gain_low"] == theirs["gain_low"]
-    assert mine["multi_val_high"] == theirs["multi_high"]
+    assert mine["won"] == theirs["won"]
+    for name, own in {"multi_val": "multi", "single_val": "single", "gain": "gain"}.items():
+        for bound in ("", "_low", "_high"):
+            assert float(mine[name + bound]) == pytest.approx(float(theirs[own + bound]), abs=1e-6)
+    pair = row(tables["pairs"], score="multi_val")
+    assert pair["interval_over"] == "images"
+    assert 0 < float(pair["p"]) <= 1
+    folders = [tmp_path / "runs" / "two" / layer for layer in ("conv4", "conv5")]
+    banks = [load_bank(folder) for folder in folders]
+    rows = banks[0].compare(banks[1])
+    numbers = [banks[0].file.vocabulary[banks[0].names.index(r.name)].number for r in rows]
+    one, two = (ValCounts.load(f / "val_counts.safetensors").pairs(numbers) for f in folders)
+    found = SetIouIntervals(replace(one, single=two.multi)).gain
+    np.testing.assert_allclose([r.difference.low for r in rows], found.low)
+    assert any(np.isfinite(r.p) for r in rows)
+    # Without what a run has left it is only described.
+    for path in (tmp_path / "runs").rglob("val_counts.safetensors"):
+        path.unlink()
+    older = compared(monkeypatch, tmp_path, "runs/two", "older")
+    assert row(older["pairs"], score="multi_val")["untested"] == "no val_counts.safetensors"
+    without = row(older["categories"], setting="conv5", category="all")
+    assert (without["multi_val"], without["multi_val_low"]) == (mine["multi_val"], "nan")

@@ -95,16 +95,18 @@ def test_groups_on_both_sides_and_few_of_them_are_told() -> None:
     assert told_groups(reader, rows) == "3 groups of images (2 train, 2 val)"
     both, few = doubts_of(reader, rows)
     assert both.startswith("1 of 3 groups, with 2 of 5 images, are on both sides of the split")
-    assert few.startswith("val has 2 groups only: intervals over fewer than 10 are too short")
+    assert few.startswith(
+        "val has 2 groups only: intervals are wide, and no paired test can decide with fewer than 6"
+    )
     (few,) = doubts_of(reader, rows[1:])  # the train image of group 0 cannot be read
     assert few.startswith("val has 2 groups only")
     assert num_val_groups(reader, rows[1:3]) == 2
 
 
 def test_enough_groups_on_their_own_sides_raise_no_doubt() -> None:
-    reader = sided([*range(12)], [row < 2 for row in range(12)])
+    reader = sided([*range(12)], [row < 6 for row in range(12)])
     assert [*doubts_of(reader, np.arange(12))] == []
-    assert len([*doubts_of(reader, np.arange(11))]) == 1  # nine in val
+    assert len([*doubts_of(reader, np.arange(11))]) == 1  # five in val
 
 
 def test_names_of_films_without_groups_are_told() -> None:
@@ -121,9 +123,9 @@ def test_names_of_films_without_groups_are_told() -> None:
 
 def test_intervals_say_what_they_are_over() -> None:
     assert over_images(None) == "over images"
-    assert over_images(10) == "over images resampled by 10 groups"
-    assert if_few(None) == if_few(10) == ""
-    assert if_few(9) == " Intervals over so few groups are too short, and tests seldom decide."
+    assert over_images(10) == "over 10 groups of images"
+    assert if_few(None) == if_few(6) == ""
+    assert if_few(5) == " No paired test can decide with fewer than 6 groups."
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.integers(0, 9))

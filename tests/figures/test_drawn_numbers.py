@@ -129,15 +129,16 @@ def test_layers_stand_side_by_side_in_their_colours() -> None:
 
 def test_filters_in_common_are_bars_and_chance_is_a_line() -> None:
     pairs, chance = np.array([0.5, 0.4, 0.0, 0.1]), np.array([0.9, 0.09, 0.01, 0.0])
-    (axes,) = overlap_with_chance(pairs, chance, mean=0.6, expected=0.11).axes
+    (axes,) = overlap_with_chance(pairs, chance, mean=0.6).axes
     assert [bar.get_height() for bar in axes.patches] == pairs.tolist()  # type: ignore[attr-defined]
     assert {to_hex(bar.get_facecolor()) for bar in axes.patches} == {BLUE}
     (line,) = axes.lines
     np.testing.assert_array_equal(line.get_xdata(), [0, 1, 2])  # of what chance never gives, none
     np.testing.assert_array_equal(line.get_ydata(), chance[:3])
     handles, names = axes.get_legend_handles_labels()
-    assert dict(zip(names, map(type, handles), strict=True))["chance, 0.11"] is type(line)
-    assert set(names) == {"chance, 0.11", "concepts, mean 0.60"}
+    label = "chance, given the filters' popularity"
+    assert dict(zip(names, map(type, handles), strict=True))[label] is type(line)
+    assert set(names) == {label, "concepts, mean 0.60"}
     assert axes.get_yscale() == "log"
     assert axes.get_xlabel() == "filters in common, of 3 each"
 
@@ -219,7 +220,7 @@ def test_shares_of_categories_stand_at_their_row_and_column() -> None:
 @pytest.mark.parametrize("panel", [0, 1])
 def test_the_first_comparison_is_on_top_with_its_own_chance_and_p(panel: int) -> None:
     value, chance = np.array([[0.5, 0.8], [0.25, -0.2]]), np.array([[0.3, 0.1], [0.2, 0.05]])
-    p = np.array([[0.01, 0.02], [0.3, 0.9]])
+    p = [["p <= 0.01", "p = 0.02"], ["p = 0.3", "p = 0.9"]]
     figure = comparison_figure(value, chance, p, ["one", "two"], ["overlap", "CKA"])
     axes = figure.axes[panel]
     assert axes.get_title() == ("overlap", "CKA")[panel]
@@ -229,5 +230,5 @@ def test_the_first_comparison_is_on_top_with_its_own_chance_and_p(panel: int) ->
     assert [bar.get_width() for bar in axes.patches] == value[:, panel].tolist()  # type: ignore[attr-defined]
     lines = axes.collections[0].get_segments()  # type: ignore[attr-defined]
     assert [line[0][0] for line in lines] == chance[:, panel].tolist()
-    expected = [f"{value[i, panel]:.3f}  (p={p[i, panel]:.2g})" for i in range(2)]
+    expected = [f"{value[i, panel]:.3f}  ({p[i][panel]})" for i in range(2)]
     assert texts(t for t in axes.texts if isinstance(t, Annotation)) == expected

@@ -95,10 +95,13 @@ def test_every_layer_has_a_bar_in_every_bin(tmp_path: Path) -> None:
 
 def test_overlap_stands_beside_chance(tmp_path: Path) -> None:
     pairs, chance = np.array([0.5, 0.4, 0.1, 0.0]), np.array([0.9, 0.09, 0.01, 0.0])
-    figure = drawn(overlap_with_chance(pairs, chance, mean=0.6, expected=0.11), tmp_path)
-    assert sorted(labels(figure)) == ["chance, 0.11", "concepts, mean 0.60"]
+    figure = drawn(overlap_with_chance(pairs, chance, mean=0.6), tmp_path)
+    assert sorted(labels(figure)) == [
+        "chance, given the filters' popularity",
+        "concepts, mean 0.60",
+    ]
     assert len(figure.axes[0].patches) == 4
-    drawn(overlap_with_chance(np.full(4, np.nan), chance, np.nan, 0.11), tmp_path)
+    drawn(overlap_with_chance(np.full(4, np.nan), chance, np.nan), tmp_path)
 
 
 def test_failures_have_their_colour_and_the_missing_are_counted(tmp_path: Path) -> None:

@@ -141,13 +141,13 @@ def test_category_matrix_shows_shares_chances_and_counts() -> None:
 def test_comparison_has_a_panel_a_score_with_bar_chance_and_number() -> None:
     value = np.array([[17314.0, 0.8], [np.nan, -0.2]])
     chance = np.array([[20000.0, 0.1], [np.nan, 0.0]])
-    p = np.array([[0.01, 0.01], [np.nan, 0.9]])
+    p = [["p <= 0.01", "p = 0.01"], ["", "p = 0.9"]]
     figure = comparison_figure(value, chance, p, ["one", "two"], ["distance", "CKA"])
     assert [axes.get_title() for axes in figure.axes] == ["distance", "CKA"]
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert texts == [
-        ["17314  (p=0.01)", "no score"],
-        ["0.800  (p=0.01)", "-0.200  (p=0.9)"],
+        ["17314  (p <= 0.01)", "no score"],
+        ["0.800  (p = 0.01)", "-0.200  (p = 0.9)"],
     ]
     widths = [bar.get_width() for bar in figure.axes[1].patches]  # type: ignore[attr-defined]
     assert widths == [0.8, -0.2]
@@ -159,4 +159,4 @@ def test_comparison_has_a_panel_a_score_with_bar_chance_and_number() -> None:
 
 def test_a_comparison_without_scores_is_still_a_figure() -> None:
     nothing = np.full((1, 2), np.nan)
-    assert is_drawn(comparison_figure(nothing, nothing, nothing, ["one"], ["a", "b"]))
+    assert is_drawn(comparison_figure(nothing, nothing, [["", ""]], ["one"], ["a", "b"]))

@@ -273,7 +273,7 @@ def test_rows_join_what_several_tables_say() -> None:
     # alpha, best filter, single on train and val, multi on train and val, AP, norm
     sky = ConceptRow(1, "sky", "object", 3, 2, 0.5, 4, 0.2, 0.1, 0.4, 0.3, 0.5, 1.0, "ok")
     classified = [classified_row("sky", "object"), classified_row("street", "scene")]
-    needed = [NeededRow("sky", "object", {"50%": 1.0, "80%": 2.0}, "ok")]
+    needed = [NeededRow("sky", "object", 0.1, 0.5, {"50%": 1.0, "80%": 2.0}, "ok")]
     intervals = [
         IntervalRow("sky", "object", 2, Estimate(0.3), Estimate(0.1), Estimate(0.2, -0.1, 0.4),
                     0.1, 0.2, 0.3, "undecided")

@@ -73,7 +73,7 @@ def test_subsets_have_the_sizes_that_were_asked_for_and_all_filters(alone: Plant
                 }
             )
     check_table(alone.table("analysis/subsets_classification"), expected)
-    said = alone.finding("median filters for 80 % of the full score_classification")
-    assert said["statement"].startswith("To classify with 80% of the full score, a concept needs ")
+    said = alone.finding("median filters for 80 % of the gain_classification")
+    assert said["statement"].startswith("To classify with 80% of what all filters gain over ")
     assert "need more than 3." in said["statement"]  # the least of those that were tried
     assert "left out" not in said["statement"]

@@ -164,9 +164,9 @@ def test_findings_stand_under_their_questions_in_the_order_in_which_they_were_fo
     assert measures == [
         "mean gain in val set IoU",
         "share of concepts won",
-        "median filters for 80 % of the full score",
-        "median filters for 80 % of the full score, L1 penalty",
-        "median filters for 80 % of the full score_classification",
+        "median filters for 80 % of the gain",
+        "concepts that reach 80 % of the gain under an L1 penalty",
+        "median filters for 80 % of the gain_classification",
         "unique detectors",
         "concepts with the combination below the single filter",
         "share of chosen filters that several concepts choose",

@@ -87,11 +87,12 @@ def planted(run: PlantedRun) -> World:
 
 
 def shuffled(world: World, seed: int) -> World:
-    """Deal the masks of a concept among its train images, concept by concept."""
+    """Pass the masks of a concept on along its train images in random order, in a ring."""
     masks, rng = world.masks.copy(), np.random.default_rng(seed)
     for c in range(len(SCORED)):
         mine = world.with_concept(c, train=True)
-        masks[mine, c] = world.masks[rng.permutation(mine), c]
+        ring = rng.permutation(mine)
+        masks[ring, c] = world.masks[np.roll(ring, -1), c]
     return World(world.bits, masks, world.is_train)
 
 

@@ -10,7 +10,7 @@ from proofs.conftest import FEW, Make, PlantedRun
 @pytest.fixture(scope="session")
 def known(make_run: Make) -> PlantedRun:
     """One layer with all that stands beside its probe, and what that is worth."""
-    options = ("layer=early", "beside=[lda]", "analysis.names=[worth]", "report=false")
+    options = ("layer=early", "beside=[lda]", "analysis.names=[worth,sharing]", "report=false")
     return make_run("known", *options, *FEW[:2])
 
 
@@ -72,3 +72,33 @@ def test_the_printed_sentences_say_what_the_tables_say(known: PlantedRun) -> Non
         known.console
     )
     assert f"position {means['position']:.3f}, a random direction " in known.console
+
+
+def test_what_is_detected_is_above_its_reference_level(known: PlantedRun) -> None:
+    concepts = {n: row for n, row in known.concepts().items() if row["status"] == "ok"}
+    over = [n for n, row in concepts.items() if float(row["multi_val"]) >= 0.04]
+    by_multi = [n for n in over if float(concepts[n]["over_reference"]) > 0]
+    every = {row["category"]: row for row in known.table("analysis/detectors")}["all"]
+    assert (
+        int(every["by_multi"])
+        == len(by_multi)
+        < len([n for n in concepts if float(rows_of(known, "everything")[n]["val"]) >= 0.04])
+    )
+    assert (
+        f"combinations detect {len(by_multi)}. Both need a val set IoU of at least 0.04, and "
+        in (known.console)
+    )
+
+
+def test_failures_are_counted_with_both_thresholds_chosen_on_train(known: PlantedRun) -> None:
+    own, single = (rows_of(known, f"{name}, calibrated") for name in ("paper", "single filter"))
+    gains = {name: float(own[name]["val"]) - float(single[name]["val"]) for name in own}
+    found = {row["name"]: float(row["gain_calibrated"]) for row in known.table("analysis/failures")}
+    assert found == pytest.approx(gains, nan_ok=True)
+    worse = [name for name, gain in gains.items() if gain < 0]
+    compared = [name for name, gain in gains.items() if np.isfinite(gain)]
+    statement = known.finding("concepts with the combination below the single filter")["statement"]
+    assert statement.endswith(
+        f" With thresholds of their own, chosen on train, it does for {len(worse)} of "
+        f"{len(compared)}."
+    )

@@ -17,14 +17,14 @@ from support.planted_run import CONCEPTS, Drawn, PlantedImages, draw
 from support.relearned import NAMES, Bools, Classifier, Layer, Pooled
 from support.tables import check_table
 
-from net2vec_pl.analysis.intervals import bootstrap_set_iou
+from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.probes import best_single_classifiers
 from proofs.conftest import FEW, Make, PlantedRun
 
 PARTS = ("ear", "fin")
-SEED, REPLICATES = 5, 200
+SEED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,16 +202,16 @@ def test_intervals_are_over_all_annotated_images(ragged: Ragged) -> None:
             rows.append((readable[n], c, *of_several, *of_single))
     image, concept, *pixels = np.array(rows).T
     counts = PairCounts(image, concept, np.array(pixels[:2]), np.array(pixels[2:]), 5)
-    drawn = bootstrap_set_iou(counts, REPLICATES, seed=SEED)
+    expected = SetIouIntervals(counts)
     found = ragged.run.table("analysis/intervals")
     assert [row["name"] for row in found] == ragged.probed()
     assert "std_over_seeds" not in found[0]  # of one seed
     for c, row in enumerate(found):
         assert int(row["n"]) == len(layer.scored(row["name"], train=False))
         for column, part in (
-            ("multi", drawn.multi),
-            ("single", drawn.single),
-            ("gain", drawn.gain),
+            ("multi", expected.multi),
+            ("single", expected.single),
+            ("gain", expected.gain),
         ):
             values = [float(row[f"{column}{of}"]) for of in ("", "_low", "_high")]
             wanted = part.array()[:, c].tolist()

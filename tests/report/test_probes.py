@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from net2vec_pl.activations import BankCounts
-from net2vec_pl.analysis.intervals import SetIouBootstrap, bootstrap_set_iou
-from net2vec_pl.analysis.pair_counts import PairCounts
+from net2vec_pl.analysis.intervals import SetIouIntervals
+from net2vec_pl.analysis.jackknife import Interval
 from net2vec_pl.concepts import Concept, Vocabulary
 from net2vec_pl.records import Estimate
 from net2vec_pl.records.run import ProbeRow
@@ -94,15 +94,15 @@ def test_the_first_bank_alone_counts() -> None:
 
 def test_a_concept_of_one_image_or_none_is_not_tested() -> None:
     assert verdicts([[0.8], [], [0.8] * 12], [[0.3], [], [0.3] * 12]) == [
-        "one image",
+        "fewer than 10 images",
         "no image",
         "yes",
     ]
 
 
 def test_the_number_of_concepts_is_corrected_for() -> None:
-    """On six images all swaps but two of 64 are milder: p is some 0.03."""
-    better, worse, equal = [[0.8] * 6], [[0.3] * 6], [[0.5] * 6]
+    """One of ten images is turned: 22 of 1,024 swaps are as far from 0, and p is 0.021."""
+    better, worse, equal = [[0.8] * 9 + [0.3]], [[0.3] * 9 + [0.8]], [[0.5] * 10]
     assert verdicts(better, worse) == ["yes"]
     found = verdicts(better + 9 * equal, worse + 9 * equal)
     assert found == 10 * ["undecided"]
@@ -182,7 +182,7 @@ def test_a_table_has_a_row_for_each_contender_and_concept() -> None:
     )
     assert all(math.isnan(row.over_reference.value) for row in rows[6:])
     assert [row.known for row in rows] == [
-        *("yes", "no", "one image", "no", "yes", "one image"),
+        *("yes", "no", "fewer than 10 images", "no", "yes", "fewer than 10 images"),
         *6 * [""],
     ]
     for start in range(4):
@@ -200,9 +200,8 @@ def test_means_are_over_concepts_with_a_score() -> None:
     assert [m.role for m in (own, high)] == ["probe", "reference"]
     assert [m.val for m in (own, other, low, high)] == pytest.approx([0.5, 0.6, 0.8 / 3, 1.0 / 3])
     assert (own.ap, own.annotated, own.argmax) == pytest.approx((2.1, 3.1, 4.1))
-    assert own.over_reference[0] == pytest.approx(0.1 / 3)
-    assert own.over_reference[1] < own.over_reference[0] < own.over_reference[2]
-    assert math.isnan(low.over_reference[0])
+    assert own.over_reference == pytest.approx(0.1 / 3)
+    assert math.isnan(low.over_reference)
     assert [m.known for m in (own, other, low, high)] == [1, 1, 0, 0]
     assert [m.tested for m in (own, other, low, high)] == [3, 3, 3, 3]
 
@@ -220,7 +219,7 @@ def test_concepts_without_a_score_enter_no_mean() -> None:
     assert (found.val, found.ap, found.annotated) == pytest.approx((0.3, 0.3, 0.3))
     assert math.isnan(found.argmax)
     assert (found.known, found.tested) == (1, 2)
-    assert math.isnan(found.over_reference[0])
+    assert math.isnan(found.over_reference)
 
 
 def test_counts_beside_one_another_are_of_the_same_pairs() -> None:
@@ -233,10 +232,12 @@ def test_counts_beside_one_another_are_of_the_same_pairs() -> None:
 
 
 def test_interval_and_test_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wide(counts: PairCounts, replicates: int, seed: int) -> SetIouBootstrap:
-        drawn = bootstrap_set_iou(counts, replicates, seed=seed)
-        return replace(drawn, gain=replace(drawn.gain, low=0 * drawn.gain.low))
+    class Wide(SetIouIntervals):
+        @property
+        def gain(self) -> Interval:
+            found = super().gain
+            return replace(found, low=0 * found.low)
 
     assert verdicts([[0.8] * 12], [[0.3] * 12]) == ["yes"]
-    monkeypatch.setattr("net2vec_pl.report.probes.bootstrap_set_iou", wide)
+    monkeypatch.setattr("net2vec_pl.report.probes.SetIouIntervals", Wide)
     assert verdicts([[0.8] * 12], [[0.3] * 12]) == ["undecided"]

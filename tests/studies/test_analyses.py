@@ -47,6 +47,7 @@ SMALL = [
     "analysis.permutations=200",
     "analysis.penalties=2",
     "analysis.steps=2",
+    'analysis.arithmetic=["sky + grass"]',
     "protocol.classification.epochs=2",
 ]
 TABLES: dict[str, type[Record]] = {

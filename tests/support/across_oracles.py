@@ -1,39 +1,99 @@
 """Many settings beside one another, once more: slow and literal."""
 
+import itertools
 import math
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
 
 Values = npt.NDArray[np.float64]
-REPLICATES, FLIPS = 1000, 10_000
+NAN = float("nan")
 
 
-@cache
-def _draws(count: int) -> npt.NDArray[np.int64]:
-    """Return how often each concept is in each resample."""
-    chances = [1 / count] * count
-    return np.random.default_rng(0).multinomial(count, chances, size=REPLICATES)
+@dataclass(frozen=True)
+class Settings:
+    """The mean over concepts of one setting, and the same without each unit.
+
+    Args:
+        value: The mean.
+        without: The mean without each image, or group.
+        weight: What each of these has of the unions, summed over concepts.
+    """
+
+    value: float
+    without: list[float]
+    weight: list[float]
 
 
-def interval(values: Values) -> tuple[float, float]:
-    """Take the 2.5th and 97.5th percentile of the mean over resampled concepts."""
-    means = [float(draw @ values) / len(values) for draw in _draws(len(values))]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def without_each(
+    tables: Sequence[Mapping[str, Values]], names: Sequence[str], groups: int
+) -> Settings:
+    """Average set IoUs over concepts and seeds, of all images and without each unit.
+
+    Args:
+        tables: Of each seed: concept -> intersection and union by image.
+        names: The concepts.
+        groups: Image i is of group i modulo this; each is its own if 0.
+    """
+    images = len(next(iter(tables[0].values()))[0])
+    units = groups or images
+
+    def of(unit: int) -> tuple[float, float]:
+        """Return the mean without a unit, and the share of the unit in the unions."""
+        kept = [i for i in range(images) if i % units != unit]
+        left = [i for i in range(images) if i % units == unit]
+        scores, shares = [], []
+        for table in tables:
+            for name in names:
+                inside, union = table[name]
+                scores.append(sum(inside[i] for i in kept) / sum(union[i] for i in kept))
+                shares.append(sum(union[i] for i in left) / sum(union))
+        return float(np.mean(scores)), float(np.sum(shares)) / len(tables)
+
+    every = [of(unit) for unit in range(units)]
+    return Settings(of(-1)[0], [mean for mean, _ in every], [share for _, share in every])
 
 
-def flip_p(first: Values, second: Values) -> float:
-    """Flip the signs of the differences of random concepts, 10,000 times."""
-    difference = first - second
-    observed = abs(float(difference.mean()))
-    signs = np.random.default_rng(0).integers(2, size=(FLIPS, len(difference))) * 2 - 1
-    means = [float(sign @ difference) / len(difference) for sign in signs]
-    reached = sum(abs(mean) >= observed - 1e-12 for mean in means)
-    return (1 + reached) / (1 + FLIPS)
+def less(one: Settings, other: Settings) -> Settings:
+    """Subtract one setting from another."""
+    return Settings(
+        one.value - other.value,
+        [a - b for a, b in zip(one.without, other.without, strict=True)],
+        [(a + b) / 2 for a, b in zip(one.weight, other.weight, strict=True)],
+    )
+
+
+def interval(of: Settings, share: bool) -> tuple[float, float]:
+    """Bound a mean by the jackknife, on the scale of logits if it is a share."""
+    n = len(of.without)
+    error = math.sqrt((n - 1) / n * sum((x - of.value) ** 2 for x in of.without))
+    number = sum(of.weight) ** 2 / sum(w**2 for w in of.weight)
+    reach = t.ppf(0.975, number - 1) * error
+    if not share:
+        return of.value - reach, of.value + reach
+    reach /= of.value * (1 - of.value)
+    logit = math.log(of.value / (1 - of.value))
+    low, high = (1 / (1 + math.exp(-x)) for x in (logit - reach, logit + reach))
+    return low, high
+
+
+def swap_p(difference: Settings) -> float:
+    """Give every unit's pseudo-value either sign, in every way."""
+    n = len(difference.without)
+    z = np.array([n * difference.value - (n - 1) * x for x in difference.without])
+    reached = [
+        abs(float(np.dot(signs, z))) >= abs(z.sum()) * (1 - 1e-9)
+        for signs in itertools.product((-1, 1), repeat=n)
+    ]
+    return float(np.mean(reached))
+
+
+def quartile(values: Sequence[float], at: float) -> float:
+    """Return the value that is nearest to a share of the way through the sorted ones."""
+    return sorted(values)[round(at * (len(values) - 1))]
 
 
 def benjamini_hochberg(p: list[float]) -> list[float]:
@@ -46,15 +106,6 @@ def benjamini_hochberg(p: list[float]) -> list[float]:
         least = min(least, p[at] * len(p) / rank)
         corrected[at] = least
     return corrected
-
-
-def wilson(won: int, count: int) -> tuple[float, float]:
-    """Bound a share by Wilson's interval."""
-    z, share = 1.959963984540054, won / count
-    middle = share + z**2 / (2 * count)
-    reach = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    whole = 1 + z**2 / count
-    return max(0.0, (middle - reach) / whole), min(1.0, (middle + reach) / whole)
 
 
 # -------------------- embeddings
@@ -81,12 +132,17 @@ def _centred(cosine: Values) -> Values:
 
 
 def _neighbours(k: int) -> Callable[[Values], Values]:
+    """Count a neighbour by its chance: those that tie share the places that are left."""
+
     def near(cosine: Values) -> Values:
-        chosen = np.zeros_like(cosine)
-        for c, row in enumerate(cosine):
+        chance, most = np.zeros_like(cosine), max(1, min(k, (len(cosine) - 1) // 3))
+        for c, row in enumerate(cosine.round(12)):
             others = [i for i in range(len(cosine)) if i != c]
-            chosen[c, sorted(others, key=lambda i: -row[i])[:k]] = 1
-        return chosen
+            for i in others:
+                nearer = sum(row[j] > row[i] for j in others)
+                tied = sum(row[j] == row[i] for j in others)
+                chance[c, i] = min(max(most - nearer, 0) / tied, 1)
+        return chance
 
     return near
 
@@ -102,10 +158,17 @@ def forms(k: int = 5) -> dict[str, Callable[[Values], Values]]:
 
 
 def score(name: str, a: Values, b: Values) -> float:
-    """Compare two squares: by their squared distance, or by their cosine."""
+    """Compare two squares: by their squared distance, the share in common, or their cosine."""
     if name == "distance":
         return float(((a - b) ** 2).sum())
-    return float((a * b).sum() / math.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / _most(name, a, b)
+
+
+def _most(name: str, a: Values, b: Values) -> float:
+    """Return what the inner product of two squares is divided by."""
+    if name == "overlap":
+        return float(a.sum())  # places of neighbours
+    return math.sqrt((a**2).sum() * (b**2).sum())
 
 
 def measures(
@@ -123,11 +186,7 @@ def measures(
         np.fill_diagonal(mean, np.trace(b) / count)
         inner = float((a * mean).sum())
         squared = float((a**2).sum()), float((b**2).sum())
-        chance = (
-            sum(squared) - 2 * inner
-            if name == "distance"
-            else inner / math.sqrt(squared[0] * squared[1])
-        )
+        chance = sum(squared) - 2 * inner if name == "distance" else inner / _most(name, a, b)
         rng, reached = np.random.default_rng(0), 0
         observed, scale = float((a * b).sum()), math.sqrt(squared[0] * squared[1])
         for _ in range(permutations):

@@ -22,12 +22,15 @@ from support.compared_runs import (
     KINDS,
     NAMES,
     NAN,
+    NUMBERS,
     SETTINGS,
     Learned,
     Made,
 )
+from support.fake_data.val_pixels import pixels_of
 
 Row = dict[str, Any]
+COUNTED = ("multi_val", "single_val", "gain")
 SEGMENTED, CLASSIFIED = ("multi_val", "single_val", "ap_val"), ("accuracy", "best_accuracy")
 _FIELDS = {"multi_val": "multi", "single_val": "single", "ap_val": "ap",
            "accuracy": "accuracy", "best_accuracy": "best_accuracy"}  # fmt: skip
@@ -94,27 +97,26 @@ def _category(made: Made, kind: str) -> Row:
     mine = [c for c in scored(made, SEGMENTED) if kind in (KINDS[c], "all")]
     row |= {"n_concepts": len(mine) if mine else NAN} | _means(made, SEGMENTED, mine)
     gains = [mean(made, "multi_val", c) - mean(made, "single_val", c) for c in mine]
-    row |= _with_bounds("gain", gains)
-    won = sum(gain > 0 for gain in gains)
-    low, high = oracles.wilson(won, len(mine)) if mine else (NAN, NAN)
-    row |= {"won": won / len(mine) if mine else NAN, "won_low": low, "won_high": high}
-    row["interval_over"] = ("images" if made.gains else "concepts") if mine else NAN
+    both = zip(of_seeds(made, "multi_val"), of_seeds(made, "single_val"), strict=True)
+    of_seed = [{c: several[c] - one[c] for c in mine} for several, one in both]
+    row |= _spread("gain", gains, [fmean(of.values()) for of in of_seed] if mine else [])
+    row["won"] = sum(gain > 0 for gain in gains) if mine else NAN
+    row |= {"interval_over": "", "no_interval": ""}
+    if mine and made.images:
+        row["interval_over"] = "groups" if made.groups else "images"
+        for name in COUNTED:
+            low, high = oracles.interval(apart(made, name, mine), share=name != "gain")
+            row |= {f"{name}_low": low, f"{name}_high": high}
+    elif mine:
+        row["no_interval"] = "no val_counts.safetensors"
     row["filters_needed"] = _median(made.needed, mine)
-    best = [max((s for name, s in made.filters if name == c), default=0.0) for c in mine]
+    on_train = dict(made.filters)  # of a concept's filters the last
+    best = [on_train.get(c, 0.0) for c in mine]
     row["detected_by_single"] = (
         float(sum(s >= 0.04 for s in best)) if made.filters and mine else NAN
     )
     several = [mean(made, "multi_val", c) for c in mine]
-    row["detected_by_multi"] = sum(s >= 0.20 for s in several) if mine else NAN
-    for own in made.gains:
-        if own["category"] == kind:
-            multi = "multi" if "multi" in own else "several"
-            for name, theirs in {
-                "multi_val": multi,
-                "single_val": "single",
-                "gain": "gain",
-            }.items():
-                row |= {f"{name}_{side}": own[f"{theirs}_{side}"] for side in ("low", "high")}
+    row["detected_by_multi"] = sum(s >= 0.04 for s in several) if mine else NAN
     if made.group == "made up":
         mine = [c for c in scored(made, CLASSIFIED) if kind in (KINDS[c], "all")]
         mine = mine if made.accuracy else []
@@ -126,15 +128,28 @@ def _category(made: Made, kind: str) -> Row:
 def _means(made: Made, names: Sequence[str], mine: Sequence[str]) -> Row:
     row: Row = {}
     for name in names:
-        row |= _with_bounds(name, [mean(made, name, c) for c in mine])
         means = [fmean(table[c] for c in mine) for table in of_seeds(made, name) if mine]
-        row[f"{name}_std"] = stdev(means) if len(means) > 1 else NAN
+        row |= _spread(name, [mean(made, name, c) for c in mine], means)
     return row
 
 
-def _with_bounds(name: str, values: Sequence[float]) -> Row:
-    low, high = oracles.interval(np.array(values)) if values else (NAN, NAN)
-    return {name: fmean(values) if values else NAN, f"{name}_low": low, f"{name}_high": high}
+def _spread(name: str, values: Sequence[float], of_seeds: Sequence[float]) -> Row:
+    quartiles = [oracles.quartile(values, at) if values else NAN for at in (0.25, 0.75)]
+    row: Row = {name: fmean(values) if values else NAN, f"{name}_low": NAN, f"{name}_high": NAN}
+    row |= {f"{name}_q25": quartiles[0], f"{name}_q75": quartiles[1]}
+    return row | {f"{name}_std": stdev(of_seeds) if len(of_seeds) > 1 else NAN}
+
+
+def apart(made: Made, name: str, mine: Sequence[str]) -> oracles.Settings:
+    """Take a setting's mean set IoU, or its gain, apart by images or groups."""
+    if name == "gain":
+        several, one = (apart(made, score, mine) for score in ("multi_val", "single_val"))
+        return oracles.less(several, one)
+    tables = [
+        {c: pixels_of(table[c], made.images, NUMBERS[c]).astype(np.float64) for c in mine}
+        for table in of_seeds(made, name)
+    ]
+    return oracles.without_each(tables, mine, made.groups)
 
 
 def _median(needed: Mapping[str, float] | None, mine: Sequence[str]) -> float:
@@ -153,15 +168,28 @@ def pairs(group: str) -> list[Row]:
         made = having(group, names)
         for name in names:
             of = [_pair(a, b, name, names) for a, b in itertools.combinations(made, 2)]
-            corrected = oracles.benjamini_hochberg([row["p"] for row in of])
-            rows += [row | {"p_fdr": p} for row, p in zip(of, corrected, strict=True)]
+            tested = [row for row in of if not row["untested"]]
+            corrected = oracles.benjamini_hochberg([row["p"] for row in tested])
+            for row, p in zip(tested, corrected, strict=True):
+                row["p_fdr"] = p
+            rows += of
     return rows
 
 
 def _pair(first: Made, second: Made, name: str, names: Sequence[str]) -> Row:
     concepts = scored(first, names)
     x, y = (np.array([mean(made, name, c) for c in concepts]) for made in (first, second))
-    low, high = oracles.interval(x - y)
+    found: Row = {"low": NAN, "high": NAN, "interval_over": "", "p": NAN, "p_fdr": NAN}
+    if name not in COUNTED:
+        found["untested"] = "only set IoU is compared image by image"
+    elif not (first.images and second.images):
+        found["untested"] = "no val_counts.safetensors"
+    else:
+        difference = oracles.less(*(apart(made, name, concepts) for made in (first, second)))
+        low, high = oracles.interval(difference, share=False)
+        over = "groups" if first.groups else "images"
+        found |= {"low": low, "high": high, "interval_over": over, "untested": ""}
+        found["p"] = oracles.swap_p(difference)
     wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in zip(x, y, strict=True)]
     return {
         "group": first.group,
@@ -170,11 +198,7 @@ def _pair(first: Made, second: Made, name: str, names: Sequence[str]) -> Row:
         "second": second.label,
         "n_concepts": len(concepts),
         "difference": fmean(x) - fmean(y),
-        "low": low,
-        "high": high,
-        "interval_over": "concepts",
-        "p": oracles.flip_p(x, y),
-        "p_fdr": NAN,
+        **found,
         "first_higher": fmean(wins),
     }
 
@@ -274,7 +298,7 @@ def _run(made: Made, seed: int) -> Row:
         "ap_val": fmean(learned.ap.values()),
         "accuracy": fmean(v for v in classified.values() if v == v) if classified else NAN,
         "best_accuracy": fmean(best.values()) if classified else NAN,
-        "won": fmean(float(learned.multi[c] > learned.single[c]) for c in finite),
+        "won": sum(learned.multi[c] > learned.single[c] for c in finite),
         "folder": FOLDERS[made.label, seed],
     }
 

@@ -54,7 +54,7 @@ ONE_PANEL: dict[str, partial[Figure]] = {
     "concepts_per_filter": partial(
         concepts_per_filter, {"conv1": {"0": 0.5, "1": 0.3, "2": 0.2}}
     ),
-    "filter_overlap": partial(overlap_with_chance, _RNG.random(6), _RNG.random(6) / 9, 1.5, 0.5),
+    "filter_overlap": partial(overlap_with_chance, _RNG.random(6), _RNG.random(6) / 9, 1.5),
     "failures": partial(
         failure_scatter, _RNG.integers(1, 900, 12), _RNG.normal(size=12), _RNG.random(12)
     ),
@@ -73,7 +73,7 @@ PANELS: dict[str, partial[Figure]] = {
         np.stack([_rising(5), np.full(5, 0.05)]),
         None,
         {"object": np.stack([_rising(5), np.full(5, 0.05)])},
-        chance=0.5,
+        floor=0.5,
     ),
     "selection": partial(
         selection_curves,
@@ -94,7 +94,7 @@ PANELS: dict[str, partial[Figure]] = {
         comparison_figure,
         _RNG.random((2, 3)),
         _RNG.random((2, 3)) / 4,
-        _RNG.random((2, 3)),
+        [[f"p = {p:.2g}" for p in row] for row in _RNG.random((2, 3))],
         ["segmentation - words", "segmentation - categories"],
         ["rank correlation", "alignment", "neighbours"],
     ),

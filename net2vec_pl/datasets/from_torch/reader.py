@@ -43,7 +43,7 @@ class DatasetReader(ConceptReader):
             ``train`` or ``val``.
         groups: A value per row, such as its film; or a pattern on the names of images, as
             :func:`~net2vec_pl.data.groups.groups_by_name` takes it. Rows of one value stay on one
-            side, and are resampled together.
+            side, and count as one in intervals.
         image_size: Side or (H, W) in pixels to resize images to. Their own if the first 16 agree,
             otherwise 224.
         mask_size: Side or (sh, sw) in pixels to resize masks to. Their own if the first 16 agree

@@ -339,10 +339,12 @@
   function spaceParts(space, c) {
     const which = spaces.length > 1 ? `, ${space.name}` : "";
     const weights = (concepts[c].filters[space.name] ?? []).map(([filter, value]) => ({ label: link("filter", filter, `filter ${filter}`), value }));
-    const near = nearest(space, c, 8).map(({ concept, cosine }) => ({ label: link("concept", names[concept]), value: cosine }));
+    const ranked = nearest(space, c), shown = ranked.slice(0, 8);
+    const more = ranked.slice(8).filter(({ cosine }) => cosine === shown[7].cosine).length;
+    const near = shown.map(({ concept, cosine }) => ({ label: link("concept", names[concept]), value: cosine }));
     return [
       part(`Filters of largest weight${which}`, ...(weights.length ? [note("By size, whatever the sign."), barList(weights)] : [note("It has no weights here.")])),
-      part(`Nearest concepts${which}`, ...(near.length ? [note("By the cosine of their embeddings."), barList(near)]
+      part(`Nearest concepts${which}`, ...(near.length ? [note(`By the cosine of their embeddings.${more ? ` ${more} more as near as the last.` : ""}`), barList(near)]
         : [note(hasDirection(space, c) ? "There is no other embedding." : "It has no embedding here.")])),
     ];
   }
@@ -385,11 +387,11 @@
 
   function hasDirection(space, c) { return whole(space, c, c) !== undefined; }
 
-  function nearest(space, c, most) {
+  function nearest(space, c) {
     if (!hasDirection(space, c)) return [];
     return names.map((_, other) => ({ concept: other, cosine: whole(space, c, other) / 32767 }))
       .filter(({ concept, cosine }) => concept !== c && !Number.isNaN(cosine))
-      .sort((a, b) => b.cosine - a.cosine).slice(0, most);
+      .sort((a, b) => b.cosine - a.cosine);
   }
 
   function unknown(name) {

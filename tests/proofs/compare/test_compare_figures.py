@@ -24,8 +24,8 @@ PANELS = {
     "average precision on val": "ap_val",
     ACCURACY: "accuracy",
     "balanced accuracy on val, best filter": "best_accuracy",
-    "filters for 80 % of the full set IoU (median)": "filters_needed",
-    "filters for 80 % of the full accuracy (median)": "filters_needed_classification",
+    "filters for 80 % of the gain over the reference level (median)": "filters_needed",
+    "filters for 80 % of the gain over chance (median)": "filters_needed_classification",
     "concepts that a filter detects": "detected_by_single",
     "concepts that a combination detects": "detected_by_multi",
 }

@@ -33,7 +33,14 @@ def category(made: Made, kind: str = "all") -> Row:
 
 
 def told(row: Row, score: str) -> str:
-    return f"{row[score]:.3f} [{row[f'{score}_low']:.3f}, {row[f'{score}_high']:.3f}]"
+    low, high = row[f"{score}_low"], row[f"{score}_high"]
+    return f"{row[score]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low == low else "")
+
+
+def spread(row: Row, score: str) -> str:
+    if row[f"{score}_low"] == row[f"{score}_low"]:
+        return f"95 % interval over {row['interval_over']}"
+    return f"middle half of the concepts: {row[f'{score}_q25']:.3f} to {row[f'{score}_q75']:.3f}"
 
 
 def finding(group: str, measure: str, value: Sequence[float], n: int, text: str) -> Row:
@@ -42,7 +49,7 @@ def finding(group: str, measure: str, value: Sequence[float], n: int, text: str)
     return row | {"n": n, "statement": text}
 
 
-def best(score: str, made: Made, following: Made, uncertain: Sequence[Made]) -> Row:
+def best(score: str, made: Made, following: Made, uncertain: Sequence[Made], rest: str = "") -> Row:
     """Say that a setting is the best, by how much, and over which others this is not certain."""
     row, second = category(made), category(following)
     (pair,) = [
@@ -51,21 +58,26 @@ def best(score: str, made: Made, following: Made, uncertain: Sequence[Made]) -> 
         if p["score"] == score and {p["first"], p["second"]} == {made.label, following.label}
     ]
     sign = 1 if pair["first"] == made.label else -1
-    low, high = sorted((sign * pair["low"], sign * pair["high"]))
-    segments = score == "multi_val"
-    n = row["n_concepts" if segments else "n_classified"]
-    over = row["interval_over"] if segments else "concepts"
+    n = row["n_concepts" if score == "multi_val" else "n_classified"]
     text = (
-        f"{made.label} has the highest mean {TITLES[score]}: {told(row, score)} (95 % interval "
-        f"over {over}; concepts: {n}); next is {following.label} with {second[score]:.3f}, a "
-        f"difference of {sign * pair['difference']:.3f} [{low:.3f}, {high:.3f}] over concepts, "
-        f"p = {pair['p_fdr']:.2g} (sign flips over concepts, corrected for all pairs)"
+        f"{made.label} has the highest mean {TITLES[score]}: {told(row, score)} "
+        f"({spread(row, score)}; concepts: {n}); next is {following.label} with "
+        f"{second[score]:.3f}, a difference of {sign * pair['difference']:.3f}"
     )
+    if pair["untested"]:
+        text += f" (not tested: {pair['untested']})"
+    else:
+        low, high = sorted((sign * pair["low"], sign * pair["high"]))
+        over = pair["interval_over"]
+        text += (
+            f" [{low:.3f}, {high:.3f}] over {over}, p = {pair['p_fdr']:.2g} (swaps of {over}, "
+            "corrected for all pairs)"
+        )
     if uncertain:
         names = ", ".join(made.label for made in uncertain)
         text += f"; its lead over {names} is not certain (p >= 0.05)"
     value = [row[score], row[f"{score}_low"], row[f"{score}_high"]]
-    return finding(made.group, f"highest mean {score}", value, n, f"{text}.")
+    return finding(made.group, f"highest mean {score}", value, n, f"{text}{rest}.")
 
 
 def by_category(score: str, at: dict[str, tuple[Made, list[str]]]) -> Row:
@@ -82,10 +94,9 @@ def by_category(score: str, at: dict[str, tuple[Made, list[str]]]) -> Row:
 def gain(most: Made, least: Made | None) -> Row:
     def of(made: Made) -> str:
         row = category(made)
-        low, high = row["won_low"], row["won_high"]
         return (
-            f"at {made.label}, {told(row, 'gain')} (there {row['won']:.0%} "
-            f"[{low:.0%}, {high:.0%}] of the concepts gain)"
+            f"at {made.label}, {told(row, 'gain')} (there {row['won']} of {row['n_concepts']} "
+            "concepts gain)"
         )
 
     text = "Mean gain in val set IoU of several filters over the best single one: "
@@ -119,9 +130,14 @@ def embeddings(group: str, target: str, n: int, value: float, text: str) -> Row:
     )
 
 
+def written(p: float) -> str:
+    """Write a p-value of 999 permutations."""
+    return f"p {'<=' if p <= 0.001 else '='} {p:.2g}"
+
+
 def of_one_pair(group: str, target: str, n: int, one: Made, two: Made) -> Row:
     mean, p = correlations(group, target)[one.label, two.label]
-    text = f"those of {one.label} and {two.label} correlate by {mean:.2f}, p = {p:.2g}"
+    text = f"those of {one.label} and {two.label} correlate by {mean:.2f}, {written(p)}"
     return embeddings(group, target, n, mean, text)
 
 
@@ -131,8 +147,8 @@ def of_three() -> Row:
     assert near[0] > found[CONV3.label, CONV5.label][0] > far[0]
     seeds = [found[CONV4.label, CONV4.label][0], found[CONV5.label, CONV5.label][0]]
     text = (
-        f"{CONV4.label} and {CONV5.label} are most alike ({near[0]:.2f}, p = {near[1]:.2g}); "
-        f"{CONV3.label} and {CONV4.label} are least alike ({far[0]:.2f}, p = {far[1]:.2g}); "
+        f"{CONV4.label} and {CONV5.label} are most alike ({near[0]:.2f}, {written(near[1])}); "
+        f"{CONV3.label} and {CONV4.label} are least alike ({far[0]:.2f}, {written(far[1])}); "
         f"seeds of one setting correlate by {min(seeds):.2f} to {max(seeds):.2f}"
     )
     return embeddings("made up", "segmentation", 9, near[0], text)
@@ -142,7 +158,7 @@ def alone() -> Row:
     row = category(ALONE)
     text = (
         f"{ALONE.label} has the highest mean val set IoU of several filters: "
-        f"{told(row, 'multi_val')} (95 % interval over concepts; concepts: 3)."
+        f"{told(row, 'multi_val')} ({spread(row, 'multi_val')}; concepts: 3)."
     )
     value = [row["multi_val"], row["multi_val_low"], row["multi_val_high"]]
     return finding(ALONE.group, "highest mean multi_val", value, 3, text)
@@ -152,16 +168,16 @@ def alone() -> Row:
 def findings() -> list[Row]:
     one, two = "made up", "made up #2"
     return [
-        best("multi_val", CONV4, CONV5, [CONV5]),  # conv3 is behind for certain
+        best("multi_val", CONV4, CONV5, [CONV5], f"; its lead over {CONV3.label} is not tested"),
         by_category("multi_val", {"4": (CONV4, ["object", "color"]), "5": (CONV5, ["part"])}),
-        best("accuracy", CONV5, CONV3, [CONV3]),
+        best("accuracy", CONV5, CONV3, []),
         by_category(
             "accuracy", {"5": (CONV5, ["object", "color", "scene"]), "3": (CONV3, ["part"])}
         ),
         gain(CONV5, CONV3),
         of_three(),
         of_one_pair(one, "classification", 6, CONV3, CONV5),
-        best("multi_val", FEATURES_14, FEATURES_3, [FEATURES_3]),
+        best("multi_val", FEATURES_14, FEATURES_3, []),
         by_category(
             "multi_val",
             {"14": (FEATURES_14, ["object", "color"]), "3": (FEATURES_3, ["part"])},
@@ -193,14 +209,21 @@ def test_two_findings_by_hand(findings: list[Row]) -> None:
     label = "mine.Net features.14 denominator=containing 4 concepts"
     other = "mine.Net features.3 denominator=containing 4 concepts"
     assert findings[7]["statement"].startswith(
-        f"{label} has the highest mean val set IoU of several filters: 0.613 [0.600, 0.636] (95 % "
-        f"interval over images; concepts: 4); next is {other} with 0.351, a difference of 0.262 ["
+        f"{label} has the highest mean val set IoU of several filters: 0.613 [0."
     )
-    assert findings[9]["statement"] == (
+    assert (
+        f"(95 % interval over groups; concepts: 4); next is {other} with 0.351, a difference of "
+        "0.262 [0."
+    ) in findings[7]["statement"]
+    # All 1,024 ways of swapping 10 groups, of which this one and its reverse reach so much.
+    assert findings[7]["statement"].endswith(
+        "over groups, p = 0.002 (swaps of groups, corrected for all pairs)."
+    )
+    assert findings[9]["statement"].startswith(
         "Mean gain in val set IoU of several filters over the best single one: largest at "
-        f"{label}, 0.490 [0.451, 0.559] (there 100% [51%, 100%] of the concepts gain); smallest "
-        f"at {other}, -0.042 [-0.081, 0.027] (there 0% [0%, 49%] of the concepts gain)."
+        f"{label}, 0.490 [0."
     )
+    assert findings[9]["statement"].endswith("] (there 0 of 4 concepts gain).")
 
 
 def cells(table: list[str]) -> list[list[str]]:
@@ -220,7 +243,7 @@ def test_the_console_tells_means_differences_and_what_is_left_out(all_runs: Comp
         for made in settings:
             row = category(made)
             numbers = [str(row["n_concepts"]), f"{row['single_val']:.3f}", told(row, "multi_val")]
-            rows.append([made.label, *numbers, f"{row['won']:.0%}"])
+            rows.append([made.label, *numbers, str(row["won"])])
             if classified:
                 rows[-1].append(f"{row['accuracy']:.3f}" if made.accuracy else "-")
         assert cells(lines[: len(rows)]) == rows

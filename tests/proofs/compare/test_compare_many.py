@@ -1,5 +1,6 @@
 """Comparisons of one kind: many settings, none in common, few concepts, ties."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.cli import run_cli
-from support.fake_data.runs import Classified, write_run
+from support.fake_data.runs import Classified, Extras, write_run
 
 from net2vec_pl.compare import draw, tables, tell
 from net2vec_pl.compare.collect import collect
+from net2vec_pl.compare.over_images import Counted, counted
 from net2vec_pl.compare.settings import Group, Scores, Setting, grouped
 from net2vec_pl.records import Estimate, Finding
 from net2vec_pl.records.compare import CategoryRow, LeftOutRow, SeedMean, SegmentedMeans
@@ -23,8 +25,14 @@ def group_of(top: Path) -> Group:
     return group
 
 
+def over_images(group: Group) -> dict[str, Counted | str]:
+    return counted(group.scores("segmentation"))
+
+
 def findings(group: Group) -> list[Finding]:
-    return tell.findings(group, tables.category_rows(group), tables.pair_rows(group))
+    found = over_images(group)
+    categories, pairs = tables.category_rows(group, found), tables.pair_rows(group, found)
+    return tell.findings(group, categories, pairs)
 
 
 def printed(
@@ -40,7 +48,7 @@ def test_the_console_has_the_first_forty_settings(count: int) -> None:
     rows = [
         CategoryRow("g", f"setting {i}", "m", "l", 1, kind, SegmentedMeans(
             n_concepts=3, multi_val=SeedMean(Estimate(0.5, 0.4, 0.6)),
-            single_val=SeedMean(Estimate(i / 100)), won=Estimate(0.25),
+            single_val=SeedMean(Estimate(i / 100)), won=2,
         ))
         for i in range(count)
         for kind in ("object", "all")
@@ -48,7 +56,7 @@ def test_the_console_has_the_first_forty_settings(count: int) -> None:
     lines = printed(rows, [], [])
     assert lines[2] == "┃ setting ┃ concepts ┃ single ┃ multi ┃ won ┃"
     assert lines[4:44] == [
-        f"│ setting {i} │ 3 │ {i / 100:.3f} │ 0.500 [0.400, 0.600] │ 25% │" for i in range(40)
+        f"│ setting {i} │ 3 │ {i / 100:.3f} │ 0.500 [0.400, 0.600] │ 2 │" for i in range(40)
     ]
     more = [f"and {count - 40} more; categories.csv has all."] if count > 40 else []
     assert lines[45:] == more
@@ -63,36 +71,60 @@ def test_what_is_told_is_no_markup() -> None:
 
 def test_equal_settings_leave_the_first_as_best_and_the_lead_open(tmp_path: Path) -> None:
     for layer in ("conv3", "conv4", "conv5"):
-        write_run(tmp_path / "runs" / layer, {"sky": 0.5, "sea": 0.25}, layer=layer)
+        write_run(tmp_path / "runs" / layer, {"sky": 0.5, "sea": 0.25}, layer=layer,
+                  extras=Extras(images=12))  # fmt: skip
+    best, by_category, gain = findings(group_of(tmp_path))
+    interval = r" \[0\.\d{3}, 0\.\d{3}\]"
+    assert re.fullmatch(
+        f"conv3 has the highest mean val set IoU of several filters: 0.375{interval} \\(95 % "
+        "interval over images; concepts: 2\\); next is conv4 with 0.375, a difference of 0.000 "
+        r"\[0.000, 0.000\] over images, p = 1 \(swaps of images, corrected for all pairs\); "
+        r"its lead over conv4, conv5 is not certain \(p >= 0.05\)\.",
+        best.statement,
+    )
+    assert re.fullmatch(
+        "By category, val set IoU of several filters is highest at conv3 for part "
+        f"\\(0.500{interval}\\), object \\(0.250{interval}\\)\\.",
+        by_category.statement,
+    )
+    assert re.fullmatch(
+        "Mean gain in val set IoU of several filters over the best single one: at conv3, "
+        f"0.275{interval} \\(there 2 of 2 concepts gain\\)\\.",
+        gain.statement,
+    )
+
+
+def test_without_counts_the_spread_of_the_concepts_is_told_and_nothing_is_tested(
+    tmp_path: Path,
+) -> None:
+    for layer, more in (("conv4", 0.0), ("conv5", 0.1)):
+        scores = {f"c{i}": 0.1 * i + more for i in range(5)}
+        write_run(tmp_path / "runs" / layer, scores, layer=layer)
     best, by_category, gain = findings(group_of(tmp_path))
     assert best.statement == (
-        "conv3 has the highest mean val set IoU of several filters: 0.375 [0.250, 0.500] (95 % "
-        "interval over concepts; concepts: 2); next is conv4 with 0.375, a difference of 0.000 "
-        "[0.000, 0.000] over concepts, p = 1 (sign flips over concepts, corrected for all pairs); "
-        "its lead over conv4, conv5 is not certain (p >= 0.05)."
+        "conv5 has the highest mean val set IoU of several filters: 0.300 (middle half of the "
+        "concepts: 0.200 to 0.400; concepts: 5); next is conv4 with 0.200, a difference of 0.100 "
+        "(not tested: no val_counts.safetensors)."
     )
-    assert by_category.statement == (
-        "By category, val set IoU of several filters is highest at conv3 for part (0.500 [0.500, "
-        "0.500]), object (0.250 [0.250, 0.250])."
-    )
-    assert gain.statement == (
-        "Mean gain in val set IoU of several filters over the best single one: at conv3, 0.275 "
-        "[0.150, 0.400] (there 100% [34%, 100%] of the concepts gain)."
+    assert "highest at conv5 for part (0.300), object (0.300)." in by_category.statement
+    assert gain.statement.endswith(
+        "largest at conv5, 0.200 (there 4 of 5 concepts gain); "
+        "smallest at conv4, 0.100 (there 3 of 5 concepts gain)."
     )
 
 
 def test_a_lead_that_is_certain_is_told_without_reserve(tmp_path: Path) -> None:
     names = [f"c{i}" for i in range(12)]
     for layer, score in (("conv4", 0.3), ("conv5", 0.7)):
-        write_run(tmp_path / "runs" / layer, dict.fromkeys(names, score), layer=layer)
+        write_run(tmp_path / "runs" / layer, dict.fromkeys(names, score), layer=layer,
+                  extras=Extras(images=14))  # fmt: skip
     statement = findings(group_of(tmp_path))[0].statement
-    p = tables.pair_rows(group_of(tmp_path))[0].p_fdr
-    assert p < 0.05
-    assert statement == (
-        "conv5 has the highest mean val set IoU of several filters: 0.700 [0.700, 0.700] (95 % "
-        "interval over concepts; concepts: 12); next is conv4 with 0.300, a difference of 0.400 "
-        f"[0.400, 0.400] over concepts, p = {p:.2g} (sign flips over concepts, corrected for all "
-        "pairs)."
+    assert re.fullmatch(
+        r"conv5 has .*: 0.700 \[0.\d+, 0.\d+\] \(95 % interval over images; concepts: 12\); "
+        r"next is conv4 with 0.300, a difference of 0.400 \[0.3\d+, 0.4\d+\] over images, "
+        r"p (<=|=) 0.000\d+ "
+        r"\(swaps of images, corrected for all pairs\)\.",
+        statement,
     )
 
 
@@ -101,18 +133,33 @@ def test_a_lead_that_is_certain_is_told_without_reserve(tmp_path: Path) -> None:
 )
 def test_a_lead_is_certain_below_5_percent(p: float, certain: bool, tmp_path: Path) -> None:
     for layer, score in (("conv4", 0.3), ("conv5", 0.7)):
-        write_run(tmp_path / "runs" / layer, {"sky": score}, layer=layer)
+        write_run(tmp_path / "runs" / layer, {"sky": score}, layer=layer, extras=Extras(images=12))
     group = group_of(tmp_path)
-    pairs = [replace(row, p_fdr=p) for row in tables.pair_rows(group)]
-    statement = tell.findings(group, tables.category_rows(group), pairs)[0].statement
+    found = over_images(group)
+    pairs = [replace(row, p_fdr=p) for row in tables.pair_rows(group, found)]
+    statement = tell.findings(group, tables.category_rows(group, found), pairs)[0].statement
     assert ("is not certain" in statement) is not certain
-    assert f"p = {p:.2g} (sign" in statement
+    assert f"p = {p:.2g} (swaps" in statement
+
+
+def test_a_p_at_its_floor_is_at_most_that(tmp_path: Path) -> None:
+    for layer, score in (("conv4", 0.3), ("conv5", 0.7)):
+        write_run(tmp_path / "runs" / layer, {"sky": score}, layer=layer, extras=Extras(images=40))
+    assert "over images, p <= 0.0001 (swaps" in findings(group_of(tmp_path))[0].statement
+
+
+def test_groups_too_few_for_a_test_have_an_interval_and_a_word(tmp_path: Path) -> None:
+    for layer, score in (("conv4", 0.3), ("conv5", 0.7)):
+        write_run(tmp_path / "runs" / layer, {"sky": score}, layer=layer,
+                  extras=Extras(images=20, groups=4))  # fmt: skip
+    statement = findings(group_of(tmp_path))[0].statement
+    assert re.search(r"0.400 \[.*\] over groups \(not tested: fewer than 6 groups\)\.$", statement)
 
 
 def test_a_lead_over_more_settings_than_can_be_named_is_cut(tmp_path: Path) -> None:
     for i in range(14):
-        write_run(tmp_path / "runs" / f"{i:02d}", {"sky": 0.5 - i / 100}, layer=f"features.{i}",
-                  model="own")  # fmt: skip
+        write_run(tmp_path / "runs" / f"{i:02d}", {"sky": 0.5}, layer=f"features.{i}", model="own",
+                  extras=Extras(images=12))  # fmt: skip
     statement = findings(group_of(tmp_path))[0].statement
     named = ", ".join(f"features.{i}" for i in range(1, 13))
     assert statement.endswith(f"its lead over {named} and 1 more is not certain (p >= 0.05).")
@@ -122,7 +169,7 @@ def test_what_only_classifies_has_accuracies_alone(tmp_path: Path) -> None:
     accuracy = {"sky": 0.75, "sea": 0.5, "ear": float("nan")}
     write_run(tmp_path / "runs" / "a", {}, classified=Classified(accuracy, {"sky": 0.5, "sea": 0.5,
               "ear": 0.5}))  # fmt: skip
-    rows = tables.category_rows(group_of(tmp_path))
+    rows = tables.category_rows(group_of(tmp_path), {})
     assert {name for row in rows for name in row.cells()} & {"multi_val", "gain", "won"} == set()
     assert [(r.category, r.classified.n_classified, r.classified.accuracy.mean.value)
             for r in rows if r.classified] == [
@@ -130,8 +177,8 @@ def test_what_only_classifies_has_accuracies_alone(tmp_path: Path) -> None:
     ]  # fmt: skip
     (finding,) = findings(group_of(tmp_path))
     assert finding.statement == (
-        "conv5 has the highest mean balanced val accuracy: 0.625 [0.500, 0.750] (95 % interval "
-        "over concepts; concepts: 2)."
+        "conv5 has the highest mean balanced val accuracy: 0.625 (middle half of the concepts: "
+        "0.500 to 0.750; concepts: 2)."
     )
 
 
@@ -149,7 +196,7 @@ def test_embeddings_of_fewer_than_three_concepts_are_not_drawn(
     assert (row["n_concepts"], row["n_tested"]) == (str(count), "3" if drawn else "0")
     assert row["distance"] == ("0.0" if drawn else "nan")
     told = [r["statement"] for r in found.table("findings") if "Embeddings" in r["statement"]]
-    same = "those of conv4 and conv5 correlate by 1.00, p = "
+    same = "those of conv4 and conv5 correlate by 1.00, p "
     assert bool(told) is drawn
     assert all(same in statement for statement in told)
 

@@ -16,13 +16,15 @@ Row = Mapping[str, Any]
 EMPTY = "–"
 HIDDEN = ("group", "model", "layer", "target")  # a heading or a label says it
 NOTES = {
-    "categories": "Means over concepts, with 95 % intervals. multi_val: set IoU of several "
-    "filters, single_val: of the best single one, gain: the first less the second, won: share of "
-    "concepts with a gain, _std: spread over seeds.",
+    "categories": "Means over concepts, with 95 % intervals over val images where a run has left "
+    "its counts. multi_val: set IoU of several filters, single_val: of the best single one, gain: "
+    "the first less the second, won: concepts with a gain, _std: spread over seeds, _middle_half: "
+    "between which values the middle half of the concepts lies.",
     "concepts_by_entry": "Set IoU of several filters on val, mean over seeds.",
     "concepts_by_entry_classification": "Balanced accuracy on val, mean over seeds.",
-    "pairs": "difference: the first's mean less the second's; p: of sign flips over concepts, "
-    "p_fdr: corrected for all pairs; first_higher: share of concepts.",
+    "pairs": "difference: the first's mean less the second's, with a 95 % interval over the same "
+    "val images; p: of a swap test over these, p_fdr: corrected for all pairs; first_higher: share "
+    "of concepts.",
     "embedding_distances": "What lies within the distance of two seeds is no difference. _chance: "
     "the mean over permutations of the concepts, _p: the share of them that are as alike.",
     "runs": "",
@@ -55,13 +57,22 @@ def cell(row: Row, name: str) -> str:
     return form.format(value, *bounds)
 
 
+def half(row: Row, name: str) -> str:
+    low, high = row[f"{name}_q25"], row[f"{name}_q75"]
+    return f"{low:.3f} to {high:.3f}" if low == low else ""
+
+
 def shown(rows: Sequence[Row], hidden: Sequence[str] = HIDDEN) -> tuple[dict[str, list[str]], str]:
     """Return the columns that a page shows, and what it says of those that are the same."""
     columns: dict[str, list[str]] = {}
     for name in rows[0]:
-        bound = name in ("low", "high") or name.endswith(("_low", "_high"))
+        bound = name in ("low", "high") or name.endswith(("_low", "_high", "_q75"))
         says = any(not (row[name] == "" or row[name] != row[name]) for row in rows)
-        if name not in hidden and not bound and says:
+        if name.endswith("_q25"):
+            score = name[:-4]
+            if says and not any(row[f"{score}_low"] == row[f"{score}_low"] for row in rows):
+                columns[f"{score}_middle_half"] = [half(row, score) for row in rows]
+        elif name not in hidden and not bound and says:
             columns[name] = [cell(row, name) for row in rows]
     same = [n for n, of in columns.items() if len(of) > 1 and len(set(of)) == 1]
     told = ", ".join(f"{name} {columns[name][0]}" for name in same)

@@ -1,5 +1,6 @@
 """What makes a setting, a group, a label and their order, and what is said to differ."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from support.fake_data.runs import Classified, Extras, OtherSeed, write_run
 
 from net2vec_pl.compare import check, tables
 from net2vec_pl.compare.collect import collect
+from net2vec_pl.compare.over_images import counted
 from net2vec_pl.compare.settings import Group, grouped
 from net2vec_pl.protocol import ClassificationProtocol, Protocol
 from net2vec_pl.records.compare import SegmentedMeans
@@ -227,73 +229,77 @@ def test_the_order_of_concepts_makes_no_other_vocabulary(tmp_path: Path) -> None
     assert scores.mean("multi_val").tolist() == [[0.3, 0.4, 0.5]] * 2
 
 
-# -------------------- whose intervals
-
-
-def gains(called: str = "multi", **changed: Any) -> list[dict[str, Any]]:
-    """Return the run's own rows: of sky and ear, which are parts by turns, and of all.
-
-    Args:
-        called: What the combination is called.
-        **changed: Cells of the last row that are other ones.
-    """
-    rows = []
-    for kind, names in {"part": ["sky", "ear"], "object": ["sea"], "all": [*SCORES]}.items():
-        many = sum(SCORES[name] for name in names) / len(names)
-        row: dict[str, Any] = {"category": kind, "n_concepts": len(names)}
-        for name, value in {called: many, "single": 0.1, "gain": many - 0.1}.items():
-            row |= {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.02}
-        rows.append(row | (changed if kind == "all" else {}))
-    return rows
+# -------------------- what intervals are over
 
 
 def segmented(top: Path) -> list[SegmentedMeans]:
     """Return the means of every setting and category."""
     (group,) = groups(top)
-    return [row.segmented for row in tables.category_rows(group) if row.segmented]
+    found = counted(group.scores("segmentation"))
+    return [row.segmented for row in tables.category_rows(group, found) if row.segmented]
 
 
-def over(top: Path) -> list[str | float]:
-    """Return what the intervals of all concepts are over, setting by setting."""
-    return [row.interval_over for row in segmented(top)]
+def over(top: Path) -> list[tuple[str, str]]:
+    """Return what the intervals of each setting are over, or why there are none."""
+    rows = segmented(top)
+    assert all((row.gain.mean.low == row.gain.mean.low) == bool(row.interval_over) for row in rows)
+    return [*dict.fromkeys((row.interval_over, row.no_interval) for row in rows)]
 
 
-@pytest.mark.parametrize("called", ["multi", "several"], ids=["now", "older versions"])
-def test_intervals_over_images_are_the_runs_own(called: str, tmp_path: Path) -> None:
-    run(tmp_path, "a", extras=Extras(gains=gains(called)))
-    assert over(tmp_path) == ["images"] * 3
-    (group,) = groups(tmp_path)
-    for row, own in zip(tables.category_rows(group), gains(), strict=True):
-        assert row.category == own["category"]
-        cells = row.cells()
-        for mine, theirs in {"multi_val": "multi", "single_val": "single", "gain": "gain"}.items():
-            for side in ("_low", "_high"):
-                assert cells[mine + side] == own[theirs + side]
-        ap = row.estimate("ap_val")
-        assert ap.low == ap.value == ap.high or row.category != "object"
+def untested(top: Path) -> list[str]:
+    """Say why the pairs of settings have no p, by their mean of several filters."""
+    (group,) = groups(top)
+    rows = tables.pair_rows(group, counted(group.scores("segmentation")))
+    assert all((row.p == row.p) == (row.untested == "") for row in rows)
+    return [row.untested for row in rows if row.score == "multi_val"]
 
 
-@pytest.mark.parametrize("changed", [
-    {"n_concepts": 4}, {"n_concepts": 2}, {"multi": 0.40001}, {"single": 0.10001},
-    {"gain": 0.30001}, {"category": "other"},
-])  # fmt: skip
-def test_intervals_of_other_concepts_or_scores_are_not_taken(
-    changed: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("extras", "expected"),
+    [
+        (Extras(images=10), ("images", "")),
+        (Extras(images=9), ("", "fewer than 10 images")),
+        (Extras(images=12, groups=3), ("groups", "")),
+        (Extras(images=12, groups=2), ("", "fewer than 3 groups, or 10 images")),
+        (Extras(images=9, groups=3), ("", "fewer than 3 groups, or 10 images")),
+        (Extras(), ("", "no val_counts.safetensors")),
+    ],
+)
+def test_intervals_are_over_val_images_or_it_is_told_why_there_are_none(
+    extras: Extras, expected: tuple[str, str], tmp_path: Path
 ) -> None:
-    run(tmp_path, "a", extras=Extras(gains=gains(**changed)))
-    assert over(tmp_path) == ["concepts"] * 3
+    run(tmp_path, "a", extras=extras)
+    assert over(tmp_path) == [expected]
 
 
-def test_intervals_are_of_one_kind_in_a_group(tmp_path: Path) -> None:
-    run(tmp_path, "a", layer="conv4", extras=Extras(gains=gains()))
-    run(tmp_path, "b", layer="conv5")
-    assert over(tmp_path) == ["concepts"] * 6
+def test_counts_of_other_scores_are_not_taken(tmp_path: Path) -> None:
+    run(tmp_path, "a", extras=Extras(images=12))
+    run(tmp_path, "b", scores={name: of + 0.01 for name, of in SCORES.items()}, layer="conv4",
+        extras=Extras(images=12))  # fmt: skip
+    name = "val_counts.safetensors"
+    shutil.copy(tmp_path / "runs" / "a" / name, tmp_path / "runs" / "b" / name)
+    assert over(tmp_path) == [("", f"{name} is of other scores"), ("images", "")]
+    (tmp_path / "runs" / "b" / name).write_bytes(b"cut off")
+    assert over(tmp_path) == [("", f"{name} cannot be read"), ("images", "")]
 
 
-def test_one_setting_of_several_seeds_has_intervals_over_concepts(tmp_path: Path) -> None:
+def test_seeds_have_intervals_over_the_images_that_they_share(tmp_path: Path) -> None:
     for seed in (0, 1):
-        run(tmp_path, f"{seed}", seed=seed, extras=Extras(gains=gains()))
-    assert over(tmp_path) == ["concepts"] * 3
+        run(tmp_path, f"{seed}", seed=seed, extras=Extras(images=12))
+    assert over(tmp_path) == [("images", "")]
+    run(tmp_path, "2", seed=2, extras=Extras(images=13))
+    assert over(tmp_path) == [("", "seeds were scored on different val images")]
+
+
+def test_settings_are_tested_where_their_images_and_groups_are_the_same(tmp_path: Path) -> None:
+    for layer, extras in {
+        "conv2": Extras(images=12), "conv3": Extras(images=12), "conv4": Extras(images=13),
+        "conv5": Extras(images=12, groups=6),
+    }.items():  # fmt: skip
+        run(tmp_path, layer, layer=layer, extras=extras)
+    assert untested(tmp_path) == ["", *["scored on other val images"] * 5]
+    run(tmp_path, "conv1", layer="conv1")
+    assert untested(tmp_path)[:4] == ["no val_counts.safetensors"] * 4
 
 
 # -------------------- detection
@@ -309,9 +315,25 @@ def test_a_filter_detects_a_concept_from_a_set_iou_of_4_percent_on(
     assert segmented(tmp_path)[-1].detected_by_single == expected
 
 
-@pytest.mark.parametrize(("score", "expected"), [(0.2, 1), (0.1999, 0)])
-def test_a_combination_detects_a_concept_from_a_set_iou_of_20_percent_on(
-    score: float, expected: int, tmp_path: Path
+@pytest.mark.parametrize("filters", [[0.3, 0.01], [0.01, 0.3]])
+def test_of_a_concepts_filters_the_best_on_train_detects_it(
+    filters: list[float], tmp_path: Path
 ) -> None:
+    run(tmp_path, "a", extras=Extras(filters=[("sky", score) for score in filters]))
+    assert segmented(tmp_path)[-1].detected_by_single == float(filters[-1] >= 0.04)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.04, 1), (0.0399, 0)])
+def test_the_same_bar_holds_for_a_combination(score: float, expected: int, tmp_path: Path) -> None:
     run(tmp_path, "a", scores={"sky": score})
+    assert segmented(tmp_path)[-1].detected_by_multi == expected
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0.49, 1), (0.5, 0)])
+def test_what_is_detected_is_above_its_reference_level_too(
+    level: float, expected: int, tmp_path: Path
+) -> None:
+    levels = {"sky": level, "sea": 0.9, "ear": 0.9}
+    run(tmp_path, "a", levels=levels, extras=Extras(filters=[("sky", 0.5), ("sea", 0.5)]))
+    assert segmented(tmp_path)[-1].detected_by_single == expected
     assert segmented(tmp_path)[-1].detected_by_multi == expected

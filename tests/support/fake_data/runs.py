@@ -21,6 +21,7 @@ from net2vec_pl.records.run import (
     SeedRow,
 )
 from support.banks import made_up_header
+from support.fake_data.val_pixels import counts_of
 from support.tables import write_table
 
 Weight = npt.NDArray[Any]
@@ -61,16 +62,18 @@ class Extras:
     """The files that a run may leave or not.
 
     Args:
-        filters: Best concept and val set IoU of every filter.
-        needed: Concept -> filters for 80 % of the full set IoU.
+        filters: Best concept and val set IoU of every filter; on train each beats those before it.
+        needed: Concept -> filters for 80 % of the gain in set IoU.
         needed_to_classify: The same for accuracy.
-        gains: Rows of ``analysis/gains.csv``.
+        images: Val images that the run has left its counts of; it has left none if 0.
+        groups: How many groups they are of; each is its own if 0.
     """
 
     filters: Sequence[tuple[str, float]] = ()
     needed: Mapping[str, float] = field(default_factory=dict)
     needed_to_classify: Mapping[str, float] = field(default_factory=dict)
-    gains: Sequence[Mapping[str, Any]] = ()
+    images: int = 0
+    groups: int = 0
 
     def write(self, folder: Path) -> None:
         """Write them into a run's folder."""
@@ -78,7 +81,7 @@ class Extras:
         analysis.mkdir()
         if self.filters:
             filters = [
-                FilterRow(k, 0.9, name, single_train=0.8, single_val=score, n_concepts=1)
+                FilterRow(k, 0.9, name, single_train=0.8 + k / 100, single_val=score, n_concepts=1)
                 for k, (name, score) in enumerate(self.filters)
             ]
             write_csv(filters, folder / "filters.csv")
@@ -92,8 +95,6 @@ class Extras:
             ]
             if rows:
                 write_table(rows, analysis / f"{name}.csv")
-        if self.gains:
-            write_table([dict(row) for row in self.gains], analysis / "gains.csv")
 
 
 def write_run(
@@ -114,6 +115,7 @@ def write_run(
     classified: Classified | None = None,
     extras: Extras | None = None,
     header: Mapping[str, Any] | None = None,
+    levels: Mapping[str, float] | None = None,
 ) -> Path:
     """Write a bank and its table, as an artifact of a run holds them.
 
@@ -134,6 +136,7 @@ def write_run(
         classified: What there is of whole images.
         extras: Further files.
         header: What the banks say of themselves otherwise.
+        levels: Concept -> val set IoU of its best reference level.
     """
     names = dict.fromkeys([*scores, *(classified.accuracy if classified else ())])
     turns = {name: ("object", "part")[i % 2] for i, name in enumerate(names, start=1)}
@@ -190,6 +193,7 @@ def write_run(
                 ap_val=(ap or scores)[name],
                 norm=0.99,
                 status="ok",
+                reference_val=levels[name] if levels else None,
             )
             for name, score in scores.items()
         ]
@@ -234,4 +238,13 @@ def write_run(
         )
     if extras:
         extras.write(folder)
+        if extras.images:
+            one = single if isinstance(single, Mapping) else dict.fromkeys(scores, single)
+            counts_of(
+                [numbers[name] for name in scores],
+                [[of[name] for name in scores] for of in (scores, *(o.scores for o in others))],
+                [one[name] for name in scores],
+                extras.images,
+                extras.groups,
+            ).save(folder / "val_counts.safetensors")
     return folder
