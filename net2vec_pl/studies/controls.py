@@ -136,7 +136,8 @@ def _shuffled(study: Study) -> list[Control]:
     if not isinstance(stream.source, MemoryCache):
         text = "needs activations kept in memory: cache=memory or device"
         return [Control(_SHUFFLED, text, None)]
-    mixed = stream.from_source(stream.source.shuffled(stream.pair_rows["train"], study.seed))
+    rows, groups = stream.pair_rows["train"], job.setup.reader.groups
+    mixed = stream.from_source(stream.source.shuffled(rows, study.seed, groups))
     probe = job.trained("shuffled", _start(job), mixed)
     counts = job.scored("shuffled-scores", probe)
     text = "a bank trained on masks shuffled between images of each concept"

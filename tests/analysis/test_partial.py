@@ -6,6 +6,7 @@ import torch
 from simulated.partial import CASES
 from support.counted import random_counts
 
+from net2vec_pl.analysis.pair_counts import PairCounts
 from net2vec_pl.analysis.partial import (
     correlations,
     most_costly,
@@ -143,6 +144,13 @@ def test_no_share_without_a_gain_and_no_interval_without_a_sure_one() -> None:
     same = type(counts)(counts.image, counts.concept, counts.multi, counts.multi, 1)
     found = share_of_gain(counts, same)
     assert np.isnan([found.value[0], found.low[0], found.high[0]]).all()
+    union = np.full(20, 100)
+    full = np.stack([np.where(np.arange(20) % 2, 90, 10), union])  # a gain of 1 % and no more sure
+    level = np.stack([np.full(20, 49), union])
+    pairs = np.arange(20), np.zeros(20, dtype=np.int64)
+    found = share_of_gain(PairCounts(*pairs, full, full, 1), PairCounts(*pairs, full, level, 1))
+    assert found.value[0] == 1
+    assert np.isnan([found.low[0], found.high[0]]).all()
 
 
 @pytest.mark.parametrize("name", CASES)
