@@ -50,7 +50,7 @@ def over_images(
         return Interval(value, NOTHING.low, NOTHING.high)
     without = ((total - sums) / (count - counts)).mean(1, keepdims=True)
     weight = (counts / count).mean(1, keepdims=True)
-    found = jackknife(value[None], without, weight, level, least=LEAST_GROUPS)
+    found = jackknife(value[None], without, weight, level, least=LEAST_GROUPS, skewed=True)
     return Interval(*map(np.asarray, found.array()[:, 0]))
 
 

@@ -62,10 +62,10 @@ class MeanParts:
 
         Args:
             level: How often an interval should hold the truth.
-            share: Whether the mean is one of shares.
+            share: Whether the mean is one of set IoUs, and not of differences.
         """
         value = np.array(self.value)
-        return jackknife(value, self.without, self.weight, level, share, self.least)
+        return jackknife(value, self.without, self.weight, level, share, self.least, skewed=share)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class SetIouIntervals:
         value = self._scores[which]
         change = np.nan_to_num(self._without[which] - value[concept])
         changes = Changes.by(concept, size, change, self._weights[which])
-        return student(value, changes, self.level, share=which < 2, least=self._least())
+        own = which < 2  # set IoU itself, and not a difference
+        return student(value, changes, self.level, own, self._least(), skewed=own)
 
     @cached_property
     def _weights(self) -> Float64[np.ndarray, "3 Q"]:

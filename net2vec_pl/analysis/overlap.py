@@ -82,18 +82,11 @@ def overlap(chosen: Bool[np.ndarray, "C K"], permutations: int = 1000, seed: int
         return Overlap(shared, concept, mean, f * f / k, nan, nan, nan, *none)
     above = np.triu_indices(num, 1)
     counts = np.bincount(shared[above], minlength=f + 1)
-    random = np.stack(
-        [
-            _count_pairs(s, k)
-            for s in random_choices(sets, permutations, np.random.default_rng(seed))
-        ]
-    )
+    drawn = random_choices(sets, permutations, np.random.default_rng(seed))
+    random = np.stack([_count_pairs(some, k) for some in drawn])
     pooled = random.sum(axis=0)
     at_least = pooled[::-1].cumsum()[::-1]  # pairs that share so many or more, by chance
     p = ((1 + at_least) / (1 + pooled.sum()))[shared]
-    p_fdr = np.full((num, num), np.nan)
-    p_fdr[above] = stats.false_discovery_control(p[above], method="bh")
-    p_fdr.T[above] = p_fdr[above]
     variances = _variance(random)
     return Overlap(
         shared=shared,
@@ -104,10 +97,19 @@ def overlap(chosen: Bool[np.ndarray, "C K"], permutations: int = 1000, seed: int
         random_variance=float(variances.mean()),
         p_variance=p_value(float(_variance(counts[None])[0]), variances),
         p=p,
-        p_fdr=p_fdr,
+        p_fdr=_corrected(p),
         pairs=counts / counts.sum(),
         chance=pooled / pooled.sum(),
     )
+
+
+def _corrected(p: Float64[np.ndarray, "D D"]) -> Float64[np.ndarray, "D D"]:
+    """Correct the p of all pairs for their number (Benjamini & Hochberg 1995)."""
+    above = np.triu_indices(len(p), 1)
+    corrected = np.full_like(p, np.nan)
+    corrected[above] = stats.false_discovery_control(p[above], method="bh")
+    corrected.T[above] = corrected[above]
+    return corrected
 
 
 def random_choices(

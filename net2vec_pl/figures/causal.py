@@ -1,6 +1,7 @@
 """What follows where directions are taken out of a layer, or put in."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
@@ -38,18 +39,10 @@ def dose_curves(
     for i, (name, (value, low, high)) in enumerate(curves.items()):
         colour = COLOURS[i % len(COLOURS)]
         reach = np.nan_to_num([value - low, high - value])
-        left.errorbar(
-            doses,
-            value,
-            reach,
-            fmt="o-",
-            color=colour,
-            markersize=3,
-            elinewidth=0.8,
-            capsize=2,
-            label=short_name(name),
-        )
-        right.plot(doses, others[name], "o-", color=colour, markersize=3)
+        style: dict[str, Any] = {"color": colour, "markersize": 3}
+        bars: dict[str, Any] = {"elinewidth": 0.8, "capsize": 2, "label": short_name(name)}
+        left.errorbar(doses, value, reach, fmt="o-", **style, **bars)
+        right.plot(doses, others[name], "o-", **style)
     dose, low_random, high_random = random
     if np.isfinite([low_random, high_random]).all():
         label = "random directions"
@@ -62,12 +55,8 @@ def dose_curves(
         panel.set_ylabel("standard deviations")
         panel.set_title(words, loc="left", fontsize=9)
     if curves:
-        right.legend(
-            *left.get_legend_handles_labels(),
-            fontsize=7,
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-        )
+        drawn = left.get_legend_handles_labels()
+        right.legend(*drawn, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from net2vec_pl.analysis.subsets import (
     LEVELS,
     FiltersNeeded,
+    Sparsest,
     cumulative_share,
     default_sizes,
     filters_needed,
@@ -324,6 +325,17 @@ def _l1(study: Study, levels: Levels, penalties: int) -> None:
         ],
         "l1_path",
     )
+    _tell_l1(study, levels, found, val, gain)
+
+
+def _tell_l1(
+    study: Study,
+    levels: Levels,
+    found: Sparsest,
+    val: Float64[np.ndarray, "P C"],
+    gain: Float64[np.ndarray, "C"],
+) -> None:
+    """Say how many concepts reach 80 % of their gain on the path, and with how many filters."""
     (counted,) = np.nonzero(~np.isnan(found.filters))
     (reached,) = np.nonzero(found.point >= 0)
     if not len(counted):

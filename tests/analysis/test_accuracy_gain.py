@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 from simulated.classification import coverage, drawn
+from support.jackknifed import jackknifed
 
 from net2vec_pl.analysis.accuracy_gain import accuracy_gain
 
@@ -28,20 +28,18 @@ def test_it_is_the_jackknife_by_a_loop(units: int, size: int) -> None:
     values = [of.tolist() for of in examples]
     value = slow(*values)
     assert found.value == pytest.approx(value)
-    names, squares, weights = np.unique(unit), 0.0, []
+    names, without, weights = np.unique(unit), [], []
     keys = np.stack(examples[1:])
     for one in names:
         kept = unit != one
-        squares += (slow(*(of[kept].tolist() for of in examples)) - value) ** 2
+        without.append(slow(*(of[kept].tolist() for of in examples)))
         weight = 0.0
         for key in np.unique(keys, axis=1).T:
             mine = (keys == key[:, None]).all(0)
             weight += (mine & ~kept).sum() / mine.sum()
         weights.append(weight)
-    n = len(names)
-    effective = sum(weights) ** 2 / sum(w**2 for w in weights)
-    reach = stats.t.ppf(0.95, effective - 1) * np.sqrt((n - 1) / n * squares)
-    assert [found.low, found.high] == pytest.approx([value - reach, value + reach])
+    bounds = jackknifed(value, without, weights, level=0.9)
+    assert (found.low, found.high) == pytest.approx(bounds)
 
 
 def test_the_gain_is_the_difference_of_balanced_accuracies_by_hand() -> None:
@@ -64,12 +62,8 @@ def test_a_class_in_one_unit_alone_is_left_out_with_it() -> None:
     )
     found = accuracy_gain(difference, concept, positive, unit, least=3)
     changes = [0.25, (1 + 1 / 3) / 2, (1 + 1 / 3) / 2, 0.5]
-    squares = sum((change - 0.625) ** 2 for change in changes)
-    weights = np.array([1, 0.25, 0.25, 0.5])
-    reach = stats.t.ppf(0.975, weights.sum() ** 2 / (weights**2).sum() - 1) * np.sqrt(
-        3 / 4 * squares
-    )
-    assert found.array().tolist() == pytest.approx([0.625, 0.625 - reach, 0.625 + reach])
+    low, high = jackknifed(0.625, changes, [1, 0.25, 0.25, 0.5])
+    assert found.array().tolist() == pytest.approx([0.625, low, high])
 
 
 def test_no_example_has_no_gain() -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy import stats
 from simulated.scores import covered
 from support.counted import make, random_counts
+from support.jackknifed import jackknifed
 
 from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.pair_counts import PairCounts
@@ -33,19 +33,6 @@ def literal_weights(counts: PairCounts, concept: int, which: int) -> dict[int, f
     return found
 
 
-def reach(squares: float, n: int, weights: list[float], level: float) -> float:
-    number = sum(weights) ** 2 / sum(w * w for w in weights)
-    return float((squares * (n - 1) / n) ** 0.5 * stats.t.ppf((1 + level) / 2, number - 1))
-
-
-def on_logits(value: float, by: float) -> tuple[float, float]:
-    middle, slope = np.log(value / (1 - value)), value * (1 - value)
-    return (
-        float(1 / (1 + np.exp(-(middle - by / slope)))),
-        float(1 / (1 + np.exp(-(middle + by / slope)))),
-    )
-
-
 @pytest.mark.parametrize("grouped", [False, True])
 def test_every_interval_is_that_of_a_loop(grouped: bool) -> None:
     counts = random_counts(40, 3, present=0.6, seed=2)
@@ -58,22 +45,24 @@ def test_every_interval_is_that_of_a_loop(grouped: bool) -> None:
         for c in range(3):
             weights = literal_weights(counts, c, which)
             value = literal_set_iou(counts, c)[which]
-            changes = [literal_set_iou(counts, c, unit)[which] - value for unit in weights]
-            by = reach(sum(x * x for x in changes), len(weights), [*weights.values()], 0.9)
-            bounds = (value - by, value + by) if which == 2 else on_logits(value, by)
+            without = [literal_set_iou(counts, c, unit)[which] for unit in weights]
+            bounds = jackknifed(
+                value, without, [*weights.values()], 0.9, share=which < 2, skewed=which < 2
+            )
             assert interval.value[c] == pytest.approx(value)
             assert (interval.low[c], interval.high[c]) == pytest.approx(bounds)
     means = found.means()
     for which, mean in enumerate((means.multi, means.single, means.gain)):
         value = float(np.mean([literal_set_iou(counts, c)[which] for c in range(3)]))
-        changes, weights_of_units = [], []
+        without, weights_of_units = [], []
         for unit in units:
             parts = [literal_set_iou(counts, c, unit)[which] for c in range(3)]
-            changes.append(float(np.mean(parts)) - value)
+            without.append(float(np.mean(parts)))
             shares = [literal_weights(counts, c, which).get(unit, 0.0) for c in range(3)]
             weights_of_units.append(sum(shares))
-        by = reach(sum(x * x for x in changes), len(units), weights_of_units, 0.9)
-        bounds = (value - by, value + by) if which == 2 else on_logits(value, by)
+        bounds = jackknifed(
+            value, without, weights_of_units, 0.9, share=which < 2, skewed=which < 2
+        )
         assert mean.value == pytest.approx(value)
         assert (float(mean.low), float(mean.high)) == pytest.approx(bounds)
     assert means.n_won == sum(literal_set_iou(counts, c)[2] > 0 for c in range(3))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 from simulated import compare as simulated
 from support.counted import random_counts
+from support.jackknifed import jackknifed
 
 from net2vec_pl.analysis.intervals import MeanParts, SetIouIntervals
 from net2vec_pl.analysis.mean_differences import averaged, mean_differences
@@ -78,10 +78,8 @@ def test_differences_are_those_of_literal_means_and_swaps() -> None:
     assert found.difference[0] == pytest.approx(difference)
     assert found.p[0] == pytest.approx(np.mean(reached))
     weight = (parts(one).weight + parts(two).weight) / 2
-    number = weight.sum() ** 2 / (weight**2).sum()
-    error = np.sqrt((n - 1) / n * ((left_out - difference) ** 2).sum())
-    reach = stats.t.ppf(0.975, number - 1) * error
-    assert (found.low[0], found.high[0]) == pytest.approx((difference - reach, difference + reach))
+    bounds = jackknifed(difference, left_out.tolist(), weight.tolist())
+    assert (found.low[0], found.high[0]) == pytest.approx(bounds)
 
 
 def test_random_swaps_of_more_images_approach_all_of_them() -> None:

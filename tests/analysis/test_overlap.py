@@ -9,6 +9,7 @@ import pytest
 from jaxtyping import Bool
 from scipy import stats
 from simulated.sharing import choices, mean_coverage, popular_level, popularity
+from support.jackknifed import jackknifed
 
 from net2vec_pl.analysis.overlap import FDR, overlap, random_choices
 
@@ -95,9 +96,7 @@ def test_the_interval_of_the_mean_leaves_out_concept_after_concept() -> None:
 
     found = overlap(chosen, permutations=1).mean
     without = [mean(np.delete(chosen, c, axis=0)) for c in range(12)]
-    error = (11 / 12 * np.square(np.array(without) - mean(chosen)).sum()) ** 0.5
-    reach = stats.t.ppf(0.975, 11) * error
-    expected = [mean(chosen), mean(chosen) - reach, mean(chosen) + reach]
+    expected = [mean(chosen), *jackknifed(mean(chosen), without)]
     assert found == pytest.approx(np.array(expected))
 
 

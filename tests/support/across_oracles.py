@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata, t
+from scipy.stats import rankdata
+
+from support.jackknifed import jackknifed
 
 Values = npt.NDArray[np.float64]
 NAN = float("nan")
@@ -68,16 +70,7 @@ def less(one: Settings, other: Settings) -> Settings:
 
 def interval(of: Settings, share: bool) -> tuple[float, float]:
     """Bound a mean by the jackknife, on the scale of logits if it is a share."""
-    n = len(of.without)
-    error = math.sqrt((n - 1) / n * sum((x - of.value) ** 2 for x in of.without))
-    number = sum(of.weight) ** 2 / sum(w**2 for w in of.weight)
-    reach = t.ppf(0.975, number - 1) * error
-    if not share:
-        return of.value - reach, of.value + reach
-    reach /= of.value * (1 - of.value)
-    logit = math.log(of.value / (1 - of.value))
-    low, high = (1 / (1 + math.exp(-x)) for x in (logit - reach, logit + reach))
-    return low, high
+    return jackknifed(of.value, of.without, of.weight, share=share, skewed=share)
 
 
 def swap_p(difference: Settings) -> float:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 
 from net2vec_pl.data.groups import if_few, over_images
 from net2vec_pl.functional.balanced import BalancedSampler
 from net2vec_pl.probes import SingleClassifiers, best_single_classifiers
+from support.jackknifed import jackknifed
 from support.relearned import NAMES, NUMBERS, Classifier, Floats, Pooled
 
 Example = tuple[tuple[int, bool], int, float]  # concept and class, unit, difference
@@ -82,11 +82,10 @@ def _interval(examples: list[Example]) -> dict[str, float]:
         return float(np.mean([np.mean([d for k, _, d in some if k == key]) for key in keys]))
 
     value, units = mean(examples), sorted({unit for _, unit, _ in examples})
-    squares, weights = 0.0, []
+    without, weights = [], []
     for unit in units:
-        squares += (mean([e for e in examples if e[1] != unit]) - value) ** 2
+        without.append(mean([e for e in examples if e[1] != unit]))
         mine = [key for key, of, _ in examples if of == unit]
         weights.append(sum(1 / sum(k == key for k, _, _ in examples) for key in mine))
-    n, effective = len(units), sum(weights) ** 2 / sum(w**2 for w in weights)
-    reach = stats.t.ppf(0.975, max(effective - 1, 1)) * np.sqrt((n - 1) / n * squares)
-    return {"value": value, "low": float(value - reach), "high": float(value + reach)}
+    low, high = jackknifed(value, without, weights)
+    return {"value": value, "low": low, "high": high}

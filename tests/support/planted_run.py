@@ -74,12 +74,12 @@ _YARD = ["ear 5", "grey", "noise 3"]
 _POND = ["fin", "false fin", "ball", "red", "ear 5"]
 # How many train and val images there are of each kind, and the tiles of one on train and on val.
 KINDS: list[tuple[int, int, list[str], list[str]]] = [
-    (12, 12, [*_PARK, "cup 1", "cup 1", "cup 1", "cup 6"],
+    (12, 8, [*_PARK, "cup 1", "cup 1", "cup 1", "cup 6"],
             [*_PARK, "cup 1", "cup 6", "cup 6", "cup 6", "false fin"]),
-    (4, 4, [*_YARD, "dog 2", "dog 7", "ear 10"], [*_YARD, "dog 2", "dog 7", "false ear"]),
-    (4, 4, [*_YARD, "dog 7", "dog 12", "ear 10"], [*_YARD, "dog 7", "dog 12", "false ear"]),
-    (4, 4, [*_YARD, "dog 12", "dog 2", "ear 10"], [*_YARD, "dog 12", "dog 2", "false ear"]),
-    (4, 10, [*_POND, "ear 10"], [*_POND, "false ear"]),
+    (4, 3, [*_YARD, "dog 2", "dog 7", "ear 10"], [*_YARD, "dog 2", "dog 7", "false ear"]),
+    (4, 3, [*_YARD, "dog 7", "dog 12", "ear 10"], [*_YARD, "dog 7", "dog 12", "false ear"]),
+    (4, 3, [*_YARD, "dog 12", "dog 2", "ear 10"], [*_YARD, "dog 12", "dog 2", "false ear"]),
+    (4, 2, [*_POND, "ear 10"], [*_POND, "false ear"]),
 ]  # fmt: skip
 
 
