@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from support.planted_variants import NETWORK, MixedLayer
 from support.relearned import Floats, Layer, learn_all
 from support.tiny_wordnet import write_wordnet
 
+from net2vec_pl.analysis import intervals, pair_counts
 from net2vec_pl.functional import classifier_scores
 from net2vec_pl.probes import BankFile
 
@@ -69,13 +70,27 @@ class PlantedRun:
         return found
 
 
+def ask_for_few_images(patch: pytest.MonkeyPatch, least: int = 1) -> None:
+    """Lower the number of images that an interval needs: of 19 val images no concept has many."""
+    for module in (intervals, pair_counts):
+        patch.setattr(module, "LEAST_IMAGES", max(least, 2))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_images_are_enough() -> Iterator[None]:
+    """So that what a test works out again has the bar of its run."""
+    with pytest.MonkeyPatch.context() as patch:
+        ask_for_few_images(patch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def make_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Make:
     """Return what makes a run on the planted world, once for all workers of pytest-xdist."""
     base = tmp_path_factory.getbasetemp()
     world = (base if worker_id == "master" else base.parent) / "planted"
 
-    def make(name: str, *options: str, least_of_a_class: int = 1) -> PlantedRun:
+    def make(name: str, *options: str, least: int = 1) -> PlantedRun:
         world.mkdir(exist_ok=True)
         with FileLock(world / "lock"):
             if not (world / "data").exists():
@@ -95,8 +110,8 @@ def make_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Make:
                     contextlib.redirect_stderr(fault),
                 ):
                     patch.setenv("COLUMNS", "400")
-                    # Of the 19 val images no concept has ten of either class.
-                    patch.setattr(classifier_scores, "LEAST_OF_A_CLASS", least_of_a_class)
+                    patch.setattr(classifier_scores, "LEAST_OF_A_CLASS", least)
+                    ask_for_few_images(patch, least)
                     status = run_cli(patch, world, *OPTIONS, *options, f"run.dir={name}")
                 assert status == 0, f"{fault.getvalue()}\n{said.getvalue()}"
                 (world / name / "console.txt").write_text(said.getvalue(), encoding="utf-8")

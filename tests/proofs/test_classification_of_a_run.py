@@ -131,7 +131,7 @@ def films(make_run: Make, tmp_path_factory: pytest.TempPathFactory) -> PlantedRu
         "seed=3",
         "analysis.names=[space]",
         *FEW,
-        least_of_a_class=LEAST_OF_A_CLASS,
+        least=LEAST_OF_A_CLASS,
     )
     return PlantedRun(made.folder, drawn)
 

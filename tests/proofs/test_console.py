@@ -163,7 +163,7 @@ def test_findings_stand_under_their_questions_in_the_order_in_which_they_were_fo
     measures = [row["measure"] for row in rows if row["question"] in questions[:4]]
     assert measures == [
         "mean gain in val set IoU",
-        "share of concepts won",
+        "concepts with a higher score by the combination",
         "median filters for 80 % of the gain",
         "concepts that reach 80 % of the gain under an L1 penalty",
         "median filters for 80 % of the gain_classification",
