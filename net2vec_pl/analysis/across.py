@@ -98,7 +98,8 @@ def embedding_pairs(
         inner, expected = _inner(squares), _expected(squares)
         squared = np.diag(inner)
         value[name] = _measure(name, inner[a, b], squared[a], squared[b])
-        chance[name] = _measure(name, expected[a, b], squared[a], squared[b])
+        by_chance = _measure(name, expected[a, b], squared[a], squared[b])
+        chance[name] = np.where(np.abs(by_chance) < _CLOSE, 0.0, by_chance)  # no rounding is left
         p[name] = _tested(np.stack([form(square) for square in few]), permutations, seed)[a, b]
         if name != "distance":
             value[name][flat[a] | flat[b]] = chance[name][flat[a] | flat[b]] = np.nan

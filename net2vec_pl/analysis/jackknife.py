@@ -13,6 +13,7 @@ from scipy import stats
 LEAST_IMAGES = 10  # with fewer there is no interval
 LEAST_GROUPS = 3
 _EDGE = 1e-12  # a share so near to 0 or 1 has no logit
+_NOTHING = 1e-100  # a sum of squares so small that its square is none
 _STRAIGHT = 1e-6  # a skewness that bends nothing
 
 
@@ -115,7 +116,7 @@ class Changes:
 
     @property
     def _safe(self) -> Float64[np.ndarray, "*S"]:
-        return np.where(self.powers[0] > 0, self.powers[0], 1.0)
+        return np.where(self.powers[0] > _NOTHING, self.powers[0], 1.0)
 
 
 def jackknife(

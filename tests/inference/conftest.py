@@ -10,6 +10,7 @@ from support.cli import run_cli
 
 from net2vec_pl.datasets import ShapesReader
 from net2vec_pl.formats.broden_writer import write_broden
+from net2vec_pl.functional import classifier_scores
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Callable
         if name not in made:
             made[name] = tmp_path_factory.mktemp("run")
             with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(classifier_scores, "LEAST_OF_A_CLASS", 1)  # there are few images
                 arguments = [
                     "data=broden", f"data.root={pictures}", "protocol.epochs=1", "trainer=cpu",
                     "loader.workers=0", "callbacks.progress=false", "analysis=none", "run.dir=out",

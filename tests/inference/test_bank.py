@@ -109,7 +109,7 @@ def test_classifiers_rank_the_val_images_as_in_the_run(run_of: RunOf, data: orac
     for concept, score in zip(bank.vocabulary, scores.T, strict=True):
         truth = [oracles.present_in(row, concept.number) for row in rows]
         row = by_name(run_of("bits") / "classification.csv")[concept.name]
-        if len(set(truth)) == 2 and np.isfinite(score).all():
+        if row["status"] == "ok" and np.isfinite(score).all():
             assert float(row["auc"]) == pytest.approx(roc_auc_score(truth, score), abs=1e-6)
             assert float(row["ap"]) == pytest.approx(
                 average_precision_score(truth, score), abs=1e-6

@@ -83,3 +83,8 @@ def all_runs(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     write_all(top)
     with pytest.MonkeyPatch.context() as patch:
         return compared(patch, top, f"[runs,{','.join(EXPORTS)}]")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_images_are_enough() -> None:
+    """Comparisons have the bar that they have."""
