@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "method.md"
 START, END = "<!-- simulated: made by tests/test_simulated.py -->", "<!-- simulated: end -->"
-RUNS = 1000
+RUNS = 2000
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "simulated").glob("[a-z]*.py"))
 HEAD = "| of what | on which draws | share |\n|---|---|---|"
 

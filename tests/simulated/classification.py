@@ -52,8 +52,8 @@ def coverage(repetitions: int, units: int, size: int, alike: float, seed: int) -
 
 
 CASES: dict[str, Callable[[int], float]] = {
-    "gain in balanced accuracy, 60 images": lambda n: coverage(n, 60, 1, 0.0, 1),
-    "gain in balanced accuracy, 300 images": lambda n: coverage(n, 300, 1, 0.0, 2),
-    "gain in balanced accuracy, 4 groups": lambda n: coverage(n, 4, 40, 0.3, 3),
-    "gain in balanced accuracy, 12 groups": lambda n: coverage(n, 12, 25, 0.3, 4),
+    "coverage, gain in balanced accuracy, 60 images": lambda n: coverage(n, 60, 1, 0.0, 1),
+    "coverage, gain in balanced accuracy, 300 images": lambda n: coverage(n, 300, 1, 0.0, 2),
+    "coverage, gain in balanced accuracy, 4 groups": lambda n: coverage(n, 4, 40, 0.3, 3),
+    "coverage, gain in balanced accuracy, 12 groups": lambda n: coverage(n, 12, 25, 0.3, 4),
 }

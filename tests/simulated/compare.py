@@ -87,7 +87,7 @@ _DRAWN: dict[str, dict[str, Any]] = {
     "20 films, unions 4 times larger": {"images": 200, "groups": 20, "larger": 4.0},
 }
 CASES: dict[str, Callable[[int], float]] = {
-    f"difference of two settings' means, {what}, {name}": partial(measure, **drawn)
+    f"{what}, difference of two settings, {name}": partial(measure, **drawn)
     for name, drawn in _DRAWN.items()
     for what, measure in (("level", level), ("coverage", coverage))
 }

@@ -68,8 +68,8 @@ def _coverage(
 
 
 CASES: dict[str, Callable[[int], float]] = {
-    "selectivity of a concept, 20 images": _coverage(_selectivity, "selectivity", 20),
-    "selectivity of a concept, 100 images": _coverage(_selectivity, "selectivity", 100),
-    "share of the gain that others leave, 30 images": _coverage(_share, "share", 30),
-    "share of the gain that others leave, 100 images": _coverage(_share, "share", 100),
+    "coverage, selectivity of a concept, 20 images": _coverage(_selectivity, "selectivity", 20),
+    "coverage, selectivity of a concept, 100 images": _coverage(_selectivity, "selectivity", 100),
+    "coverage, share of the gain that others leave, 30 images": _coverage(_share, "share", 30),
+    "coverage, share of the gain that others leave, 100 images": _coverage(_share, "share", 100),
 }

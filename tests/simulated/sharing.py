@@ -51,14 +51,9 @@ def mean_coverage(kinds: int, num: int, times: int) -> float:
 
 
 CASES: dict[str, Callable[[int], float]] = {
-    "overlap of filters: variance over pairs, popularity by Zipf": partial(
+    "level, overlap of filters between pairs, popularity by Zipf": partial(
         popular_level, "variance"
     ),
-    "overlap of filters: any pair at an FDR of 5 %": partial(popular_level, "pairs"),
-    "overlap of filters: interval of the mean, one kind of 30 concepts": partial(
-        mean_coverage, 1, 30
-    ),
-    "overlap of filters: interval of the mean, four kinds of 100 concepts": partial(
-        mean_coverage, 4, 100
-    ),
+    "coverage, mean overlap of filters, one kind of 30 concepts": partial(mean_coverage, 1, 30),
+    "coverage, mean overlap of filters, four kinds of 100 concepts": partial(mean_coverage, 4, 100),
 }
