@@ -110,9 +110,10 @@ class Changes:
 
     @property
     def _steady(self) -> Float64[np.ndarray, "*S"]:
-        """How many normal units have a variance that is as uncertain."""
+        """How many normal units have a variance that is as uncertain; all that are, below ten."""
         spread = self.powers[2] / self._safe**2 - 1 / np.maximum(self.units, 1)
-        return np.asarray(1 + 2 / np.maximum(spread, _STRAIGHT))
+        found = 1 + 2 / np.maximum(spread, _STRAIGHT)
+        return np.where(self.units >= LEAST_IMAGES, found, self.units.astype(np.float64))
 
     @property
     def _safe(self) -> Float64[np.ndarray, "*S"]:
@@ -136,8 +137,9 @@ def jackknife(
     The delete-one jackknife (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 11).
     A few large units count as fewer than they are: n* is Kish's effective number (*Survey
     Sampling*, 1965), and at most the number of normal units whose variance is as uncertain
-    (Satterthwaite, *An approximate distribution of estimates of variance components*, 1946). A
-    share gets its bounds on the scale of logits, and so stays within [0, 1].
+    (Satterthwaite, *An approximate distribution of estimates of variance components*, 1946), where
+    there are ten: fewer show little but noise. A share gets its bounds on the scale of logits, and
+    so stays within [0, 1].
 
     Where units may be skewed, as in a set IoU of a few large objects or in the effects of a change,
     t is bent by their skewness, so that an interval reaches further to the side of the large ones

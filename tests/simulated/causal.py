@@ -106,6 +106,6 @@ CASES: dict[str, Callable[[int], float]] = {
         for s in (0.5, 1.0)
     },
     "coverage, change over 24 images, mean over 6 concepts": partial(covered_over_concepts, n=24),
-    "level, ablation among random directions": level_of_ablation,
-    "level, slope among random directions": level_of_slopes,
+    "level, ablation, a random direction among 50": level_of_ablation,
+    "level, slope, a random direction among 50": level_of_slopes,
 }
