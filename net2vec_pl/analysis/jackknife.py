@@ -7,7 +7,7 @@ No draw is made, so an interval is the same in every run.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from scipy import stats
 
 LEAST_IMAGES = 10  # with fewer there is no interval
@@ -89,7 +89,8 @@ class Changes:
     def effective(self) -> Float64[np.ndarray, "*S"]:
         """The effective numbers of units, n*: at most n."""
         by_weight = effective_number(*map(np.asarray, self.weights))
-        return np.asarray(np.minimum(by_weight, self._steady))
+        few = np.sqrt(self.units * by_weight)
+        return np.asarray(np.where(self._many, np.minimum(by_weight, self._steady), few))
 
     @property
     def error(self) -> Float64[np.ndarray, "*S"]:
@@ -106,14 +107,18 @@ class Changes:
         n = np.maximum(self.units, LEAST_IMAGES)
         # An estimate misses the unit that is left out: hence the sign.
         found = -np.sqrt(n * (n - 1)) / (n - 2) * self.powers[1] / self._safe**1.5
-        return np.where(self.units >= LEAST_IMAGES, found, 0.0)
+        return np.where(self._many, found, 0.0)
 
     @property
     def _steady(self) -> Float64[np.ndarray, "*S"]:
-        """How many normal units have a variance that is as uncertain; all that are, below ten."""
+        """How many normal units have a variance that is as uncertain."""
         spread = self.powers[2] / self._safe**2 - 1 / np.maximum(self.units, 1)
-        found = 1 + 2 / np.maximum(spread, _STRAIGHT)
-        return np.where(self.units >= LEAST_IMAGES, found, self.units.astype(np.float64))
+        return np.asarray(1 + 2 / np.maximum(spread, _STRAIGHT))
+
+    @property
+    def _many(self) -> Bool[np.ndarray, "*S"]:
+        """Whether units are enough to see more in them than noise."""
+        return np.asarray(self.units >= LEAST_IMAGES)
 
     @property
     def _safe(self) -> Float64[np.ndarray, "*S"]:
@@ -137,9 +142,10 @@ def jackknife(
     The delete-one jackknife (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 11).
     A few large units count as fewer than they are: n* is Kish's effective number (*Survey
     Sampling*, 1965), and at most the number of normal units whose variance is as uncertain
-    (Satterthwaite, *An approximate distribution of estimates of variance components*, 1946), where
-    there are ten: fewer show little but noise. A share gets its bounds on the scale of logits, and
-    so stays within [0, 1].
+    (Satterthwaite, *An approximate distribution of estimates of variance components*, 1946). Of
+    fewer than ten units, such as films, it is the geometric mean of Kish's number and n, which
+    simulations of unequal films chose: Kish's alone makes intervals too long, and n too short. A
+    share gets its bounds on the scale of logits, and so stays within [0, 1].
 
     Where units may be skewed, as in a set IoU of a few large objects or in the effects of a change,
     t is bent by their skewness, so that an interval reaches further to the side of the large ones

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from simulated.needed import CASES, agreement_of_training_sets
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -245,7 +246,7 @@ def test_neighbours_have_the_jackknife_interval_of_their_cosines() -> None:
     for interval, of, most in ((found.cosine, nearest, 1), (found.lead, lead, 2)):
         error = (5 / 6 * sum((of(w) - of(full)) ** 2 for w in without)) ** 0.5
         assert interval.value[0] == pytest.approx(of(full))
-        reach = 4.30265 * error  # t of 3 folds
+        reach = stats.t.ppf(0.975, (3 * 6) ** 0.5 - 1) * error  # 3 of 6 folds have both
         assert of(full) - interval.low[0] == pytest.approx(reach, rel=1e-4)
         assert interval.high[0] == pytest.approx(min(of(full) + reach, most), rel=1e-4)
     few = neighbours(full, without[:2], images[:2])

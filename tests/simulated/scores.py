@@ -4,7 +4,7 @@ A picture has a size (lognormal) and a share that each method gets right, which 
 Pictures of a film resemble each other, and so do concepts of a picture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ _TRUTHS: dict[float, float] = {}
 def pictures(
     rng: np.random.Generator,
     films: int,
-    frames: int = 1,
+    frames: int | Sequence[int] = 1,
     alike: float = 0.0,
     concepts: int = CONCEPTS,
     size: float = SIZE,
@@ -32,13 +32,13 @@ def pictures(
     Args:
         rng: Random numbers.
         films: Films.
-        frames: Pictures of a film, on average; 1 for single pictures.
+        frames: Pictures of a film, on average, or of each; 1 for single pictures.
         alike: Share of the variance that the pictures of a film have in common.
         concepts: Concepts, each in four of five pictures.
         size: Standard deviation of the log of sizes.
     """
-    lengths = np.ones(films, np.int64)
-    if frames > 1:
+    lengths = np.ones(films, np.int64) if frames == 1 else np.array(frames)
+    if not lengths.shape:
         lengths = np.maximum(1, rng.poisson(frames * rng.uniform(0.5, 1.5, films)))
     film = np.repeat(np.arange(films), lengths)
 
@@ -56,7 +56,7 @@ def pictures(
         logit = -0.5 + RISES * large + 0.7 * easy + 0.4 * rng.normal(size=union.shape)
         right = union / (1 + np.exp(-logit))
         methods.append(marks * np.stack([right[chosen], union[chosen]]))
-    group = film[image] if frames > 1 else None
+    group = None if frames == 1 else film[image]
     return PairCounts(image, concept, methods[0], methods[1], concepts, group)
 
 
@@ -68,7 +68,9 @@ def truth(size: float = SIZE) -> float:
     return _TRUTHS[size]
 
 
-def covered(runs: int, part: str, films: int, frames: int = 1, alike: float = 0.0) -> float:
+def covered(
+    runs: int, part: str, films: int, frames: int | Sequence[int] = 1, alike: float = 0.0
+) -> float:
     """Share of intervals that hold the truth.
 
     Args:
@@ -78,7 +80,7 @@ def covered(runs: int, part: str, films: int, frames: int = 1, alike: float = 0.
         frames: Pictures of each.
         alike: What they have in common.
     """
-    rng, held = np.random.default_rng([films, frames]), []
+    rng, held = np.random.default_rng([films, *np.atleast_1d(frames)]), []
     wanted = 0.0 if part.endswith("gain") else truth()
     for _ in range(max(runs // 5, 1) if part in ("concept", "gain") else runs):
         found = SetIouIntervals(pictures(rng, films, frames, alike))
@@ -95,9 +97,9 @@ def covered(runs: int, part: str, films: int, frames: int = 1, alike: float = 0.
     return float(np.mean(held))
 
 
-def rejected(runs: int, films: int, frames: int = 1, alike: float = 0.0) -> float:
+def rejected(runs: int, films: int, frames: int | Sequence[int] = 1, alike: float = 0.0) -> float:
     """Share of concepts of equal set IoUs with p <= 0.05."""
-    rng, found = np.random.default_rng([films, frames, 1]), []
+    rng, found = np.random.default_rng([films, *np.atleast_1d(frames), 1]), []
     for seed in range(max(runs // 10, 1)):
         p = paired_test(pictures(rng, films, frames, alike), 1000, seed=seed).p
         found += (p[np.isfinite(p)] <= 0.05).tolist()
@@ -109,6 +111,7 @@ _DRAWS: dict[str, dict[str, Any]] = {
     "50 images": {"films": 50},
     "200 images": {"films": 200},
     "3 films of 40, alike by 0.35": {"films": 3, "frames": 40, "alike": 0.35},
+    "films of 86, 31 and 17, alike by 0.35": {"films": 3, "frames": (86, 31, 17), "alike": 0.35},
     "4 films of 40, alike by 0.2": {"films": 4, "frames": 40, "alike": 0.2},
     "4 films of 40, alike by 0.5": {"films": 4, "frames": 40, "alike": 0.5},
     "10 films of 10, alike by 0.35": {"films": 10, "frames": 10, "alike": 0.35},

@@ -33,8 +33,9 @@ def jackknifed(
     error = math.sqrt((n - 1) / n * squares)
     kish = sum(weights) ** 2 / sum(w**2 for w in weights)
     kurtosis = n * sum(c**4 for c in changes) / squares**2
-    steady = 1 + 2 / max((kurtosis - 1) / n, 1e-9) if n >= 10 else n
-    t = stats.t.ppf((1 + level) / 2, max(min(kish, steady) - 1, 1.0))
+    steady = 1 + 2 / max((kurtosis - 1) / n, 1e-9)
+    effective = min(kish, steady) if n >= 10 else math.sqrt(kish * n)
+    t = stats.t.ppf((1 + level) / 2, max(effective - 1, 1.0))
     of_units = math.sqrt(n * (n - 1)) / (n - 2) * math.sqrt(n) * sum(c**3 for c in changes)
     h = of_units / squares**1.5 / math.sqrt(n) if skewed and n >= 10 else 0.0
 
