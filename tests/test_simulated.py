@@ -17,6 +17,8 @@ PAGE = ROOT / "docs" / "method.md"
 START, END = "<!-- simulated: made by tests/test_simulated.py -->", "<!-- simulated: end -->"
 RUNS = 2000
 NAMES = sorted(path.stem for path in (ROOT / "tests" / "simulated").glob("[a-z]*.py"))
+# Of three films, one of which has most pictures, hardly anything is known; the page says so.
+TOO_LONG = ["coverage, mean gain, films of 86, 31 and 17, alike by 0.35"]
 HEAD = "| of what | on which draws | share |\n|---|---|---|"
 
 
@@ -52,7 +54,9 @@ def test_coverage_and_level_are_as_the_page_says(name: str) -> None:
     page = written()
     for label, share in found.items():
         assert share == pytest.approx(page[label], abs=0.005), label
-        low, high = (92, 97) if label.startswith("coverage") else (3, 7)
+        low, high = (92, 98 if label in TOO_LONG else 97)
+        if label.startswith("level"):
+            low, high = 3, 7
         assert low <= round(100 * share) <= high, label
 
 

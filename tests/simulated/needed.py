@@ -191,5 +191,5 @@ CASES: dict[str, Callable[[int], float]] = {
         n, 200, 20
     ),
     "level, nearest of two equally near, 200 images in 5 folds": lambda n: _wrongly_sure(n, 200, 5),
-    "level, filters against 20 rotations": _rotations,
+    "level, filters against 20 rotations, 5 concepts": _rotations,
 }
