@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from net2vec_pl.errors import unknown
-from net2vec_pl.records import run, studies
+from net2vec_pl.records import causal, run, studies, sums
 from net2vec_pl.records.rows import Table
 from net2vec_pl.records.table import Record, read_csv
 
@@ -21,19 +21,19 @@ KINDS: Mapping[str, type[Record]] = {
     "seeds": run.SeedRow,
     "skipped": run.SkippedRow,
     "arithmetic": studies.SumRow,
-    "closed_form_curves": studies.ClosedFormCurveRow,
-    "closed_form_needed": studies.ClosedFormNeededRow,
-    "causal": studies.CausalRow,
-    "causal_classes": studies.CausalClassRow,
-    "causal_doses": studies.CausalDoseRow,
-    "causal_matrix": studies.CausalMatrixRow,
+    "closed_form_curves": sums.ClosedFormCurveRow,
+    "closed_form_needed": sums.ClosedFormNeededRow,
+    "causal": causal.CausalRow,
+    "causal_classes": causal.CausalClassRow,
+    "causal_doses": causal.CausalDoseRow,
+    "causal_matrix": causal.CausalMatrixRow,
     "clusters": studies.ClusterRow,
     "comparisons": studies.ComparisonRow,
     "control_means": studies.ControlMeansRow,
     "controls": studies.ControlRow,
     "cumulative_filters": studies.ReachedRow,
     "detectors": studies.DetectorRow,
-    "direction_spread": studies.DirectionSpreadRow,
+    "direction_spread": sums.DirectionSpreadRow,
     "examples": studies.ExampleRow,
     "failures": studies.FailureRow,
     "filter_overlap": studies.OverlapRow,
@@ -42,11 +42,11 @@ KINDS: Mapping[str, type[Record]] = {
     "gains": studies.GainRow,
     "intervals": studies.IntervalRow,
     "l1_path": studies.PenaltyRow,
-    "learning_curve": studies.LearningRow,
+    "learning_curve": sums.LearningRow,
     "nearest": studies.NeighbourRow,
-    "partial": studies.PartialRow,
-    "random_directions": studies.RandomDirectionRow,
-    "selectivity": studies.SelectivityRow,
+    "partial": sums.PartialRow,
+    "random_directions": sums.RandomDirectionRow,
+    "selectivity": sums.SelectivityRow,
     "shared_filters": studies.SharedFilterRow,
     "subsets": studies.SubsetRow,
     "synthesis": studies.SynthesisRow,

@@ -16,7 +16,7 @@ from net2vec_pl.backbones.class_names import imagenet_offsets
 from net2vec_pl.backbones.continued import Continuation
 from net2vec_pl.errors import BackboneError, ConfigError
 from net2vec_pl.pipeline.setup import Setup
-from net2vec_pl.records.studies import CausalClassRow
+from net2vec_pl.records.causal import CausalClassRow
 from net2vec_pl.studies.causal_directions import directions_of
 from net2vec_pl.studies.causal_head import classes_of, head
 from net2vec_pl.studies.causal_images import Samples

@@ -15,7 +15,7 @@ from net2vec_pl.analysis.jackknife import LEAST_IMAGES
 from net2vec_pl.data.groups import over_images as spoken
 from net2vec_pl.figures.causal import dose_curves, effect_matrix
 from net2vec_pl.records import Estimate
-from net2vec_pl.records.studies import CausalDoseRow, CausalMatrixRow, CausalRow
+from net2vec_pl.records.causal import CausalDoseRow, CausalMatrixRow, CausalRow
 from net2vec_pl.studies.causal_directions import LDA, PATTERN
 from net2vec_pl.studies.causal_effects import (
     ABLATE,

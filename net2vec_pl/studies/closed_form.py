@@ -33,7 +33,7 @@ from net2vec_pl.figures.closed_form import learning_figure, selection_curves
 from net2vec_pl.pipeline.calibrated import calibrated_biases, counted_folds, val_set_iou
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.probes.closed_form import unit_spread
-from net2vec_pl.records.studies import ClosedFormCurveRow, ClosedFormNeededRow, LearningRow
+from net2vec_pl.records.sums import ClosedFormCurveRow, ClosedFormNeededRow, LearningRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.directions import direction_spread, random_directions
 from net2vec_pl.studies.levels import NOT_ABOVE

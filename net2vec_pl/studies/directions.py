@@ -17,7 +17,7 @@ from net2vec_pl.analysis.closed_form import (
 )
 from net2vec_pl.pipeline.calibrated import calibrated_biases, val_set_iou
 from net2vec_pl.probes.closed_form import furthest_apart
-from net2vec_pl.records.studies import DirectionSpreadRow, RandomDirectionRow
+from net2vec_pl.records.sums import DirectionSpreadRow, RandomDirectionRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.study import estimates, middle_half
 from net2vec_pl.studies.sums import LayerSums

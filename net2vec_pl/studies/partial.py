@@ -19,7 +19,7 @@ from net2vec_pl.analysis.partial import (
 from net2vec_pl.figures.partial import partial_figure
 from net2vec_pl.pipeline.calibrated import bank_maps, calibrated_biases, val_counts
 from net2vec_pl.probes.closed_form import solve, unit_spread
-from net2vec_pl.records.studies import PartialRow
+from net2vec_pl.records.sums import PartialRow
 from net2vec_pl.report.probes import best_level
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.levels import NOT_ABOVE

@@ -8,7 +8,7 @@ from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.pipeline.calibrated import bank_maps, thresholds_of, val_counts
 from net2vec_pl.pipeline.shuffled import sums_of, with_other_masks
-from net2vec_pl.records.studies import SelectivityRow
+from net2vec_pl.records.sums import SelectivityRow
 from net2vec_pl.runs.stages import Tensors
 from net2vec_pl.studies.study import estimates, interval
 from net2vec_pl.studies.sums import LayerSums

@@ -7,7 +7,7 @@ from support.planted_use import learned
 
 from net2vec_pl.errors import Net2VecError
 from net2vec_pl.inference import Bank
-from net2vec_pl.records.studies import CausalRow
+from net2vec_pl.records.causal import CausalRow
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from support.planted_run import FILTERS, OPTIONS, write_world
 from support.planted_sums import SHRINKAGE, World
 
 from net2vec_pl.records import read_csv, write_csv
-from net2vec_pl.records.studies import (
+from net2vec_pl.records.sums import (
     ClosedFormCurveRow,
     ClosedFormNeededRow,
     DirectionSpreadRow,

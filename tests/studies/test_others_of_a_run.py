@@ -21,7 +21,7 @@ from support.planted_sums import FLOORS, SHRINKAGE, World, iou
 from net2vec_pl.analysis.jackknife import LEAST_IMAGES
 from net2vec_pl.formats.broden_writer import write_broden
 from net2vec_pl.records import read_csv
-from net2vec_pl.records.studies import PartialRow, SelectivityRow
+from net2vec_pl.records.sums import PartialRow, SelectivityRow
 
 Array = np.ndarray[Any, Any]
 LIVE = FILTERS - 4  # of 16 filters one is dead and three never fire
