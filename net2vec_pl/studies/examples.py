@@ -22,6 +22,7 @@ from net2vec_pl.concepts import Concept
 from net2vec_pl.data import ImageBatch
 from net2vec_pl.data.batch import collate
 from net2vec_pl.figures.examples import example_strip, recall_curves, score_histograms
+from net2vec_pl.functional.balanced import LEAST_OF_A_CLASS
 from net2vec_pl.pipeline.setup import Setup
 from net2vec_pl.records.studies import ExampleRow, Retrieved
 from net2vec_pl.studies.looks import check_concepts, chosen_concepts, directions, single_masks
@@ -83,7 +84,8 @@ class Examples(Question):
             _draw_scores(study, c, of_sure, results, present[sure[:, c], c])
             _draw_images(study, c, choose(of_concept[_EMBEDDING], _PERCENTILES), val)
         aucs = {n: np.array([r.auc for r in results]) for n, results in ranked.items()}
-        _tell(study, aucs)
+        positives, negatives = present.sum(0), (sure & ~present).sum(0)
+        _tell(study, aucs, np.minimum(positives, negatives) >= LEAST_OF_A_CLASS)
 
 
 def _scores(study: Study, val: np.ndarray, vectors: Float[Tensor, "D K"]) -> np.ndarray:
@@ -123,9 +125,9 @@ def _retrieved(result: Retrieval) -> Retrieved:
     return Retrieved(recall, result.auc, result.status)
 
 
-def _tell(study: Study, aucs: dict[str, np.ndarray]) -> None:
-    """Say how much better embeddings find the images of their concepts."""
-    both = np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
+def _tell(study: Study, aucs: dict[str, np.ndarray], enough: np.ndarray) -> None:
+    """Say how much better embeddings find images of concepts that have enough."""
+    both = enough & np.isfinite(aucs[_EMBEDDING]) & np.isfinite(aucs[_FILTER])
     if not both.any():
         return
     mean = {name: float(values[both].mean()) for name, values in aucs.items()}
@@ -138,8 +140,8 @@ def _tell(study: Study, aucs: dict[str, np.ndarray]) -> None:
         f"The score of an image (largest response anywhere, raw activations) tells images with "
         f"the concept from others with a mean ROC AUC of {mean[_EMBEDDING]:.3f}, that of the "
         f"best single filter with {mean[_FILTER]:.3f}: a lead of "
-        f"{lead.mean():.3f} over {int(both.sum())} concepts that are not in every val image "
-        f"({middle_half(lead)}).",
+        f"{lead.mean():.3f} over {int(both.sum())} concepts with at least {LEAST_OF_A_CLASS} val "
+        f"images each with and without them ({middle_half(lead)}).",
     )
 
 

@@ -19,6 +19,7 @@ from support.tiny_wordnet import write_wordnet
 from net2vec_pl.analysis import intervals, pair_counts
 from net2vec_pl.functional import classifier_scores
 from net2vec_pl.probes import BankFile
+from net2vec_pl.studies import examples
 
 Make = Callable[..., "PlantedRun"]
 # Numbers of resamples and of permutations that tests can repeat at once.
@@ -110,7 +111,8 @@ def make_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Make:
                     contextlib.redirect_stderr(fault),
                 ):
                     patch.setenv("COLUMNS", "400")
-                    patch.setattr(classifier_scores, "LEAST_OF_A_CLASS", least)
+                    for module in (classifier_scores, examples):
+                        patch.setattr(module, "LEAST_OF_A_CLASS", least)
                     ask_for_few_images(patch, least)
                     status = run_cli(patch, world, *OPTIONS, *options, f"run.dir={name}")
                 assert status == 0, f"{fault.getvalue()}\n{said.getvalue()}"

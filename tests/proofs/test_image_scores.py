@@ -174,8 +174,8 @@ def test_the_finding_says_how_far_embeddings_lead(looks: Looks) -> None:
         "statement": "The score of an image (largest response anywhere, raw activations) tells "
         "images with the concept from others with a mean ROC AUC of "
         f"{several.mean():.3f}, that of the best single filter with {single.mean():.3f}: a lead of "
-        f"{lead.mean():.3f} over {n} concepts that are not in every val image (middle half of the "
-        f"concepts: {low:.3f} to {high:.3f}).",
+        f"{lead.mean():.3f} over {n} concepts with at least 1 val images each with and without "
+        f"them (middle half of the concepts: {low:.3f} to {high:.3f}).",
     }
     rows = [row for row in looks.run.table("findings") if row["question"] == QUESTION]
     assert_rows(rows, [expected])
