@@ -93,7 +93,7 @@ def effect_matrix(
     if max(change.shape) <= _WRITTEN:
         for (row, column), value in np.ndenumerate(change):
             colour = "white" if abs(value) > 0.6 * largest else "black"
-            words = f"{value:.2f}" if np.isfinite(value) else ""
+            words = f"{round(value, 2) + 0.0:.2f}" if np.isfinite(value) else ""
             panel.text(column, row, words, ha="center", va="center", color=colour, fontsize=6)
     figure.colorbar(image, ax=panel, label="change in standard deviations", shrink=0.8)
     return figure
