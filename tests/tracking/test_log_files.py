@@ -11,6 +11,7 @@ from support.cli import QUICK, run_cli
 from support.several import JOB, run_in
 from support.wandb_runs import OfflineRun, offline_runs, without_account
 
+from net2vec_pl.functional import classifier_scores
 from net2vec_pl.probes import BankFile
 from net2vec_pl.runs import headline, score
 from net2vec_pl.tracking.wandb_log import mode_of
@@ -32,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quick = [option for option in WANDB if option != "report=false"]
     with pytest.MonkeyPatch.context() as patch:
         without_account(patch, at / "home")
+        patch.setattr(classifier_scores, "LEAST_OF_A_CLASS", 1)  # there are few images
         assert run_cli(patch, at, *quick, *much, *shown) == 0
     return at / "out"
 
