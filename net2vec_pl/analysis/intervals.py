@@ -80,9 +80,9 @@ class SetIouIntervals:
     counts: PairCounts
     level: float = 0.95
 
-    @cached_property
+    @property
     def _units(self) -> UnitCounts:
-        return self.counts.by_unit()
+        return self.counts.by_unit
 
     @cached_property
     def _scores(self) -> Float64[np.ndarray, "3 C"]:

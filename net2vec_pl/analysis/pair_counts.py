@@ -5,6 +5,7 @@ films, the group is what chance draws.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int64, Num
@@ -74,22 +75,23 @@ class PairCounts:
     @property
     def n_units(self) -> Int64[np.ndarray, "C"]:
         """Groups of every concept, or images where there are none."""
-        return np.bincount(self.by_unit().concept, minlength=self.num_concepts)
+        return np.bincount(self.by_unit.concept, minlength=self.num_concepts)
 
     @property
     def least_units(self) -> int:
         """Units that an interval needs."""
         return LEAST_IMAGES if self.group is None else LEAST_GROUPS
 
-    @property
+    @cached_property
     def totals(self) -> Float64[np.ndarray, "2 2 C"]:
         """Sums over images: method by (intersection, union) by concept."""
         values = [*self.multi, *self.single]
         sums = [np.bincount(self.concept, v, self.num_concepts) for v in values]
         return np.stack(sums).astype(np.float64).reshape(2, 2, -1)  # of no pairs they are integers
 
+    @cached_property
     def by_unit(self) -> UnitCounts:
-        """Sum over the images of every group; without groups each image is a unit."""
+        """Sums over the images of every group; without groups each image is a unit."""
         drawn = self.image if self.group is None else self._first_images(self.group)
         units, number = np.unique(drawn, return_inverse=True)
         key, entry = np.unique(number * self.num_concepts + self.concept, return_inverse=True)

@@ -66,7 +66,7 @@ def paired_test(
     Returns:
         p-values and verdicts; none for a concept of fewer than 6 groups.
     """
-    units = counts.by_unit()
+    units = counts.by_unit
     value, z = _linearised(counts, units)
     times = max(permutations, int(np.ceil(2 * counts.num_concepts / alpha)))
     total = np.bincount(units.concept, z, counts.num_concepts)

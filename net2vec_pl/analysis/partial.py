@@ -104,7 +104,7 @@ def share_of_gain(partial: PairCounts, level: PairCounts, confidence: float = 0.
         of F - L is above 0: else the share may be anything.
     """
     over = SetIouIntervals(level, confidence)
-    units, of_level = partial.by_unit(), level.by_unit()
+    units, of_level = partial.by_unit, level.by_unit
     totals = np.concatenate([partial.totals, level.totals[1:]])
     sums = np.concatenate([units.sums, of_level.sums[1:]])
     value = _share(totals)

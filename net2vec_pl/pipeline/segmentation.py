@@ -84,6 +84,12 @@ class Segmented:
             return []
         return knowledge(self.contenders[0], references, seed=0, groups=self.groups)
 
+    @property
+    def level(self) -> npt.NDArray[np.float64]:
+        """Set IoU on val of each concept's best reference level; NaN where none is scored."""
+        none = np.full(len(self.vocabulary), np.nan)
+        return np.array([known.level for known in self.knowledge]) if self.knowledge else none
+
     @cached_property
     def probe_rows(self) -> list[ProbeRow]:
         """The rows of ``probes.csv``; none where nothing stands beside the probe."""

@@ -43,8 +43,8 @@ def reference_levels(study: Study) -> Levels:
         return Levels("a mask of every pixel", train, val)
     train = np.stack([c.train.numpy() for c in segmented.contenders if c.role == "reference"])
     best = np.where(np.isnan(train), -np.inf, train).max(0)
-    val = np.array([one.level for one in segmented.knowledge])
-    return Levels("the best reference level", np.where(np.isfinite(best), best, np.nan), val)
+    train = np.where(np.isfinite(best), best, np.nan)
+    return Levels("the best reference level", train, segmented.level)
 
 
 def _every_pixel(study: Study) -> Tensors:

@@ -194,17 +194,15 @@ def _write_detectors(study: Study) -> None:
         of_split.double()[concept.clamp(min=0), torch.arange(len(concept))].numpy()
         for of_split in (segmented.baseline.train, segmented.baseline.val)
     )
-    levels = [known.level for known in segmented.knowledge]
-    level = np.array(levels or [np.nan] * num)
-    by_single = detected(detector_scores(concept.numpy(), train, val, num), level)
-    by_multi = detected(segmented.scores[0].val.double().numpy(), level)
+    by_single = detected(detector_scores(concept.numpy(), train, val, num), segmented.level)
+    by_multi = detected(segmented.scores[0].val.double().numpy(), segmented.level)
     rows = [
         DetectorRow(category, int(by_single[mine].sum()), int(by_multi[mine].sum()))
         for category, mine in by_category(study.categories).items()
     ]
     study.write(rows, "detectors")
     bar = f"a val set IoU of at least {DETECTED}"
-    bar += ", and more than the concept's reference level" if levels else ""
+    bar += ", and more than the concept's reference level" if segmented.knowledge else ""
     study.find(
         QUESTION,
         "unique detectors",

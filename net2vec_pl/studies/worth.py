@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from net2vec_pl.analysis.intervals import SetIouIntervals
 from net2vec_pl.analysis.paired_test import MULTI, SINGLE, paired_test
 from net2vec_pl.figures.levels import reference_levels
@@ -137,6 +135,5 @@ def _draw(study: Study, means: Sequence[ProbeMeans]) -> None:
     own = means[0].name
     ranked = sorted((m for m in means if m.role == "probe"), key=lambda m: -m.val)
     shown = [own, *(m.name for m in ranked if m.name != own)][:2]
-    level = np.array([known.level for known in segmented.knowledge])
     of_shown = {name: values[name] for name in shown}
-    study.draw("levels", reference_levels, study.job.vocabulary.names, level, of_shown)
+    study.draw("levels", reference_levels, study.job.vocabulary.names, segmented.level, of_shown)

@@ -58,7 +58,7 @@ def test_groups_of_one_image_change_no_number(
         one, other = (getattr(SetIouIntervals(c), name).array() for c in (plain, grouped))
         np.testing.assert_allclose(one[:, enough], other[:, enough], atol=1e-12)
     p, q = (paired_test(c, permutations=20, seed=seed) for c in (plain, grouped))
-    if plain.by_unit().num_units <= 12:  # else swaps are drawn, for units in their own order
+    if plain.by_unit.num_units <= 12:  # else swaps are drawn, for units in their own order
         np.testing.assert_allclose(p.p, q.p, rtol=1e-12)
 
 

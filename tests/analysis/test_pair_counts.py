@@ -55,12 +55,12 @@ def test_no_pairs_give_reasons_and_no_numbers() -> None:
 
 def test_units_are_images_or_groups() -> None:
     counts = make([(5, 0, 1, 2, 0, 3), (9, 0, 1, 4, 1, 1), (9, 1, 2, 2, 0, 1)], 2)
-    units = counts.by_unit()
+    units = counts.by_unit
     assert units.num_units == 2
     assert units.unit.tolist() == [0, 1, 1]
     assert units.concept.tolist() == [0, 0, 1]
     assert units.sums[0].tolist() == [[1, 1, 2], [2, 4, 2]]
-    one = replace(counts, group=np.zeros(3, np.int64)).by_unit()
+    one = replace(counts, group=np.zeros(3, np.int64)).by_unit
     assert one.num_units == 1
     assert one.sums[:, :, 0].tolist() == [[2, 6], [1, 4]]
 
